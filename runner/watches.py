@@ -1,0 +1,84 @@
+"""What `watches.yaml` asks for, checked and typed: one ``Watch`` an entry.
+
+``watchesfile`` parses the text into these; ``manager`` builds a controller for each. No I/O here.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.event import EventType
+from runner.fieldpath import FieldPath
+from runner.objects import GroupVersionKind
+from runner.selector import EVERYTHING, LabelSelector
+
+
+class NamespaceScope(enum.StrEnum):
+    """Whose objects a trigger's event reconciles."""
+
+    ANY = "any"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which objects an event of another kind reconciles: those whose ``field`` equals the event object's ``source``."""
+
+    source: FieldPath
+    field: FieldPath
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Another kind whose events reconcile a watch's objects.
+
+    ``on`` narrows ``updated`` to changes of those paths (``status``, ``metadata.labels`` …); None is the default: any
+    change but of ``status`` and of the metadata that the API server keeps for itself.
+    """
+
+    gvk: GroupVersionKind
+    match: Match
+    events: frozenset[EventType] = frozenset(EventType)
+    on: tuple[FieldPath, ...] | None = None
+    namespace: NamespaceScope = NamespaceScope.ANY
+
+    @property
+    def needs_whole_objects(self) -> bool:
+        """Tell whether this trigger reads more of its kind than ``metadata``."""
+        if not self.match.source.is_metadata:
+            return True
+        if EventType.UPDATED not in self.events:
+            return False
+        return self.on is None or not all(path.is_metadata for path in self.on)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One entry of ``watches.yaml``: a kind, and what to run for each of its objects.
+
+    Exactly one of ``playbook`` (absolute path) and ``role`` (absolute path of the role's directory) is set.
+    ``reconcile_period`` is in seconds; None: the flag's; 0: never. ``max_runner_artifacts``: runs whose artifacts are
+    kept for each object (0 keeps all). Defaults are upstream's, but for ``mark_unsafe``.
+    """
+
+    gvk: GroupVersionKind
+    playbook: Path | None = None
+    role: Path | None = None
+    vars: dict[str, Any] = field(default_factory=dict)
+    reconcile_period: float | None = None
+    max_runner_artifacts: int = 20
+    manage_status: bool = True
+    snake_case_parameters: bool = True
+    mark_unsafe: bool = True
+    watch_annotations_changes: bool = False
+    selector: LabelSelector = EVERYTHING
+    triggers: tuple[Trigger, ...] = ()
+
+    @property
+    def controller_name(self) -> str:
+        """Return the name in metrics and logs; it holds the group, so that two groups may share a kind."""
+        kind, version, group = self.gvk.kind.lower(), self.gvk.version, self.gvk.group
+        return f"{kind}-{version}-{group}-controller" if group else f"{kind}-{version}-controller"
