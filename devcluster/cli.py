@@ -1,0 +1,78 @@
+"""`python -m devcluster up|down|status|kubeconfig|run`: what people type; everything it does is in `controlplane`.
+
+Answers go to stdout, what is going on to stderr. Exit codes: 0 done, 1 an error or (status) nothing runs, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devcluster import controlplane
+from devcluster.binaries.finder import find_programs
+from devcluster.controlplane import ClusterSpec
+from devcluster.errors import DevclusterError
+from devcluster.layout import DataDirectory
+from devcluster.progress import say
+
+app = typer.Typer(
+    help="A real etcd and kube-apiserver on this machine, in a data directory of its own.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Data directory of the control plane.")]
+Controllers = Annotated[bool, typer.Option("--controllers", help="Run kube-controller-manager too.")]
+
+_DEFAULT_DIRECTORY = Path(".devcluster")
+
+
+@app.command()
+def up(directory: Directory = _DEFAULT_DIRECTORY, controllers: Controllers = False) -> None:  # noqa: FBT002
+    """Start the control plane in the background; nothing happens when it serves already."""
+    spec = ClusterSpec(directory.absolute(), controllers=controllers)
+    state = controlplane.up(spec, find_programs)
+    say(f"serving at {state.server}")
+    say(f"export KUBECONFIG={DataDirectory(spec.directory).kubeconfig}")
+
+
+@app.command()
+def down(directory: Directory = _DEFAULT_DIRECTORY) -> None:
+    """Stop the control plane. Its data stays in the data directory."""
+    stopped = controlplane.down(directory.absolute())
+    say("stopped" if stopped else f"nothing runs in {directory}")
+
+
+@app.command()
+def status(directory: Directory = _DEFAULT_DIRECTORY) -> None:
+    """Say what runs; exit code 1 when the control plane does not serve."""
+    report = controlplane.status(directory.absolute())
+    print(report.text)
+    if not report.serving:
+        raise typer.Exit(1)
+
+
+@app.command()
+def kubeconfig(directory: Directory = _DEFAULT_DIRECTORY) -> None:
+    """Print the path of the administrator's kubeconfig, and nothing else."""
+    path = DataDirectory(directory.absolute()).kubeconfig
+    if not path.exists():
+        raise DevclusterError(f"{path}: not there yet; start a control plane first (up)")
+    print(path)
+
+
+def main() -> None:
+    """Entry point of `python -m devcluster`."""
+    if sys.platform != "linux":
+        say(f"runs on Linux only, found {sys.platform}")
+        sys.exit(1)
+    try:
+        app(prog_name="python -m devcluster")
+    except DevclusterError as error:
+        say(f"error: {error}")
+        sys.exit(1)

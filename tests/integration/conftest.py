@@ -1,0 +1,51 @@
+"""A real control plane for the integration tests: started once a session, in a directory of its own, gone with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devcluster.binaries.finder import find_programs
+from devcluster.controlplane import Cluster, ClusterSpec, foreground
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_ambient_cluster() -> Iterator[None]:
+    """A `KUBECONFIG` that happens to be set must never lead a test to somebody's cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("KUBECONFIG", raising=False)
+        patch.delenv("K8S_AUTH_KUBECONFIG", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """etcd and kube-apiserver shared by the session. Tests that stop the API server use `own_cluster`."""
+    with foreground(ClusterSpec(tmp_path_factory.mktemp("devcluster")), find_programs) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def controllers_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The same with kube-controller-manager: garbage collection, deletion of namespaces, default ServiceAccounts."""
+    spec = ClusterSpec(tmp_path_factory.mktemp("devcluster-controllers"), controllers=True)
+    with foreground(spec, find_programs) as running:
+        yield running
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A control plane for one test alone, which may stop and start its API server."""
+    with foreground(ClusterSpec(tmp_path / "devcluster"), find_programs) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(cluster: Cluster) -> Path:
+    """Admin kubeconfig of `cluster`."""
+    return cluster.kubeconfig
