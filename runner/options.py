@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from runner.objects import GroupVersionKind
 
 
 class EngineName(enum.StrEnum):
@@ -32,12 +35,29 @@ class LogFormat(enum.StrEnum):
     CONSOLE = "console"
 
 
+class LogLevel(enum.StrEnum):
+    """The least severe lines that are written (``--zap-log-level``)."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    ERROR = "error"
+    PANIC = "panic"
+
+
 @dataclass(frozen=True, slots=True)
 class BindAddress:
-    """Where a server listens. Port 0 asks the system for a free one; None as an address turns the server off."""
+    """Where a server listens. An empty ``host`` means every interface; port 0 asks the system for a free one."""
 
     host: str
     port: int
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may run on, as Go's ``runtime.NumCPU`` counts them."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +68,26 @@ class Options:
     - ``kubeconfig``: a file, or None for ``KUBECONFIG`` and then the Pod's ServiceAccount
     - ``namespaces``: ``WATCH_NAMESPACE``; empty: all
     - ``reconcile_period``: the period between reconciles of an object that nothing happened to; 0: never
-    - ``max_concurrent_reconciles``: workers of each watch; default: the number of CPUs. ``workers_by_kind`` holds what
-      ``MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP>`` overrides, by that suffix
+    - ``max_concurrent_reconciles``: workers of each watch (>= 1); default: the number of CPUs that may be used.
+      ``workers_by_kind`` holds what ``MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP>`` overrides; ask ``workers_for``
     - ``run_timeout``: a run that takes longer is ended with its whole process group; 0: never
     - ``graceful_shutdown_timeout``: how long running roles may go on after SIGTERM
-    - ``ansible_verbosity``: 0 to 7, the number of ``-v``
+    - ``ansible_verbosity``: 0 to 7, the number of ``-v``. ``verbosity_by_kind`` holds what
+      ``ANSIBLE_VERBOSITY_<KIND>_<GROUP>`` overrides; ask ``verbosity_for``
     - ``ansible_roles_path``, ``ansible_collections_path``, ``ansible_args``: handed to Ansible when not empty
+    - ``gather_facts``: whether a role's play gathers facts first; False where ``ANSIBLE_GATHERING=explicit``
     - ``proxy_port``: loopback port between runs and the API server; 0: any free one
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
+    - ``health_probe_bind_address``, ``metrics_bind_address``: None turns the server off
     """
 
     watches_file: Path = Path("watches.yaml")
     kubeconfig: Path | None = None
     namespaces: tuple[str, ...] = ()
     reconcile_period: float = 36000.0
-    max_concurrent_reconciles: int = os.cpu_count() or 1
-    workers_by_kind: tuple[tuple[str, int], ...] = ()
-    verbosity_by_kind: tuple[tuple[str, int], ...] = ()
+    max_concurrent_reconciles: int = field(default_factory=usable_cpus)
+    workers_by_kind: Mapping[GroupVersionKind, int] = field(default_factory=dict)
+    verbosity_by_kind: Mapping[GroupVersionKind, int] = field(default_factory=dict)
     run_timeout: float = 3600.0
     graceful_shutdown_timeout: float = 30.0
     ansible_verbosity: int = 2
@@ -72,10 +95,19 @@ class Options:
     ansible_collections_path: str = ""
     ansible_args: str = ""
     ansible_log_events: LogEvents = LogEvents.TASKS
+    gather_facts: bool = True
     engine: EngineName = EngineName.SUBPROCESS
     proxy_port: int = 0
     runner_dir: Path | None = None
     health_probe_bind_address: BindAddress | None = BindAddress("", 6789)
     metrics_bind_address: BindAddress | None = BindAddress("", 8443)
     log_format: LogFormat = LogFormat.JSON
-    log_level: str = "info"
+    log_level: LogLevel = LogLevel.INFO
+
+    def workers_for(self, gvk: GroupVersionKind) -> int:
+        """Return how many objects of a kind may be reconciled at a time."""
+        return self.workers_by_kind.get(gvk, self.max_concurrent_reconciles)
+
+    def verbosity_for(self, gvk: GroupVersionKind) -> int:
+        """Return the number of ``-v`` for runs of a kind, 0 to 7; an annotation of the object may override it."""
+        return self.verbosity_by_kind.get(gvk, self.ansible_verbosity)
