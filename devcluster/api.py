@@ -9,21 +9,33 @@ import base64
 import http.client
 import json
 import ssl
+import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import yaml
 
-from devcluster.errors import ApiRequestFailed, DevclusterError
+from devcluster.errors import ApiRequestError, DevclusterError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KubeObject = dict[str, Any]
 
+JSON = "application/json"
+APPLY_PATCH = "application/apply-patch+yaml"
+"""Content type of server-side apply; JSON is YAML too."""
+
 REQUEST_TIMEOUT = 30.0
 """Seconds one request may take."""
+
+
+class Api(Protocol):
+    """An API server that can be asked for one object at a time."""
+
+    def call(self, method: str, path: str, body: KubeObject | None = None, content_type: str = JSON) -> KubeObject:
+        """Send one request that must succeed; see `ApiServer.call`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class ApiServer:
         port: TCP port.
         tls: Context that trusts its CA, with the client certificate if there is one.
         token: Bearer token, or None.
+
     """
 
     host: str
@@ -48,6 +61,7 @@ class ApiServer:
 
         Raises:
             DevclusterError: The file is not there or lacks the fields.
+
         """
         try:
             config = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -58,6 +72,8 @@ class ApiServer:
         except (OSError, KeyError, IndexError, TypeError, ValueError, yaml.YAMLError) as error:
             raise DevclusterError(f"{path}: not a kubeconfig of a devcluster ({error!r})") from error
         tls = ssl.create_default_context(cadata=ca_certificate)
+        if "client-certificate-data" in user:
+            _load_client_certificate(tls, user)
         return cls(host=address.hostname or "", port=address.port or 443, tls=tls, token=user.get("token"))
 
     def request(
@@ -65,7 +81,7 @@ class ApiServer:
         method: str,
         path: str,
         body: KubeObject | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: float = REQUEST_TIMEOUT,
     ) -> tuple[int, bytes]:
         """Send one request.
@@ -75,8 +91,9 @@ class ApiServer:
 
         Raises:
             OSError: The server could not be reached (also `http.client.HTTPException` for a broken answer).
+
         """
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": JSON, "Content-Type": content_type}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.tls)
@@ -87,17 +104,16 @@ class ApiServer:
         finally:
             connection.close()
 
-    def call(
-        self, method: str, path: str, body: KubeObject | None = None, content_type: str = "application/json"
-    ) -> KubeObject:
+    def call(self, method: str, path: str, body: KubeObject | None = None, content_type: str = JSON) -> KubeObject:
         """Send one request that must succeed.
 
         Returns:
             The object in the answer.
 
         Raises:
-            ApiRequestFailed: The answer was an error status.
+            ApiRequestError: The answer was an error status.
             DevclusterError: There was no answer.
+
         """
         try:
             status, answer = self.request(method, path, body, content_type)
@@ -107,7 +123,7 @@ class ApiServer:
             ) from error
         if status >= http.HTTPStatus.BAD_REQUEST:
             text = answer.decode("utf-8", errors="replace")
-            raise ApiRequestFailed(f"{method} {path}: status {status}: {_message(text)}", status)
+            raise ApiRequestError(f"{method} {path}: status {status}: {_message(text)}", status)
         decoded: KubeObject = json.loads(answer)
         return decoded
 
@@ -120,12 +136,12 @@ class ApiServer:
         return status == http.HTTPStatus.OK and answer.strip() == b"ok"
 
     def service_account_token(self, namespace: str, name: str, seconds: int = 3600) -> str:
-        """Create a ServiceAccount if needed, and return a token of it that is valid for so many seconds (at least 600)."""
+        """Create a ServiceAccount if needed; returns a token of it, valid for so many seconds (600 at least)."""
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
         try:
             self.call("POST", accounts, account)
-        except ApiRequestFailed as error:
+        except ApiRequestError as error:
             if error.status != http.HTTPStatus.CONFLICT:
                 raise
         request = {
@@ -134,6 +150,15 @@ class ApiServer:
             "spec": {"expirationSeconds": seconds},
         }
         return str(self.call("POST", f"{accounts}/{name}/token", request)["status"]["token"])
+
+
+def _load_client_certificate(tls: ssl.SSLContext, user: dict[str, str]) -> None:
+    # OpenSSL's Python binding takes client certificates from files only.
+    with tempfile.NamedTemporaryFile() as file:
+        for field in ("client-certificate-data", "client-key-data"):
+            file.write(base64.b64decode(user[field]))
+        file.flush()
+        tls.load_cert_chain(file.name)
 
 
 def _message(answer: str) -> str:

@@ -1,4 +1,4 @@
-"""Keys and certificates of one control plane: its CA, the API server's certificate, the ServiceAccount key, users' certificates.
+"""Keys and certificates of one control plane: its CA, the API server's, the ServiceAccount key, and those of users.
 
 Written once into the data directory by `controlplane`, and again when they are about to expire. Python 3.13 verifies
 certificates strictly (`VERIFY_X509_STRICT`): basicConstraints and keyUsage of the CA are critical, and both key
@@ -7,7 +7,7 @@ identifiers are there.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 SERVICE_CLUSTER_IP_RANGE = "10.0.0.0/24"
 """Range of Service addresses; the API server's own Service gets the first one."""
 
-_LIFETIME = datetime.timedelta(days=3650)
-_RENEW_BEFORE = datetime.timedelta(days=30)
-_CLOCK_SKEW = datetime.timedelta(hours=1)
+_LIFETIME = dt.timedelta(days=3650)
+_RENEW_BEFORE = dt.timedelta(days=30)
+_CLOCK_SKEW = dt.timedelta(hours=1)
 
 _SERVER_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 _SERVER_ADDRESSES = ("127.0.0.1", "10.0.0.1")
@@ -39,6 +39,7 @@ class Pki:
 
     Attributes:
         directory: Where they lie, mode 0700.
+
     """
 
     directory: Path
@@ -98,6 +99,7 @@ def issue_client_certificate(pki: Pki, user: str, groups: Sequence[str]) -> tupl
 
     Returns:
         Certificate and key, both PEM.
+
     """
     ca_key = serialization.load_pem_private_key(pki.ca_key.read_bytes(), password=None)
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
@@ -121,11 +123,11 @@ def _is_current(path: Path) -> bool:
     if not path.exists():
         return False
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    return certificate.not_valid_after_utc - _RENEW_BEFORE > datetime.datetime.now(datetime.UTC)
+    return certificate.not_valid_after_utc - _RENEW_BEFORE > dt.datetime.now(dt.UTC)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

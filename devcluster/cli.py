@@ -1,20 +1,23 @@
 """`python -m devcluster up|down|status|kubeconfig|run`: what people type; everything it does is in `controlplane`.
 
-Answers go to stdout, what is going on to stderr. Exit codes: 0 done, 1 an error or (status) nothing runs, 2 wrong usage.
+Answers go to stdout, what is going on to stderr. Exit codes: 0 done; 1 an error, or (status) not
+serving; 2 wrong usage.
 """
 
 from __future__ import annotations
 
+import enum
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from devcluster import controlplane
+from devcluster import controlplane, foreground
 from devcluster.binaries.finder import find_programs
-from devcluster.controlplane import ClusterSpec
+from devcluster.cluster import ClusterSpec
 from devcluster.errors import DevclusterError
+from devcluster.foreground import RunSpec
 from devcluster.layout import DataDirectory
 from devcluster.progress import say
 
@@ -26,6 +29,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+class RunCluster(enum.StrEnum):
+    """Which cluster `run` uses."""
+
+    OWN = "own"
+    CURRENT = "current"
+
+
 Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Data directory of the control plane.")]
 Controllers = Annotated[bool, typer.Option("--controllers", help="Run kube-controller-manager too.")]
 
@@ -33,7 +44,7 @@ _DEFAULT_DIRECTORY = Path(".devcluster")
 
 
 @app.command()
-def up(directory: Directory = _DEFAULT_DIRECTORY, controllers: Controllers = False) -> None:  # noqa: FBT002
+def up(directory: Directory = _DEFAULT_DIRECTORY, controllers: Controllers = False) -> None:
     """Start the control plane in the background; nothing happens when it serves already."""
     spec = ClusterSpec(directory.absolute(), controllers=controllers)
     state = controlplane.up(spec, find_programs)
@@ -64,6 +75,28 @@ def kubeconfig(directory: Directory = _DEFAULT_DIRECTORY) -> None:
     if not path.exists():
         raise DevclusterError(f"{path}: not there yet; start a control plane first (up)")
     print(path)
+
+
+@app.command()
+def fetch(controllers: Controllers = False) -> None:
+    """Get the binaries without starting anything."""
+    find_programs(ClusterSpec(_DEFAULT_DIRECTORY.absolute(), controllers=controllers))
+
+
+@app.command()
+def run(
+    directory: Directory = _DEFAULT_DIRECTORY,
+    controllers: Controllers = False,
+    cluster: Annotated[
+        RunCluster, typer.Option(help="A cluster of our own, or your kubeconfig's current context, which is asked for.")
+    ] = RunCluster.OWN,
+    watches_file: Annotated[Path, typer.Option(metavar="FILE", help="The operator's watches.")] = Path("watches.yaml"),
+    crds: Annotated[Path, typer.Option(metavar="DIR", help="CustomResourceDefinitions to install.")] = Path("crds"),
+    die_with_parent: Annotated[bool, typer.Option("--die-with-parent", help="Stop when our starter ends.")] = False,
+) -> None:
+    """Run control plane and operator in the foreground until Ctrl-C."""
+    own = ClusterSpec(directory.absolute(), controllers=controllers) if cluster is RunCluster.OWN else None
+    foreground.run(RunSpec(own, watches_file, crds, die_with_parent))
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ def api_server_command(
         port: Port to serve on, which the starter holds already.
         controllers: Whether kube-controller-manager runs too.
         extra: Further flags; they come last and so win.
+
     """
     pki = Pki(directory.pki)
     command = [

@@ -1,7 +1,7 @@
 """Who may ask the API server: the token file it reads at its start, and kubeconfigs for people, programs and tests.
 
-`controlplane` writes the administrator's; `create_user` adds others while the API server runs (by client certificate, as
-a token file is read only once).
+`controlplane` writes the administrator's; `create_user` adds others while the API server runs, by client
+certificate, because a token file is read only once.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def ensure_tokens(path: Path) -> dict[str, str]:
 
     Returns:
         User name to token.
+
     """
     tokens = read_tokens(path)
     if {ADMIN, CONTROLLERS} <= tokens.keys():
@@ -73,6 +74,7 @@ def create_user(directory: DataDirectory, server: str, user: str, groups: Sequen
 
     Returns:
         Path of the user's kubeconfig, which holds a client certificate.
+
     """
     pki = Pki(directory.pki)
     certificate, key = issue_client_certificate(pki, user, groups)

@@ -54,6 +54,7 @@ def compact(directory: DataDirectory) -> int:
 
     Raises:
         DevclusterError: etcd refused.
+
     """
     range_answer = _call(directory, "/v3/kv/range", {"key": "AA==", "count_only": True})
     revision = int(range_answer["header"]["revision"])

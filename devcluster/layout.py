@@ -28,6 +28,7 @@ class DataDirectory:
 
     Attributes:
         root: The directory itself, absolute.
+
     """
 
     root: Path

@@ -1,7 +1,7 @@
 """A port for the API server that nobody can take between being chosen and being used.
 
-Held by `controlplane` until the API server serves on it: both set SO_REUSEPORT (`--permit-port-sharing`), and the kernel
-refuses the port to everyone who does not, as well as to other users.
+Held by `controlplane` until the API server serves on it: both set SO_REUSEPORT (`--permit-port-sharing`), and the
+kernel refuses the port to everyone who does not, as well as to other users.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def reserved_port(preferred: int | None) -> Iterator[int]:
 
     Yields:
         The port number: the preferred one, else one given by the system.
+
     """
     with _bound_socket(preferred) as holder:
         yield int(holder.getsockname()[1])

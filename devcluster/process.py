@@ -12,9 +12,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from devcluster.die_with_parent import request_death_signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +36,7 @@ class ProcessIdentity:
         pid: Process id.
         start_ticks: Start time in clock ticks after boot (field 22 of /proc/PID/stat).
         boot_id: The boot those ticks count from.
+
     """
 
     pid: int
@@ -45,6 +49,7 @@ class ProcessIdentity:
 
         Raises:
             ProcessLookupError: There is no such process, or it has ended and only waits to be reaped.
+
         """
         return cls(pid=pid, start_ticks=_start_ticks(pid), boot_id=_boot_id())
 
@@ -60,7 +65,7 @@ def spawn(
     command: Sequence[str],
     *,
     cwd: Path,
-    log: Path,
+    log: Path | None,
     env: Mapping[str, str] | None = None,
     dies_with_starter: bool,
 ) -> subprocess.Popen[bytes]:
@@ -69,23 +74,33 @@ def spawn(
     Args:
         command: Program (absolute path) and arguments.
         cwd: Its working directory.
-        log: File for stdout and stderr; emptied first.
+        log: File for stdout and stderr, emptied first; None for our own.
         env: Its whole environment; None hands ours on.
         dies_with_starter: The kernel kills it when the thread that calls this ends, however that happens.
+
     """
     if dies_with_starter:
         # A program of its own rather than `preexec_fn`, which is unsafe in a process with threads.
         command = [sys.executable, "-I", "-S", str(_DEATH_SHIM), str(os.getpid()), *command]
-    with log.open("wb") as output:
+    with ExitStack() as stack:
+        output = None if log is None else stack.enter_context(log.open("wb"))
         return subprocess.Popen(
             command,
             cwd=cwd,
             env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=None if output is None else subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Ask the kernel to send us a signal when the process that started us ends (its thread, to be exact)."""
+    parent = os.getppid()
+    request_death_signal(number)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
 
 
 def stop(identity: ProcessIdentity, grace: float) -> bool:
@@ -97,6 +112,7 @@ def stop(identity: ProcessIdentity, grace: float) -> bool:
 
     Returns:
         Whether it ended by itself.
+
     """
     descriptor = _open(identity)
     if descriptor is None:
@@ -124,6 +140,7 @@ def wait(identity: ProcessIdentity, timeout: float) -> bool:
 
     Returns:
         Whether it has ended.
+
     """
     descriptor = _open(identity)
     if descriptor is None:
@@ -135,7 +152,10 @@ def wait(identity: ProcessIdentity, timeout: float) -> bool:
 
 
 def _open(identity: ProcessIdentity) -> int | None:
-    """A descriptor of the process, or None when it is gone. Checked after opening: from then on the pid cannot change hands."""
+    """Return a descriptor of the process, or None when it is gone.
+
+    Identity is checked after opening: from then on the pid cannot change hands.
+    """
     try:
         descriptor = os.pidfd_open(identity.pid)
     except ProcessLookupError:

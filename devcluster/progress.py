@@ -52,6 +52,7 @@ class Progress:
         return time.monotonic() - self._started
 
     def __enter__(self) -> Self:
+        """Begin to show."""
         self._started = time.monotonic()
         self._thread.start()
         return self
@@ -59,6 +60,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Say how long it took, if anything was shown."""
         self._finished.set()
         self._thread.join()
         if self._shown:

@@ -22,6 +22,7 @@ class ClusterState:
         controllers: Whether kube-controller-manager belongs to it.
         processes: Program name to process, in the order of their start; stopped in reverse.
         owner: The process this control plane lives and dies with; None when it runs in the background.
+
     """
 
     port: int

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from devcluster.binaries import cache
-from devcluster.errors import BinariesUnavailable
+from devcluster.errors import BinariesUnavailableError
 from devcluster.progress import Progress, say
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def fetch(published: Archive, names: Sequence[str], deadline: float = DEADLINE) 
         Program name to path in the cache.
 
     Raises:
-        BinariesUnavailable: It could not be had in time, its digest is another one, or a program is not in it.
+        BinariesUnavailableError: It could not be had in time, its digest is another one, or a program is not in it.
+
     """
     entry = cache_entry(published)
     paths = {name: entry / name for name in names}
@@ -105,16 +106,16 @@ def _download(published: Archive, target: Path, deadline: float) -> None:
             progress.update(f"{download.received / _MEGABYTE:.0f} MB")
     if thread.is_alive():
         download.abandoned.set()
-        raise BinariesUnavailable(f"the envtest archive was not here within {deadline:.0f} s ({published.url})")
+        raise BinariesUnavailableError(f"the envtest archive was not here within {deadline:.0f} s ({published.url})")
     if download.error is not None:
-        raise BinariesUnavailable(f"the envtest archive cannot be downloaded ({published.url}): {download.error}")
+        raise BinariesUnavailableError(f"the envtest archive cannot be downloaded ({published.url}): {download.error}")
 
 
 def _verify(published: Archive, downloaded: Path) -> None:
     with downloaded.open("rb") as file:
         digest = hashlib.file_digest(file, "sha512").hexdigest()
     if digest != published.sha512:
-        raise BinariesUnavailable(
+        raise BinariesUnavailableError(
             f"the envtest archive is not the pinned one ({published.url}): "
             f"found SHA-512 {digest[:16]}…, expected {published.sha512[:16]}…"
         )
@@ -126,11 +127,13 @@ def _extract(published: Archive, downloaded: Path, paths: dict[str, Path]) -> No
         members = {member.name.rsplit("/", 1)[-1]: member for member in content.getmembers() if member.isfile()}
         missing = paths.keys() - members.keys()
         if missing:
-            raise BinariesUnavailable(f"the envtest archive ({published.url}) holds no {', '.join(sorted(missing))}")
+            raise BinariesUnavailableError(
+                f"the envtest archive ({published.url}) holds no {', '.join(sorted(missing))}"
+            )
         for name, path in paths.items():
             source = content.extractfile(members[name])
             if source is None:
-                raise BinariesUnavailable(f"the envtest archive ({published.url}): {name} cannot be read")
+                raise BinariesUnavailableError(f"the envtest archive ({published.url}): {name} cannot be read")
             with cache.new_file(path) as temporary, temporary.open("wb") as target:
                 while chunk := source.read(_CHUNK):
                     target.write(chunk)

@@ -34,6 +34,7 @@ def exclusive(entry: Path) -> Iterator[None]:
 
     Args:
         entry: Directory of the entry; created if needed.
+
     """
     entry.mkdir(parents=True, exist_ok=True)
     with (entry / ".lock").open("w") as lock:
@@ -44,7 +45,7 @@ def exclusive(entry: Path) -> Iterator[None]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, which becomes `path` (executable) when the block succeeds and is removed otherwise."""
+    """Lend a name beside `path`; the file becomes `path`, executable, when the block succeeds, and goes otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary

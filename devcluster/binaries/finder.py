@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from devcluster import components
 from devcluster.binaries import archive, cache, gobuild, pins
-from devcluster.controlplane import ClusterSpec, Programs
-from devcluster.errors import BinariesUnavailable
+from devcluster.cluster import ClusterSpec, Programs
+from devcluster.errors import BinariesUnavailableError
 from devcluster.progress import say
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Source(Protocol):
         """Paths of all programs asked for.
 
         Raises:
-            BinariesUnavailable: Not all are there; the message says why, and the next source is asked.
+            BinariesUnavailableError: Not all are there; the message says why, and the next source is asked.
+
         """
 
 
@@ -43,7 +44,7 @@ class AssetsVariable:
         """See `Source.find`."""
         directory = os.environ.get("KUBEBUILDER_ASSETS", "")
         if not directory:
-            raise BinariesUnavailable("KUBEBUILDER_ASSETS is not set")
+            raise BinariesUnavailableError("KUBEBUILDER_ASSETS is not set")
         return _complete(f"KUBEBUILDER_ASSETS ({directory})", names, directory)
 
 
@@ -62,6 +63,7 @@ class Cache:
 
     Attributes:
         published: The archive whose content may be there, if one is known for this platform.
+
     """
 
     published: pins.Archive | None
@@ -75,7 +77,7 @@ class Cache:
         for candidate in candidates:
             if all(path.is_file() for path in candidate.values()):
                 return candidate
-        raise BinariesUnavailable(f"the cache ({cache.cache_root()}) does not hold {_listed(names)}")
+        raise BinariesUnavailableError(f"the cache ({cache.cache_root()}) does not hold {_listed(names)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class PublishedArchive:
 
     Attributes:
         published: The archive for this platform; None where the index has none.
+
     """
 
     published: pins.Archive | None
@@ -91,9 +94,9 @@ class PublishedArchive:
     def find(self, names: Sequence[str]) -> Found:
         """See `Source.find`."""
         if self.published is None:
-            raise BinariesUnavailable(f"no envtest archive is known for {pins.platform_name()}")
+            raise BinariesUnavailableError(f"no envtest archive is known for {pins.platform_name()}")
         if components.CONTROLLER_MANAGER in names:
-            raise BinariesUnavailable(f"the envtest archive holds no {components.CONTROLLER_MANAGER}")
+            raise BinariesUnavailableError(f"the envtest archive holds no {components.CONTROLLER_MANAGER}")
         return archive.fetch(self.published, names)
 
 
@@ -112,7 +115,8 @@ def find_programs(spec: ClusterSpec) -> Programs:
     etcd and kube-apiserver come from one source, so that they fit each other.
 
     Raises:
-        BinariesUnavailable: No source has them.
+        BinariesUnavailableError: No source has them.
+
     """
     servers = find([components.ETCD, components.API_SERVER], _sources())
     manager = find([components.CONTROLLER_MANAGER], _sources()) if spec.controllers else {}
@@ -127,20 +131,21 @@ def find(names: Sequence[str], sources: Sequence[Source]) -> Found:
     """Ask sources in order until one has all programs; each answer is said aloud.
 
     Raises:
-        BinariesUnavailable: None has; the message lists what each said.
+        BinariesUnavailableError: None has; the message lists what each said.
+
     """
     refusals: list[str] = []
     for source in sources:
         try:
             found = source.find(names)
-        except BinariesUnavailable as error:
+        except BinariesUnavailableError as error:
             say(str(error))
             refusals.append(str(error))
             continue
         for name, path in found.items():
             say(f"{name}: {path}")
         return found
-    raise BinariesUnavailable("\n  ".join([f"no source has {_listed(names)}:", *refusals]))
+    raise BinariesUnavailableError("\n  ".join([f"no source has {_listed(names)}:", *refusals]))
 
 
 def _sources() -> list[Source]:
@@ -152,7 +157,7 @@ def _complete(place: str, names: Sequence[str], search_path: str) -> Found:
     found = {name: shutil.which(name, path=search_path) for name in names}
     missing = [name for name, path in found.items() if path is None]
     if missing:
-        raise BinariesUnavailable(f"{place} has no {_listed(missing)}")
+        raise BinariesUnavailableError(f"{place} has no {_listed(missing)}")
     return {name: Path(path).resolve() for name, path in found.items() if path is not None}
 
 

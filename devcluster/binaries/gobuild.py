@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from devcluster.binaries import cache
 from devcluster.binaries.gotoolchain import find_go, go_environment
-from devcluster.errors import BinariesUnavailable
+from devcluster.errors import BinariesUnavailableError
 from devcluster.progress import Progress, say
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def build(programs: Sequence[GoProgram]) -> dict[str, Path]:
         Program name to path in the cache.
 
     Raises:
-        BinariesUnavailable: There is no Go, or it failed; the message holds its last lines.
+        BinariesUnavailableError: There is no Go, or it failed; the message holds its last lines.
+
     """
     go = find_go(max(program.module.go_version for program in programs))
     for program in programs:
@@ -72,7 +73,7 @@ def _run(go: Path, program: GoProgram, arguments: list[str], what: str, unit: st
     ):
         lines, last = _follow(process, lambda count: progress.update(f"{count} {unit}"))
     if process.returncode != 0:
-        raise BinariesUnavailable("\n".join([f"go {arguments[0]} failed for {program.name}:", *last]))
+        raise BinariesUnavailableError("\n".join([f"go {arguments[0]} failed for {program.name}:", *last]))
     return lines
 
 
@@ -81,14 +82,14 @@ def _follow(process: subprocess.Popen[str], report: Callable[[int], None]) -> tu
 
     Returns:
         Number of lines that name a package, and the last lines of all.
+
     """
     last: deque[str] = deque(maxlen=_ERROR_LINES)
-    reported = printed = 0
-    for line in process.stdout or ():
+    printed = 0
+    for reported, line in enumerate(process.stdout or (), start=1):
         last.append(line.rstrip())
         # `go list` prints packages, and `go: downloading …` while it works; `go build -v` prints packages.
         is_note = line.startswith("go: ")
-        reported += 1
         printed += 0 if is_note else 1
         report(reported)
     return printed, list(last)

