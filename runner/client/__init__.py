@@ -1,0 +1,35 @@
+"""The API client: the only place that talks HTTP to the API server.
+
+``api`` says what it can do, ``http`` does it; ``config``, ``tls`` and ``credentials`` say where the server is and who
+asks, ``answers`` what came back, ``reachability`` and ``backoff`` what happens when nothing does. ``discovery`` comes
+next.
+"""
+
+from runner.client.api import (
+    ACCEPT_JSON,
+    ACCEPT_PARTIAL,
+    ACCEPT_PARTIAL_LIST,
+    STALL_TIMEOUT,
+    ApiClient,
+    PatchBody,
+    PatchType,
+    WatchEvent,
+    WatchEventType,
+)
+from runner.client.backoff import Backoff
+from runner.client.http import HttpClient, connect
+
+__all__ = [
+    "ACCEPT_JSON",
+    "ACCEPT_PARTIAL",
+    "ACCEPT_PARTIAL_LIST",
+    "STALL_TIMEOUT",
+    "ApiClient",
+    "Backoff",
+    "HttpClient",
+    "PatchBody",
+    "PatchType",
+    "WatchEvent",
+    "WatchEventType",
+    "connect",
+]
