@@ -1,7 +1,8 @@
 """The API client: the only place that talks HTTP to the API server.
 
 ``api`` says what it can do, ``http`` does it; ``config``, ``tls`` and ``credentials`` say where the server is and who
-asks, ``answers`` what came back, ``reachability`` and ``backoff`` what happens when nothing does. ``discovery`` comes
+asks, ``answers`` what came back, ``backoff`` and ``trouble`` when to ask
+again and when to speak of it. ``discovery`` comes
 next.
 """
 
@@ -18,6 +19,7 @@ from runner.client.api import (
 )
 from runner.client.backoff import Backoff
 from runner.client.http import HttpClient, connect
+from runner.client.trouble import Trouble
 
 __all__ = [
     "ACCEPT_JSON",
@@ -29,6 +31,7 @@ __all__ = [
     "HttpClient",
     "PatchBody",
     "PatchType",
+    "Trouble",
     "WatchEvent",
     "WatchEventType",
     "connect",

@@ -58,9 +58,15 @@ def decode_event(line: bytes, server: str) -> WatchEvent:
         event_type, obj = decoded["type"], decoded["object"]
         if event_type == "ERROR":
             raise error_of_status(obj if isinstance(obj, dict) else {})
+        if not isinstance(obj, dict):
+            raise _unreadable(line, server)
         return WatchEvent(WatchEventType(event_type), obj)
     except (KeyError, TypeError, ValueError) as error:
-        raise ApiUnreachableError(f"{server} sent a line that is no watch event: {_excerpt(line)}") from error
+        raise _unreadable(line, server) from error
+
+
+def _unreadable(line: bytes, server: str) -> ApiUnreachableError:
+    return ApiUnreachableError(f"{server} sent a line that is no watch event: {_excerpt(line)}")
 
 
 def error_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
+import structlog
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
@@ -29,10 +30,12 @@ from runner import __version__
 from runner.client.answers import decode_event, decode_object, error_of_answer
 from runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
 from runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
-from runner.client.reachability import Reachability
+from runner.client.trouble import Trouble
 from runner.clock import Clock, SystemClock
 from runner.errors import ApiUnreachableError, UnauthorizedError
 from runner.objects import KubeObject
+
+_log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for TCP and TLS together."""
@@ -79,7 +82,7 @@ class HttpClient:
     ) -> None:
         self._cluster = cluster
         self._connect_timeout = connect_timeout
-        self._reachability = Reachability(cluster.server, clock)
+        self._outage = Trouble(clock)
         endless = aiohttp.ClientTimeout(total=None)
         headers = {"User-Agent": _USER_AGENT}
         connector = _make_connector(cluster.tls)
@@ -267,14 +270,21 @@ class HttpClient:
 
     @asynccontextmanager
     async def _outage_noted(self) -> AsyncIterator[None]:
-        """Note whether the server answers at all; an answer that breaks off later says nothing about that."""
+        """Say once that the server does not answer, and once that it does again.
+
+        Every informer, run and probe meets the same outage; this is the one place that sees all of them, so theirs
+        need no line in the log. An answer that breaks off later says nothing about reachability.
+        """
         try:
             async with self._failure_explained():
                 yield
         except ApiUnreachableError as error:
-            self._reachability.lost(str(error))
+            if self._outage.is_news("unreachable"):
+                _log.warning("API server cannot be reached, trying again", error=str(error))
             raise
-        self._reachability.found()
+        lasted = self._outage.end()
+        if lasted is not None:
+            _log.info("API server can be reached again", server=self.server, seconds=lasted)
 
     @asynccontextmanager
     async def _failure_explained(self) -> AsyncIterator[None]:
