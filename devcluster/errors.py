@@ -32,6 +32,3 @@ class ApiRequestError(DevclusterError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
-
-
-ApiRequestFailed = ApiRequestError

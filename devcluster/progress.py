@@ -1,5 +1,6 @@
-"""What devcluster says to people: short lines on stderr, so that stdout stays free for answers.
+"""What devcluster (and `tools`) say to people: short lines on stderr, so that stdout stays free for answers.
 
+Standard library only, because `tools` run before anything is installed.
 Everything that may take longer than two seconds runs inside `Progress`.
 """
 
@@ -21,9 +22,9 @@ _FIRST_LINE_AFTER = 2.0
 """Seconds of silence allowed before something must be seen."""
 
 
-def say(message: str) -> None:
-    """Print one line for the user on stderr."""
-    print(f"devcluster: {message}", file=sys.stderr, flush=True)
+def say(message: str, who: str = "devcluster") -> None:
+    """Print one line for the user on stderr, after the name of who says it."""
+    print(f"{who}: {message}", file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -32,8 +33,9 @@ class Progress:
     A context manager. Work done is reported through `update`; both methods may be called from any thread.
     """
 
-    def __init__(self, what: str, stream: TextIO | None = None) -> None:
+    def __init__(self, what: str, stream: TextIO | None = None, who: str = "devcluster") -> None:
         self._what = what
+        self._who = who
         self._detail = ""
         self._stream = stream if stream is not None else sys.stderr
         self._live = self._stream.isatty()
@@ -77,4 +79,4 @@ class Progress:
 
     def _print(self, text: str, end: str) -> None:
         start = "\r\x1b[2K" if self._live else ""
-        print(f"{start}devcluster: {self._what}: {text}", end=end, file=self._stream, flush=True)
+        print(f"{start}{self._who}: {self._what}: {text}", end=end, file=self._stream, flush=True)

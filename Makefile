@@ -1,0 +1,78 @@
+# Everything a newcomer needs is `make run` and `make test`; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+# The Python the environment is made with: the first one that is new enough. `make PYTHON=python3.12 …` chooses another.
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(shell for one in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$one" -c '$(IS_NEW_ENOUGH)' 2>/dev/null && { echo "$$one"; break; }; done)
+endif
+
+# Which cluster `make run` uses: its own, or `current` for your kubeconfig's current context (it asks first).
+CLUSTER ?= own
+# Further arguments for pytest, for example PYTEST_ARGS='-k workqueue'.
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+# ansible-lint and molecule start other programs of the environment by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# A cluster that happens to be configured must never be used by accident.
+ISOLATED := env -u KUBECONFIG -u K8S_AUTH_KUBECONFIG -u K8S_AUTH_CONTEXT -u K8S_AUTH_HOST -u K8S_AUTH_API_KEY
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: python
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "setup: error: Python 3.11 or newer is needed; found $$(python3 --version 2>&1 || echo none)." \
+			"Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@"$(PYTHON)" -c '$(IS_NEW_ENOUGH)' || { \
+		echo "setup: error: Python 3.11 or newer is needed; $(PYTHON) is $$("$(PYTHON)" --version 2>&1)" >&2; exit 1; }
+
+.PHONY: setup
+setup: python ## Make .venv and get the Ansible collections (quick when all is there)
+	@"$(PYTHON)" -m tools.setup_venv
+	@$(BIN)/python -m tools.get_collections
+
+.PHONY: binaries
+binaries: setup
+	@$(BIN)/python -m devcluster fetch --controllers
+
+.PHONY: run
+run: setup ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)
+	@exec $(BIN)/python -m devcluster run --die-with-parent --cluster $(CLUSTER)
+
+.PHONY: test
+test: check binaries molecule ## Run all checks and tests, against a real API server
+	@$(ISOLATED) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: check
+check: setup ## Run the static checks alone: format, lint, types, layers, Ansible
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
+	$(ISOLATED) $(BIN)/ansible-lint --offline
+
+.PHONY: molecule
+molecule: binaries ## Run the molecule default scenario alone
+	$(ISOLATED) $(BIN)/molecule test
+
+.PHONY: lock
+lock: python ## Renew the hashed requirement files from requirements/*.in
+	@"$(PYTHON)" -m tools.lock
+
+.PHONY: down
+down: ## Stop the control plane in .devcluster, if one runs
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devcluster down; fi
+
+.PHONY: clean
+clean: down ## Remove everything that was made here (the cache of binaries in ~/.cache stays)
+	rm -rf .venv .venvs .collections .devcluster .ansible .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""Make `.venv` with the pinned, hashed requirements of the running Python; quick when all is there already.
+
+The first step of `make setup`. Run by the Python that the environment is to have: `python3 -m tools.setup_venv`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+
+from tools.environment import REQUIREMENTS, VENV, digest, exclusive, fail, is_stamped, run_step, tell
+
+_STAMP = VENV / ".requirements-stamp"
+
+
+def main() -> None:
+    """Create or renew the environment."""
+    minor = f"{sys.version_info.major}{sys.version_info.minor}"
+    requirements = REQUIREMENTS / f"dev-py{minor}.txt"
+    if not requirements.exists():
+        known = ", ".join(sorted(path.stem.removeprefix("dev-py3") for path in REQUIREMENTS.glob("dev-py3*.txt")))
+        fail(
+            f"{requirements}: no pinned requirements for Python 3.{sys.version_info.minor}; there are some for 3.x: {known}"
+        )
+    if importlib.util.find_spec("ensurepip") is None:
+        fail(f"{sys.executable} has no venv module (on Debian and Ubuntu: apt install python3-venv)")
+    content = digest(requirements.read_bytes(), sys.version.encode(), sys.base_prefix.encode(), str(VENV).encode())
+    with exclusive():
+        if is_stamped(_STAMP, content):
+            return
+        if not _is_of_this_python():
+            _create()
+        _install(requirements.name)
+        _STAMP.write_text(content, encoding="utf-8")
+    tell(f"{VENV.name} has Python {sys.version.split()[0]} and {requirements.name}")
+
+
+def _is_of_this_python() -> bool:
+    """Whether the environment works and belongs to the Python that runs us."""
+    question = "import pip, sys; print(sys.version, sys.base_prefix, sys.prefix)"
+    try:
+        answer = subprocess.run(
+            [str(VENV / "bin" / "python"), "-I", "-c", question], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return False
+    return answer.stdout.strip() == f"{sys.version} {sys.base_prefix} {VENV}"
+
+
+def _create() -> None:
+    if VENV.exists():
+        tell(f"{VENV.name} is of another Python or broken; making it anew")
+        shutil.rmtree(VENV)
+    answer = run_step(f"creating {VENV.name}", [sys.executable, "-m", "venv", str(VENV)])
+    if answer.returncode != 0:
+        fail(f"{VENV}: could not be created:\n{answer.stdout.strip()}")
+
+
+def _install(requirements: str) -> None:
+    command = [
+        *(str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
+        *("--require-hashes", "--only-binary=:all:", "-r", str(REQUIREMENTS / requirements)),
+    ]
+    answer = run_step(f"installing {requirements}", command)
+    if answer.returncode != 0:
+        fail(f"{requirements}: could not be installed:\n{answer.stdout.strip()}")
+
+
+if __name__ == "__main__":
+    main()
