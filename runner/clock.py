@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
+
+
+class Timer(Protocol):
+    """A callback that waits for its time."""
+
+    def cancel(self) -> None:
+        """Take the callback back; nothing happens where it was called already."""
 
 
 class Clock(Protocol):
@@ -19,6 +27,9 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait for ``seconds`` (>= 0)."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call ``callback`` in the event loop after ``seconds`` (>= 0)."""
 
 
 class SystemClock:
@@ -35,3 +46,7 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait without blocking the event loop."""
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call back from the running event loop, which counts the same seconds as ``monotonic``."""
+        return asyncio.get_running_loop().call_later(seconds, callback)

@@ -5,7 +5,27 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+
+class FakeTimer:
+    """Implements ``runner.clock.Timer``."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    @property
+    def cancelled(self) -> bool:
+        return self._callback is None
+
+    def fire(self) -> None:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
 
 
 class FakeClock:
@@ -14,7 +34,7 @@ class FakeClock:
     def __init__(self) -> None:
         self._now = 1000.0
         self._start = datetime(2026, 1, 1, tzinfo=UTC)
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._timers: list[tuple[float, int, FakeTimer]] = []
         self._order = itertools.count()
 
     def monotonic(self) -> float:
@@ -27,33 +47,46 @@ class FakeClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), sleeper))
-        await sleeper
+        wakeup = asyncio.Event()
+        timer = self.call_later(seconds, wakeup.set)
+        try:
+            await wakeup.wait()
+        finally:
+            timer.cancel()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(callback)
+        heapq.heappush(self._timers, (self._now + seconds, next(self._order), timer))
+        return timer
 
     @property
     def next_wakeup(self) -> float | None:
-        """Return in how many seconds the first sleeper wakes, or None where nobody sleeps."""
+        """Return in how many seconds the first timer fires or sleeper wakes, or None where there is none."""
         self._drop_cancelled()
-        return self._sleepers[0][0] - self._now if self._sleepers else None
+        return self._timers[0][0] - self._now if self._timers else None
+
+    @property
+    def pending(self) -> int:
+        """Return how many timers and sleepers wait."""
+        return sum(not timer.cancelled for _, _, timer in self._timers)
 
     async def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass, waking sleepers in order and letting each run before the next."""
+        """Let ``seconds`` pass, waking sleepers and timers in order and letting each run before the next."""
         end = self._now + seconds
         await settle()
         while True:
             self._drop_cancelled()
-            if not self._sleepers or self._sleepers[0][0] > end:
+            if not self._timers or self._timers[0][0] > end:
                 break
-            self._now, _, sleeper = heapq.heappop(self._sleepers)
-            sleeper.set_result(None)
+            self._now, _, timer = heapq.heappop(self._timers)
+            timer.fire()
             await settle()
         self._now = end
         await settle()
 
     def _drop_cancelled(self) -> None:
-        while self._sleepers and self._sleepers[0][2].done():
-            heapq.heappop(self._sleepers)
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
 
 
 async def settle(rounds: int = 20) -> None:

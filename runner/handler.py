@@ -1,0 +1,45 @@
+"""Which objects an event reconciles: pure functions from an event to requests.
+
+``source`` calls them with the events that ``predicate`` let pass, and puts the requests into the ``workqueue``. What a
+trigger is linked to is looked up in a field index of the cache, never searched: an event costs the same with 10 objects
+or 100,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from runner.event import Event
+from runner.objects import ObjectKey, key_of
+from runner.reconcile import Request
+from runner.watches import NamespaceScope, Trigger
+
+
+class Index(Protocol):
+    """Finds the objects of a watch by the value of a field. ``cache.FieldIndex`` is one."""
+
+    def lookup(self, value: str) -> Collection[ObjectKey]:
+        """Return the keys of the objects whose field has the value."""
+
+
+def for_object(event: Event) -> Request:
+    """Return the request for the event's own object."""
+    return key_of(event.object)
+
+
+def for_trigger(trigger: Trigger, index: Index, event: Event) -> tuple[Request, ...]:
+    """Return the requests for the objects linked to the event's object, each once.
+
+    An update counts with the values before and after it, so that whoever lost its link is reconciled too; a deletion
+    with the last known ones. With ``namespace: same`` only objects in the event object's namespace are linked.
+    """
+    source = trigger.match.source
+    values = source.values(event.object)
+    if event.old is not None:
+        values |= source.values(event.old)
+    linked = dict.fromkeys(key for value in sorted(values) for key in index.lookup(value))
+    if trigger.namespace is NamespaceScope.SAME:
+        namespace = key_of(event.object).namespace
+        return tuple(key for key in linked if key.namespace == namespace)
+    return tuple(linked)
