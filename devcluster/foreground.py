@@ -59,6 +59,7 @@ class RunSpec:
         watches_file: The operator's watches.
         crds: File or directory of definitions to install first.
         dies_with_parent: Whether we end when the process that started us does.
+        operator: Program and first arguments that start the operator.
 
     """
 
@@ -66,6 +67,7 @@ class RunSpec:
     watches_file: Path
     crds: Path
     dies_with_parent: bool = False
+    operator: tuple[str, ...] = (sys.executable, "-m", "runner", "run")
 
 
 def run(spec: RunSpec) -> None:
@@ -90,7 +92,7 @@ def run(spec: RunSpec) -> None:
             say(f"installed {name}")
         if cluster is not None:
             print(f"export KUBECONFIG={cluster.kubeconfig}", flush=True)
-        operator = stack.enter_context(_operator(spec.watches_file, environment))
+        operator = stack.enter_context(_operator(spec, environment))
         _watch_over(operator, cluster)
     say("stopped")
 
@@ -143,11 +145,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def _operator(watches_file: Path, environment: Mapping[str, str]) -> Iterator[_Operator]:
+def _operator(spec: RunSpec, environment: Mapping[str, str]) -> Iterator[_Operator]:
     probe_port, metrics_port = _free_ports()
     command = [
-        *(sys.executable, "-m", "runner", "run"),
-        f"--watches-file={watches_file}",
+        *spec.operator,
+        f"--watches-file={spec.watches_file}",
         f"--health-probe-bind-address={LOOPBACK}:{probe_port}",
         f"--metrics-bind-address={LOOPBACK}:{metrics_port}",
     ]

@@ -1,7 +1,7 @@
 """Compile every `requirements/*.in` to hashed files that hold no index or download address: `make lock`.
 
-uv resolves for a Python that need not be installed, so one machine makes the files for all; it has an environment of its
-own (`.venvs/lock`), pinned like the rest.
+uv resolves for a Python that need not be installed, so one machine makes the files for all; it has an environment of
+its own (`.venvs/lock`), pinned like the rest.
 """
 
 from __future__ import annotations

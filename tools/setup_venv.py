@@ -20,10 +20,8 @@ def main() -> None:
     minor = f"{sys.version_info.major}{sys.version_info.minor}"
     requirements = REQUIREMENTS / f"dev-py{minor}.txt"
     if not requirements.exists():
-        known = ", ".join(sorted(path.stem.removeprefix("dev-py3") for path in REQUIREMENTS.glob("dev-py3*.txt")))
-        fail(
-            f"{requirements}: no pinned requirements for Python 3.{sys.version_info.minor}; there are some for 3.x: {known}"
-        )
+        known = ", ".join(sorted(path.name for path in REQUIREMENTS.glob("dev-py3*.txt")))
+        fail(f"no pinned requirements for this Python ({requirements.name}); there are {known}")
     if importlib.util.find_spec("ensurepip") is None:
         fail(f"{sys.executable} has no venv module (on Debian and Ubuntu: apt install python3-venv)")
     content = digest(requirements.read_bytes(), sys.version.encode(), sys.base_prefix.encode(), str(VENV).encode())

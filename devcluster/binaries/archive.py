@@ -6,6 +6,7 @@ One of `finder`'s sources; the addresses and digests are in `pins`.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import tarfile
 import threading
 import time
@@ -81,15 +82,18 @@ class _Download:
         try:
             # The scheme is that of a pinned address; tests use plain HTTP to the loopback interface.
             request = urllib.request.Request(self.url, headers={"User-Agent": "devcluster"})  # noqa: S310
-            with (
-                urllib.request.urlopen(request, timeout=self._left()) as answer,  # noqa: S310
-                self.target.open("wb") as file,
-            ):
-                while not self.abandoned.is_set() and (chunk := answer.read1(_CHUNK)):
-                    file.write(chunk)
-                    self.received += len(chunk)
-        except (OSError, ValueError) as error:
+            with urllib.request.urlopen(request, timeout=self._left()) as answer:  # noqa: S310
+                if self.abandoned.is_set():
+                    return
+                self._receive(answer)
+        except (OSError, ValueError, http.client.HTTPException) as error:
             self.error = error
+
+    def _receive(self, answer: http.client.HTTPResponse) -> None:
+        with self.target.open("wb") as file:
+            while not self.abandoned.is_set() and (chunk := answer.read1(_CHUNK)):
+                file.write(chunk)
+                self.received += len(chunk)
 
     def _left(self) -> float:
         return max(0.1, self.ends_at - time.monotonic())
