@@ -20,7 +20,46 @@ ENV_MAX_CONCURRENT_RECONCILES: Final = "MAX_CONCURRENT_RECONCILES_"
 ENV_WORKERS_DEPRECATED: Final = "WORKER_"
 ENV_VERBOSITY: Final = "ANSIBLE_VERBOSITY_"
 
-REQUEUE_AFTER_ACTIONS: Final = frozenset({"operator_sdk.util.requeue_after", "requeue_after"})
+REQUEUE_AFTER_ACTIONS: Final = frozenset(
+    {"operator_sdk.util.requeue_after", "requeue_after", "reconcile_runner.util.requeue_after"}
+)
+"""Task actions whose result ``period`` asks for another run: upstream's two, and this project's own."""
+
+DROPPED_VARIABLE_PREFIXES: Final = ("ansible_", "_ansible_")
+"""Fields of a spec that would be variables with these prefixes steer Ansible: connection, interpreter, privileges."""
+
+DROPPED_VARIABLES: Final = frozenset(
+    {
+        # ansible-core: constants.INTERNAL_STATIC_VARS and what vars/manager.py sets for each task.
+        "group_names",
+        "groups",
+        "hostvars",
+        "inventory_dir",
+        "inventory_file",
+        "inventory_hostname",
+        "inventory_hostname_short",
+        "play_hosts",
+        "playbook_dir",
+        "role_name",
+        "role_names",
+        "role_path",
+        "role_uuid",
+        # Jinja: defaults.DEFAULT_NAMESPACE; ansible-core: the globals that its TemplateEngine adds. A variable of such
+        # a name hides the function, and roles that call it fail.
+        "cycler",
+        "dict",
+        "joiner",
+        "lipsum",
+        "lookup",
+        "now",
+        "omit",
+        "q",
+        "query",
+        "range",
+        "undef",
+    }
+)
+"""Fields of a spec that are no variables. Jinja's ``namespace`` is not among them: too good a name for a field."""
 
 
 def env_suffix(kind: str, group: str) -> str:
@@ -29,3 +68,8 @@ def env_suffix(kind: str, group: str) -> str:
     The core group leaves a trailing underscore (``POD_``).
     """
     return f"{kind}_{group}".upper().replace(".", "_")
+
+
+def is_dropped_variable(name: str) -> bool:
+    """Tell whether a field of a spec must not become a variable of this name."""
+    return name in DROPPED_VARIABLES or name.startswith(DROPPED_VARIABLE_PREFIXES)

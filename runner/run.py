@@ -61,8 +61,8 @@ class RunResult:
     """How a run went.
 
     ``stats`` is None where the run ended before Ansible could count (a syntax error, a kill). ``message`` says why a
-    run did not succeed, for people; empty on success. ``duration`` is in seconds. ``requeue_after``: seconds that the role
-    asked to be reconciled again in, or None.
+    run did not succeed, for people; empty on success. ``duration`` is in seconds. ``requeue_after``: the seconds after
+    which the role asked to be run again, or None.
     """
 
     status: RunStatus

@@ -1,0 +1,6 @@
+"""A module that dies without an answer."""
+
+import sys
+
+sys.stderr.write("the module's last words\n")
+sys.exit(3)
