@@ -1,8 +1,9 @@
 """Field paths: which value of an object a trigger or an index looks at.
 
 A path is dot-separated (``spec.name``); ``['app.kubernetes.io/name']`` names a key that holds dots, ``[*]`` stands for
-any element of a list. Paths are not expressions: cheap, indexable, nothing to inject. ``watches`` parses them,
-``cache`` indexes by them, ``predicate`` and ``handler`` read through them.
+any element of a list. Paths are not expressions: cheap, indexable, nothing to inject. What looks like one (``$.spec``,
+``{.spec.name}``, ``{{ spec }}``) is refused rather than never matched; such a key must be quoted. ``watches`` parses
+them, ``cache`` indexes by them, ``predicate`` and ``handler`` read through them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from runner.objects import KubeObject
 
 _STEP = re.compile(
-    r"""(?P<key>[^.\[\]'"\s]+)            # a plain key
+    r"""(?P<key>[\w/-]+)                  # a plain key
       | \[(?P<quote>['"])(?P<quoted>[^'"]+)(?P=quote)\]   # a key with dots
       | (?P<any>\[\*\])                   # any element of a list
     """,
