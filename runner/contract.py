@@ -19,6 +19,9 @@ ENV_WATCH_NAMESPACE: Final = "WATCH_NAMESPACE"
 ENV_MAX_CONCURRENT_RECONCILES: Final = "MAX_CONCURRENT_RECONCILES_"
 ENV_WORKERS_DEPRECATED: Final = "WORKER_"
 ENV_VERBOSITY: Final = "ANSIBLE_VERBOSITY_"
+ENV_GATHERING: Final = "ANSIBLE_GATHERING"
+ENV_COMMIT: Final = "RUNNER_COMMIT"
+"""The commit that an image was built from; ours, not upstream's."""
 
 REQUEUE_AFTER_ACTIONS: Final = frozenset(
     {"operator_sdk.util.requeue_after", "requeue_after", "reconcile_runner.util.requeue_after"}

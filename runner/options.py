@@ -78,6 +78,7 @@ class Options:
     - ``gather_facts``: whether a role's play gathers facts first; False where ``ANSIBLE_GATHERING=explicit``
     - ``proxy_port``: loopback port between runs and the API server; 0: any free one
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
+    - ``commit``: what this was built from, for the build information among the metrics; empty: unknown
     - ``health_probe_bind_address``, ``metrics_bind_address``: None turns the server off
     """
 
@@ -103,6 +104,7 @@ class Options:
     metrics_bind_address: BindAddress | None = BindAddress("", 8443)
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
+    commit: str = ""
 
     def workers_for(self, gvk: GroupVersionKind) -> int:
         """Return how many objects of a kind may be reconciled at a time."""

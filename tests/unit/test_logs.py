@@ -11,24 +11,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import structlog
 
 from runner import logs
 from runner.objects import GroupVersionKind, ObjectKey
 from runner.options import LogFormat, LogLevel
+from tests.fakes.logs import logging_restored
 
 FOO = GroupVersionKind("tutorial.my.domain", "v1", "Foo")
 
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
-    yield
-    root.handlers, sys.excepthook = handlers, hook
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    with logging_restored():
+        yield
 
 
 class Terminal(io.StringIO):

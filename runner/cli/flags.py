@@ -1,0 +1,253 @@
+"""The flags of ``run``: names, help and how their texts are read.
+
+Names, defaults and spelling are those of ``ansible-operator run`` where it has the flag (docs/cli.md has the table).
+A text that cannot be read is a usage error: ``typer.BadParameter``, which ends the process with exit code 2.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from runner import logs
+from runner.duration import parse_duration
+from runner.errors import ConfigError
+from runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel
+
+WatchesFile: TypeAlias = Annotated[Path, typer.Option("--watches-file", metavar="FILE", help="The watches to serve.")]
+Kubeconfig: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        metavar="FILE",
+        help="Which cluster, and as whom.",
+        show_default="$KUBECONFIG, else the Pod's service account",
+    ),
+]
+ReconcilePeriod: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--reconcile-period",
+        metavar="DURATION",
+        help="Run again for an object that nothing happened to after this long; 0: never. A watch's reconcilePeriod "
+        "and the object's annotation win.",
+    ),
+]
+MaxConcurrentReconciles: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--max-concurrent-reconciles",
+        min=1,
+        metavar="NUMBER",
+        help="Objects of one watch that are reconciled at a time. MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> wins.",
+        show_default="number of CPUs",
+    ),
+]
+RunTimeout: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--run-timeout", metavar="DURATION", help="End a run that takes longer, with all its processes; 0: never."
+    ),
+]
+GracefulShutdownTimeout: TypeAlias = Annotated[
+    str,
+    typer.Option("--graceful-shutdown-timeout", metavar="DURATION", help="How long runs may go on after SIGTERM."),
+]
+Verbosity: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--ansible-verbosity",
+        min=0,
+        max=7,
+        metavar="NUMBER",
+        help="Number of -v, 0 to 7. ANSIBLE_VERBOSITY_<KIND>_<GROUP> and the object's annotation win.",
+    ),
+]
+RolesPath: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--ansible-roles-path",
+        envvar="ANSIBLE_ROLES_PATH",
+        metavar="DIRECTORIES",
+        help="Where roles are, separated by ':'; ./roles is always looked at last.",
+    ),
+]
+CollectionsPath: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--ansible-collections-path",
+        envvar="ANSIBLE_COLLECTIONS_PATH",
+        metavar="DIRECTORIES",
+        help="Where collections are, separated by ':'.",
+        show_default="/usr/share/ansible/collections:~/.ansible/collections",
+    ),
+]
+AnsibleArgs: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--ansible-args",
+        metavar="ARGUMENTS",
+        help="More arguments for ansible-playbook, in one text; one pair of single quotes around it is dropped.",
+    ),
+]
+AnsibleLogEvents: TypeAlias = Annotated[
+    str,
+    typer.Option("--ansible-log-events", metavar="nothing|tasks|everything", help="How much of a run is logged."),
+]
+Engine: TypeAlias = Annotated[EngineName, typer.Option("--engine", help="How a run is started.")]
+RunnerDirectory: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--runner-dir",
+        metavar="DIRECTORY",
+        help="Where the inputs and artifacts of runs are kept; they hold secrets.",
+        show_default="a memory-backed directory where there is one",
+    ),
+]
+ProxyPort: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--proxy-port",
+        min=0,
+        max=65535,
+        metavar="PORT",
+        help="Port on the loopback interface through which runs reach the API server; 0: any free one.",
+    ),
+]
+MetricsBindAddress: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-bind-address",
+        metavar="[HOST]:PORT",
+        help="Where /metrics is served, as plain HTTP; 0: nowhere; port 0: any free one.",
+        show_default=":8443",
+    ),
+]
+MetricsAddr: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--metrics-addr", metavar="[HOST]:PORT", help="Deprecated: use --metrics-bind-address."),
+]
+HealthProbeBindAddress: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--health-probe-bind-address",
+        metavar="[HOST]:PORT",
+        help="Where /healthz and /readyz are served; 0: nowhere; port 0: any free one.",
+    ),
+]
+InjectOwnerRef: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--inject-owner-ref",
+        metavar="BOOLEAN",
+        help="Make a run's objects dependents of the reconciled one. Only false can be asked for so far.",
+        show_default="false",
+    ),
+]
+ZapEncoder: TypeAlias = Annotated[
+    LogFormat | None,
+    typer.Option("--zap-encoder", help="How log lines look.", show_default="console on a terminal, else json"),
+]
+ZapLogLevel: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--zap-log-level",
+        metavar="debug|info|error|panic|NUMBER",
+        help="The least severe lines to write; a number above 0 means debug.",
+        show_default="info, debug with --zap-devel",
+    ),
+]
+ZapDevel: TypeAlias = Annotated[
+    str,
+    typer.Option("--zap-devel", metavar="BOOLEAN", help="Log for people: console, debug."),
+]
+
+BOOLEAN_FLAGS = frozenset({"--inject-owner-ref", "--zap-devel"})
+"""Flags that mean ``true`` where no value follows with ``=``, as Go's flags do."""
+
+_log = logs.get_logger("runner.cli")
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+_HIGHEST_PORT = 65535
+
+
+def spell_out_booleans(arguments: list[str]) -> list[str]:
+    """Return the arguments with ``=true`` after each boolean flag that stands alone."""
+    return [f"{argument}=true" if argument in BOOLEAN_FLAGS else argument for argument in arguments]
+
+
+def boolean(flag: str, text: str) -> bool:
+    """Read what Go's ``strconv.ParseBool`` reads."""
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise typer.BadParameter(f"found {text!r}, expected true or false", param_hint=flag)
+
+
+def duration(flag: str, text: str) -> float:
+    """Return seconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=flag) from error
+
+
+def bind_address(flag: str, text: str) -> BindAddress | None:
+    """Read ``:6789``, ``127.0.0.1:0``, ``[::1]:80``; ``0`` is None, which turns a server off."""
+    if text == "0":
+        return None
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    readable = colon and port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
+    if not readable or (":" in host and not bracketed) or "/" in host:
+        expected = "[HOST]:PORT, such as :6789, 127.0.0.1:0 or [::1]:6789, or 0 to turn it off"
+        raise typer.BadParameter(f"found {text!r}, expected {expected}", param_hint=flag)
+    return BindAddress(host, int(port))
+
+
+def ansible_args(text: str) -> str:
+    """Drop one pair of single quotes around the arguments, which a manifest's author needed for the shell."""
+    wrapped = len(text) > 1 and text.startswith("'") and text.endswith("'")
+    return text[1:-1] if wrapped else text
+
+
+def log_events(text: str) -> LogEvents:
+    """Read the amount in any case. A word that is none of them is logged as an error and means tasks, as upstream."""
+    try:
+        return LogEvents(text.lower())
+    except ValueError:
+        message = f"found {text!r}, expected nothing, tasks or everything; tasks is used"
+        _log.error("unknown value of a flag", flag="--ansible-log-events", error=message)
+        return LogEvents.TASKS
+
+
+def metrics_bind_address(text: str | None, deprecated: str | None) -> BindAddress | None:
+    """Read the address of the metrics from the flag or its deprecated name. Raises ``ConfigError`` for both."""
+    if text is not None and deprecated is not None:
+        raise ConfigError("--metrics-bind-address and --metrics-addr are both set, expected the first alone")
+    if deprecated is not None:
+        _log.warning("deprecated flag", flag="--metrics-addr", use="--metrics-bind-address")
+        return bind_address("--metrics-addr", deprecated)
+    return bind_address("--metrics-bind-address", text if text is not None else ":8443")
+
+
+def refuse_owner_references(text: str | None) -> None:
+    """Raise ``ConfigError`` where owner references are asked for: a run would silently make none."""
+    if text is not None and boolean("--inject-owner-ref", text):
+        raise ConfigError(
+            "--inject-owner-ref: found true, but owner references are not injected yet; expected false, or no such flag"
+        )
+
+
+def log_level(flag: str, text: str) -> LogLevel:
+    """Read zap's words; a number above 0 is a finer debug level there, and debug here."""
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return LogLevel.DEBUG
+    try:
+        return LogLevel(text.lower())
+    except ValueError as error:
+        message = f"found {text!r}, expected debug, info, error, panic or a number above 0"
+        raise typer.BadParameter(message, param_hint=flag) from error
