@@ -193,7 +193,7 @@ class ExecCredentials:
         """Return the current token, after having run the plugin where it is about to expire."""
         if self._is_expiring():
             async with self._lock:
-                if self._is_expiring():
+                if self._is_expiring() and self._is_rested():
                     await self._run()
         return self._header
 
@@ -209,7 +209,7 @@ class ExecCredentials:
         return f"Bearer {self._token}" if self._token else ""
 
     def _is_expiring(self) -> bool:
-        return self._expiry is not None and self._clock.now() >= self._expiry - EXPIRY_MARGIN and self._is_rested()
+        return self._expiry is not None and self._clock.now() >= self._expiry - EXPIRY_MARGIN
 
     def _is_rested(self) -> bool:
         return self._clock.monotonic() - self._renewed_at >= PLUGIN_PAUSE
