@@ -56,7 +56,7 @@ class StatusReport:
 def status(directory: Path) -> StatusReport:
     """Look at the control plane of a directory without changing anything."""
     known = state.load(DataDirectory(directory).state)
-    if known is None:
+    if known is None or not any(process.is_alive() for process in known.processes.values()):
         return StatusReport(serving=False, text=f"nothing runs in {directory}")
     serving = known.all_alive() and is_serving(directory)
     lines = [f"server      {known.server} ({'ready' if serving else 'not ready'})"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http
 import time
 from typing import TYPE_CHECKING
 
 import yaml
 
 from devcluster.api import APPLY_PATCH
-from devcluster.errors import DevclusterError, StartError
+from devcluster.errors import ApiRequestError, DevclusterError, StartError
 from devcluster.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 
 _COLLECTION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
-ESTABLISHED_TIMEOUT = 30.0
-"""Seconds a definition gets to become Established; the API server needs about one."""
+SERVED_TIMEOUT = 30.0
+"""Seconds a definition gets until it is served; the API server needs about one."""
+
+_NOT_YET = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE)
+"""Statuses that a new kind answers with until it is served."""
 
 _POLL_INTERVAL = 0.1
 """Seconds between two looks at a definition."""
 
 
 def install(api: Api, path: Path) -> list[str]:
-    """Apply all definitions of a file or directory by server-side apply, and wait until each is Established.
+    """Apply all definitions of a file or directory by server-side apply, and wait until each is served.
 
     Args:
         api: The API server.
@@ -37,7 +41,7 @@ def install(api: Api, path: Path) -> list[str]:
         Names of the definitions.
 
     Raises:
-        DevclusterError: A file holds something else, the API server refused it, or it was not Established in time.
+        DevclusterError: A file holds something else, the API server refused it, or it was not served in time.
 
     """
     names = []
@@ -49,7 +53,7 @@ def install(api: Api, path: Path) -> list[str]:
         api.call("PATCH", f"{_COLLECTION}/{name}?fieldManager=devcluster&force=true", definition, APPLY_PATCH)
         names.append(name)
     for name in names:
-        _wait_until_established(api, name)
+        _wait_until_served(api, name)
     return names
 
 
@@ -64,14 +68,31 @@ def _definitions(path: Path) -> Iterator[tuple[Path, KubeObject]]:
             raise DevclusterError(f"{file}: cannot be read: {error}") from error
 
 
-def _wait_until_established(api: Api, name: str) -> None:
-    deadline = time.monotonic() + ESTABLISHED_TIMEOUT
+def _wait_until_served(api: Api, name: str) -> None:
+    deadline = time.monotonic() + SERVED_TIMEOUT
     with Progress(f"waiting for {name}"):
-        while True:
-            conditions = api.call("GET", f"{_COLLECTION}/{name}").get("status", {}).get("conditions", [])
-            if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
-                return
+        while (reason := _why_not_served(api, name)) is not None:
             if time.monotonic() > deadline:
-                reasons = "; ".join(f"{one['type']}={one['status']} {one.get('message', '')}" for one in conditions)
-                raise StartError(f"{name} was not Established within {ESTABLISHED_TIMEOUT:.0f} s: {reasons}")
+                raise StartError(f"{name} was not served within {SERVED_TIMEOUT:.0f} s: {reason}")
             time.sleep(_POLL_INTERVAL)
+
+
+def _why_not_served(api: Api, name: str) -> str | None:
+    """Say what is missing; None when every served version answers.
+
+    An Established definition is not enough: its first requests may still get 404, or 429 "storage is (re)initializing".
+    """
+    definition = api.call("GET", f"{_COLLECTION}/{name}")
+    # A fresh definition has `conditions: null`.
+    conditions = definition.get("status", {}).get("conditions") or []
+    if not any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
+        return "; ".join(f"{one['type']}={one['status']} {one.get('message', '')}" for one in conditions) or "no status"
+    spec = definition["spec"]
+    for version in (one["name"] for one in spec["versions"] if one["served"]):
+        try:
+            api.call("GET", f"/apis/{spec['group']}/{version}/{spec['names']['plural']}?limit=1")
+        except ApiRequestError as error:
+            if error.status not in _NOT_YET:
+                raise
+            return str(error)
+    return None

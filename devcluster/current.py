@@ -6,8 +6,10 @@ The one place of devcluster that reads `KUBECONFIG`. Uses the `kubernetes` packa
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from devcluster.api import JSON, KubeObject
@@ -52,6 +54,11 @@ class UserCluster:
 def http_ok(status: int) -> bool:
     """Whether an HTTP status is a success."""
     return 200 <= status < 300  # noqa: PLR2004 - the class of success codes
+
+
+def environment() -> dict[str, str]:
+    """Return our environment, with `KUBECONFIG` set even where the default file is meant."""
+    return {"KUBECONFIG": str(Path.home() / ".kube" / "config")} | dict(os.environ)
 
 
 def choose() -> UserCluster:

@@ -83,7 +83,7 @@ def run(spec: RunSpec) -> None:
         cluster: Cluster | None = None
         if spec.cluster is None:
             api: Api = current.choose()
-            environment = dict(os.environ)
+            environment = current.environment()
         else:
             cluster = stack.enter_context(foreground(spec.cluster, find_programs))
             api = cluster.api
@@ -153,7 +153,7 @@ def _operator(spec: RunSpec, environment: Mapping[str, str]) -> Iterator[_Operat
         f"--health-probe-bind-address={LOOPBACK}:{probe_port}",
         f"--metrics-bind-address={LOOPBACK}:{metrics_port}",
     ]
-    if "KUBECONFIG" in environment:
+    if spec.cluster is not None:
         command.append(f"--kubeconfig={environment['KUBECONFIG']}")
     process = spawn(command, cwd=Path.cwd(), log=None, env=environment, dies_with_starter=True)
     try:
