@@ -1,7 +1,7 @@
 """Artifacts: what ansible-runner leaves of each run of an object, and how many of them are kept.
 
-``inputdir`` calls this before a run. ansible-runner's own rotation is not used: it fails where only one or two are to
-be kept, because it takes the link ``latest`` for one of them.
+``inputdir`` and ``launcher`` call this before a run. ansible-runner's own rotation is not used: it fails where only one
+or two are to be kept, because it takes the link ``latest`` for one of them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,15 @@ def keep_newest(directory: Path, count: int) -> None:
         shutil.rmtree(run, ignore_errors=True)
 
 
-def point_latest(directory: Path, ident: str) -> None:
-    """Let ``latest`` lead to a run's artifacts, in one step."""
+def prepare(directory: Path, ident: str) -> None:
+    """Make the place of a run's artifacts, and let ``latest`` lead there.
+
+    What ansible-runner would make for everybody to read (and keeps where it is there) is made for this user alone.
+    """
+    run = directory / ident
+    for private in (directory, run, run / "fact_cache"):
+        private.mkdir(mode=0o700, exist_ok=True)
+    (run / "stderr").touch(mode=0o600)
     link = directory / f".{LATEST}.new"
     link.unlink(missing_ok=True)
     os.symlink(ident, link)  # noqa: PTH211 - relative to the directory: it stays right when that is moved

@@ -17,6 +17,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _SOURCE_EXCERPT = re.compile(r"\s*\d+ |\s*\^|\s*\(source not shown|^\.\.\.")
 _ORIGIN = re.compile(r"Origin: (?P<where>.+)")
 _ERROR = re.compile(r"\[?ERROR[\]!]?[:!] ?")
+_USAGE_ERROR = re.compile(r"ansible-playbook: error: ")
 _SAYS_NOTHING = ("non-zero return code", "MODULE FAILURE", "One or more items failed", "Module result deserialization")
 _OUTPUTS = ("stderr", "module_stderr", "module_stdout", "stdout")
 
@@ -57,6 +58,8 @@ def of_output(lines: Iterable[str]) -> str:
     last = ""
     for line in lines:
         last = line.strip() or last
+        if found := _USAGE_ERROR.match(line):
+            return shorten(line[found.end() :].strip())
         if found := _ERROR.match(line):
             kept = [line[found.end() :].strip()]
         elif kept:

@@ -7,7 +7,8 @@ own because ansible-runner forks a terminal, which a process with threads must n
 Its end is the end of everything below it: on SIGTERM, which the kernel also sends when the operator dies, and on the
 end of its stdin it kills its descendants, wherever they went, before it exits. So there is one way to end a run.
 
-The only module that imports ansible-runner; nothing else here but the standard library and ``processtree``.
+The only module that imports ansible-runner. Nothing else here but the standard library and two modules that need no
+more than that, so that a launcher stays small.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, NoReturn
 
 import ansible_runner
 
+from runner.execution import artifacts
 from runner.execution.processtree import JOB_VARIABLE, kill_until_gone, living_descendants
 
 _LENGTH = struct.Struct(">I")
@@ -118,8 +120,10 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Run one job to its end, reporting its events. Returns ansible-runner's status and exit code."""
     os.environ[JOB_VARIABLE] = job["ident"]
     directory = Path(job["private_data_dir"])
+    artifacts.prepare(directory / "artifacts", job["ident"])
 
     def on_event(event: dict[str, Any]) -> bool:
+        _hide_what_no_log_missed(event)
         channel.report({"event": event})
         return True
 
@@ -136,6 +140,20 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         suppress_env_files=True,
     )
     return {"status": runner.status, "rc": runner.rc}
+
+
+def _hide_what_no_log_missed(event: dict[str, Any]) -> None:
+    """Remove the error that ansible-core 2.19 to 2.21 print in the clear before a result that ``no_log`` hid.
+
+    ansible-runner keeps the event as it is after this, so the artifacts do not hold it either.
+    """
+    result = (event.get("event_data") or {}).get("res")
+    if isinstance(result, dict) and "censored" in result:
+        lines = event.get("stdout", "").splitlines(keepends=True)
+        errors = [number for number, line in enumerate(lines) if "[ERROR]" in line]
+        results = [number for number, line in enumerate(lines) if '"censored"' in line]
+        if errors:
+            event["stdout"] = "".join(lines[results[-1] :] if results else [])
 
 
 def _command_line(job: dict[str, Any], directory: Path) -> str:

@@ -1,3 +1,4 @@
+#!/usr/bin/python
 """A module that dies without an answer."""
 
 import sys
