@@ -187,7 +187,7 @@ class WorkQueue:
         work = self._in_work.pop(request)
         self._metrics.done(self._clock.monotonic() - work.started)
         changed = self._changed_in_work.pop(request, None)
-        if changed is not None and not self._closed:
+        if changed is not None:
             self._make_ready(request, changed)
 
     def shut_down(self) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 from runner import source as source_module
 from runner.cache import Cache, FieldIndex, KindCache
 from runner.controller import Controller
-from runner.event import EventType
+from runner.event import Event, EventType
 from runner.fieldpath import FieldPath
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind, KubeObject, ObjectKey
@@ -199,6 +199,11 @@ class TestLinkedKind:
         await harness.synced([thing(ONE, "jack"), thing(TWO, "joe")], [pod("jack")])
         harness.kinds.store(POD).replace([pod("joe")])
         assert set(await harness.served()) == {ONE, TWO}
+
+    async def test_what_is_marked_initial_after_the_first_list_counts_in_the_background(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack")], [])
+        harness.kinds.require(POD, whole=False)._tell(Event(EventType.CREATED, pod("jack"), initial=True))
+        assert (harness.ready(-100), harness.ready(0)) == (1, 0)
 
     async def test_says_which_object_issued_which_event(self, harness: Harness, logged: LogCapture) -> None:
         await harness.synced([thing(ONE, "jack")], [])

@@ -173,10 +173,10 @@ class TestDelays:
     async def test_an_immediate_add_supersedes_a_pending_delay(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add_after(A, 10, Priority.LIVE)
         queue.add(A)
+        assert (queue.delayed, clock.next_wakeup) == (0, None)
         assert await serve(queue) == A
         await clock.advance(60)
-        assert (queue.depth, queue.delayed) == (0, 0)
-        assert clock.next_wakeup is None
+        assert queue.depth == 0
 
     @pytest.mark.parametrize("delays", [(10, 2), (2, 10)], ids=["earlier comes second", "earlier comes first"])
     async def test_the_earlier_of_two_delays_counts(
@@ -223,6 +223,7 @@ class TestDelays:
         assert clock.pending == 1
 
     async def test_superseded_delays_do_not_pile_up(self, queue: WorkQueue) -> None:
+        queue.add_after(B, 1, Priority.BACKGROUND)
         for _ in range(10_000):
             queue.add_after(A, 36_000, Priority.BACKGROUND)
             queue.add(A)
