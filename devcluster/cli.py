@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,9 @@ from devcluster.errors import DevclusterError
 from devcluster.foreground import RunSpec
 from devcluster.layout import DataDirectory
 from devcluster.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 app = typer.Typer(
     help="A real etcd and kube-apiserver on this machine, in a data directory of its own.",
@@ -99,13 +103,20 @@ def run(
     foreground.run(RunSpec(own, watches_file, crds, die_with_parent))
 
 
+@contextmanager
+def report_errors() -> Iterator[None]:
+    """End with exit code 1 and one message where a traceback would tell the user nothing."""
+    try:
+        yield
+    except DevclusterError as error:
+        say(f"error: {error}")
+        sys.exit(1)
+
+
 def main() -> None:
     """Entry point of `python -m devcluster`."""
     if sys.platform != "linux":
         say(f"runs on Linux only, found {sys.platform}")
         sys.exit(1)
-    try:
+    with report_errors():
         app(prog_name="python -m devcluster")
-    except DevclusterError as error:
-        say(f"error: {error}")
-        sys.exit(1)

@@ -15,10 +15,14 @@ from tools.environment import REQUIREMENTS, VENV, digest, exclusive, fail, is_st
 _STAMP = VENV / ".requirements-stamp"
 
 
+def python_minor() -> str:
+    """Return major and minor version of the running Python as the requirement files name them, for example `311`."""
+    return f"{sys.version_info.major}{sys.version_info.minor}"
+
+
 def main() -> None:
     """Create or renew the environment."""
-    minor = f"{sys.version_info.major}{sys.version_info.minor}"
-    requirements = REQUIREMENTS / f"dev-py{minor}.txt"
+    requirements = REQUIREMENTS / f"dev-py{python_minor()}.txt"
     if not requirements.exists():
         known = ", ".join(sorted(path.name for path in REQUIREMENTS.glob("dev-py3*.txt")))
         fail(f"no pinned requirements for this Python ({requirements.name}); there are {known}")
