@@ -9,7 +9,7 @@ docs/metrics.md lists them.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,8 +23,6 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from runner.objects import GroupVersionKind, ObjectKey
 
@@ -224,18 +222,30 @@ class ControllerMetrics:
         self._panics.inc()
 
 
-class _CreationTimes(Collector):
-    """``resource_created_at_seconds``: a dictionary until a scrape asks, because there may be 100,000 objects."""
+class _CreationTimes:
+    """``resource_created_at_seconds``, kept as text: with 100,000 objects a scrape must not stop the event loop."""
 
     def __init__(self) -> None:
-        self.by_object: dict[tuple[GroupVersionKind, ObjectKey], float] = {}
+        self._lines: dict[tuple[GroupVersionKind, ObjectKey], str] = {}
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Return a sample for each object."""
-        family = GaugeMetricFamily(RESOURCE_CREATED_AT.name, RESOURCE_CREATED_AT.help, None, RESOURCE_CREATED_AT.labels)
-        for (gvk, key), created_at in self.by_object.items():
-            family.add_metric((key.name, key.namespace, gvk.group, gvk.version, gvk.kind), created_at)
-        yield family
+    def set(self, gvk: GroupVersionKind, key: ObjectKey, created_at: float) -> None:
+        values = (key.name, key.namespace, gvk.group, gvk.version, gvk.kind)
+        labels = ",".join(
+            f'{label}="{_escaped(value)}"' for label, value in zip(RESOURCE_CREATED_AT.labels, values, strict=True)
+        )
+        self._lines[gvk, key] = f"{RESOURCE_CREATED_AT.name}{{{labels}}} {created_at!r}\n"
+
+    def remove(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
+        self._lines.pop((gvk, key), None)
+
+    def exposition(self) -> bytes:
+        name, text = RESOURCE_CREATED_AT.name, RESOURCE_CREATED_AT.help
+        return f"# HELP {name} {text}\n# TYPE {name} gauge\n{''.join(self._lines.values())}".encode()
+
+
+def _escaped(value: str) -> str:
+    """Return a label's value as the text format wants it; names of some kinds (roles, say) may hold quotes."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 class Metrics:
@@ -269,7 +279,6 @@ class Metrics:
         self._unfinished_work = self._gauge(UNFINISHED_WORK)
         self._longest_running = self._gauge(LONGEST_RUNNING)
         self._created_at = _CreationTimes()
-        self.registry.register(self._created_at)
         self._client_requests = self._counter(CLIENT_REQUESTS)
         self._run_duration = self._histogram(RUN_DURATION)
         self._trigger_events = self._counter(TRIGGER_EVENTS)
@@ -306,11 +315,11 @@ class Metrics:
 
     def resource_exists(self, gvk: GroupVersionKind, key: ObjectKey, created_at: float) -> None:
         """Show an object of a watch, created at ``created_at`` (seconds since 1970)."""
-        self._created_at.by_object[gvk, key] = created_at
+        self._created_at.set(gvk, key, created_at)
 
     def resource_gone(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
         """Take away the series of an object that is gone."""
-        self._created_at.by_object.pop((gvk, key), None)
+        self._created_at.remove(gvk, key)
 
     def request_finished(self, method: str, host: str, code: str) -> None:
         """Count an API request by the HTTP status of its answer; ``<error>``, as in client-go, where none came."""
@@ -318,7 +327,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + self._created_at.exposition()
 
     def _counter(self, definition: Definition) -> Counter:
         return Counter(definition.name, definition.help, definition.labels, registry=self.registry)

@@ -268,8 +268,10 @@ class TestStop:
         harness.controller.stop()
         await harness.clock.advance(GRACE - 1)
         assert not task.done()
+        harness.controller.stop()
         harness.reconciler.release()
         await asyncio.wait_for(task, timeout=10)
+        assert harness.clock.next_wakeup is None
         assert sorted(harness.reconciler.finished) == [A, B]
         assert harness.reconciler.cancelled == []
 

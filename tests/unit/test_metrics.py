@@ -135,6 +135,19 @@ def test_a_fresh_controllers_counters_are_there_with_zero() -> None:
         assert metrics.registry.get_sample_value("controller_runtime_reconcile_total", labels) == 0
 
 
+@pytest.mark.parametrize("name", ["foo-01", 'quo"ted', "back\\slash"])
+def test_shows_when_an_object_was_created(name: str) -> None:
+    metrics = Metrics()
+    metrics.resource_exists(FOO, ObjectKey("default", name), 1767225600.0)
+    families = {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
+    family = families["resource_created_at_seconds"]
+    assert (family.type, family.documentation) == ("gauge", "Timestamp at which a resource was created")
+    (sample,) = family.samples
+    group, version, kind = FOO.group, FOO.version, FOO.kind
+    assert sample.labels == {"name": name, "namespace": "default", "group": group, "version": version, "kind": kind}
+    assert sample.value == 1767225600
+
+
 def test_an_objects_series_goes_with_the_object(metrics: Metrics) -> None:
     assert b'name="foo-01"' in metrics.exposition()
     metrics.resource_gone(FOO, ObjectKey("default", "foo-01"))
