@@ -125,7 +125,7 @@ class SubprocessEngine:
         """Let a launcher be that waits for what outlived its last run, and then ends by itself."""
         self._busy.discard(launcher)
         self._retired.add(launcher)
-        self._own(launcher.wait(), f"launcher-retired-{launcher.pid}").add_done_callback(
+        self._own(launcher.left_alone(), f"launcher-retired-{launcher.pid}").add_done_callback(
             lambda _: self._retired.discard(launcher)
         )
 

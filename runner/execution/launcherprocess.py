@@ -131,9 +131,10 @@ class LauncherProcess:
             await asyncio.to_thread(kill_until_gone, lambda: descendants_or_marked(job))
         self._stderr.close()
 
-    async def wait(self) -> None:
-        """Wait until the process has ended."""
+    async def left_alone(self) -> None:
+        """Wait until a launcher that takes no more jobs has ended by itself."""
         await self._process.wait()
+        self._stderr.close()
 
     def _write(self, message: dict[str, Any]) -> None:
         body = orjson.dumps(message)
