@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-DEADLINE = 60.0
+DEADLINE = 150.0
 """Seconds a run of Ansible may take: an answer that never comes ends a test, a slow machine does not."""
 
 KubeObject = dict[str, Any]

@@ -30,6 +30,9 @@ NAMESPACE = "foo-role"
 ELSEWHERE = "foo-role-elsewhere"
 PLAYBOOK = ROOT / "playbooks/foo.yml"
 
+# A start of ansible-playbook takes seconds, and minutes on a machine that has other things to do.
+pytestmark = pytest.mark.timeout(300)
+
 LINKED = '"msg": "pod linked found"'
 UPDATED = '"msg": "happy status updated"'
 
@@ -96,7 +99,8 @@ def test_a_pod_in_any_namespace_makes_a_foo_happy_until_it_is_gone(
     assert by_hand.changed == 0
     assert LINKED in by_hand.output
     assert UPDATED not in by_hand.output
-    assert proxy.writes == []
+    # The playbook reads the Foo for its friend, the role asks for the Pod, the module reads the Foo.
+    assert [request.method for request in proxy.seen] == ["GET", "GET", "GET"]
     assert version(kube, "anywhere") == before
 
     kube.delete_pod(ELSEWHERE, "anne")
@@ -150,7 +154,6 @@ def test_a_friend_is_a_name_and_never_a_template(kube: Kube, by_hand: ByHand, tm
         "{{ lookup('pipe', 'touch " + str(evidence) + "') }}": False,
         "{{ 'eve' }}": False,
         "eve,metadata.namespace=" + NAMESPACE: False,
-        "eve,": False,
         "": False,
         "eve": True,
         "123": True,
@@ -199,7 +202,7 @@ def test_an_api_server_that_does_not_know_pods_makes_nobody_unhappy(
 
     def discovery_fails(request: SeenRequest) -> int | None:
         core = request.path in ("/api/v1", "/api/v1/")
-        return HTTPStatus.SERVICE_UNAVAILABLE if core else None
+        return HTTPStatus.NOT_FOUND if core else None
 
     proxy.interfere = discovery_fails
     for cache in (ROOT / by_hand.environment["TMPDIR"]).glob("k8srcp-*.json"):
