@@ -3,12 +3,11 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
-# The Python the environment is made with: the first one that is new enough. `make PYTHON=python3.12 …` chooses another.
-IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
-ifndef PYTHON
-PYTHON := $(shell for one in python3 python3.13 python3.12 python3.11 python3.14; do \
-	"$$one" -c '$(IS_NEW_ENOUGH)' 2>/dev/null && { echo "$$one"; break; }; done)
-endif
+# The Python that .venv is made of: the first one that is new enough. `make PYTHON=python3.12 …` chooses another.
+# Its real path, because `python3` may be the one in .venv itself.
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
+REAL_PATH := import os, sys; sys.exit(1) if sys.version_info < (3, 11) else print(os.path.realpath(sys.executable))
+BASE_PYTHON := $(shell for one in $(CANDIDATES); do "$$one" -c '$(REAL_PATH)' 2>/dev/null && break; done)
 
 # Which cluster `make run` uses: its own, or `current` for your kubeconfig's current context (it asks first).
 CLUSTER ?= own
@@ -28,15 +27,14 @@ help: ## List the targets
 
 .PHONY: python
 python:
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "setup: error: Python 3.11 or newer is needed; found $$(python3 --version 2>&1 || echo none)." \
-			"Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
-	@"$(PYTHON)" -c '$(IS_NEW_ENOUGH)' || { \
-		echo "setup: error: Python 3.11 or newer is needed; $(PYTHON) is $$("$(PYTHON)" --version 2>&1)" >&2; exit 1; }
+	@if [ -z "$(BASE_PYTHON)" ]; then \
+		echo "setup: error: Python 3.11 or newer is needed; found:" >&2; \
+		for one in $(CANDIDATES); do echo "  $$one: $$("$$one" --version 2>&1 | head -n 1)" >&2; done; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
 
 .PHONY: setup
 setup: python ## Make .venv and get the Ansible collections (quick when all is there)
-	@"$(PYTHON)" -m tools.setup_venv
+	@"$(BASE_PYTHON)" -m tools.setup_venv
 	@$(BIN)/python -m tools.get_collections
 
 .PHONY: binaries
@@ -56,6 +54,7 @@ check: setup ## Run the static checks alone: format, lint, types, layers, Ansibl
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tools
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
 	$(ISOLATED) $(BIN)/ansible-lint --offline
@@ -66,7 +65,7 @@ molecule: binaries ## Run the molecule default scenario alone
 
 .PHONY: lock
 lock: python ## Renew the hashed requirement files from requirements/*.in
-	@"$(PYTHON)" -m tools.lock
+	@"$(BASE_PYTHON)" -m tools.lock
 
 .PHONY: down
 down: ## Stop the control plane in .devcluster, if one runs

@@ -108,7 +108,7 @@ def report_errors() -> Iterator[None]:
     """End with exit code 1 and one message where a traceback would tell the user nothing."""
     try:
         yield
-    except DevclusterError as error:
+    except (DevclusterError, OSError) as error:
         say(f"error: {error}")
         sys.exit(1)
 

@@ -36,7 +36,8 @@ def find(directory: Path) -> ClusterState | None:
 
 def is_serving(directory: Path) -> bool:
     """Whether the API server of a directory answers `/readyz` with `ok`."""
-    return ApiServer.from_kubeconfig(DataDirectory(directory).kubeconfig).is_ready()
+    api = _known_api(directory)
+    return api is not None and api.is_ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,16 @@ def _prepare(spec: ClusterSpec, programs: Programs, owner: ProcessIdentity | Non
 
 def _last_port(directory: Path) -> int | None:
     """Port of the API server's last start: kubeconfigs that people copied go on working, where it is free."""
-    kubeconfig = DataDirectory(directory).kubeconfig
-    return ApiServer.from_kubeconfig(kubeconfig).port if kubeconfig.exists() else None
+    api = _known_api(directory)
+    return None if api is None else api.port
+
+
+def _known_api(directory: Path) -> ApiServer | None:
+    """Return the API server the kubeconfig leads to; None where that is gone or damaged (a start writes it anew)."""
+    try:
+        return ApiServer.from_kubeconfig(DataDirectory(directory).kubeconfig)
+    except DevclusterError:
+        return None
 
 
 def _stop_leftovers(directory: Path) -> None:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 OPERATOR = "operator"
 
-OPERATOR_STOP_GRACE = 30.0
-"""Seconds the operator gets to finish its runs after SIGTERM."""
+OPERATOR_STOP_GRACE = 40.0
+"""Seconds the operator gets after SIGTERM; it gives its runs 30 by itself."""
 
 _NOTICE_INTERVAL = 10.0
 """Seconds between two notices that the operator is not ready yet."""

@@ -172,6 +172,12 @@ def test_up_is_idempotent(background: Path) -> None:
     assert _processes(background) == processes
 
 
+def test_a_lost_kubeconfig_is_written_again(background: Path) -> None:
+    DataDirectory(background).kubeconfig.unlink()
+    assert _devcluster("up", "--dir", str(background)).returncode == 0
+    assert ApiServer.from_kubeconfig(DataDirectory(background).kubeconfig).is_ready()
+
+
 def test_status_and_kubeconfig_answer_on_stdout(background: Path) -> None:
     report = _devcluster("status", "--dir", str(background))
     assert report.returncode == 0
@@ -217,6 +223,18 @@ def test_up_recovers_from_killed_programs(tmp_path: Path) -> None:
             assert _devcluster("up", "--dir", str(tmp_path / "data")).returncode == 0
             assert not any(identity.is_alive() for identity in killed.values())
             assert api.call("GET", f"{CONFIG_MAPS}/kept")["metadata"]["name"] == "kept"
+
+
+def test_two_starts_at_once_start_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "devcluster", "up", "--dir", str(tmp_path / "data")]
+    try:
+        starts = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [start.communicate(timeout=50)[1] for start in starts]
+        assert [start.returncode for start in starts] == [0, 0], said
+        assert len({text.splitlines()[-2] for text in said}) == 1
+        assert sum("kube-apiserver: /" in text for text in said) == 1
+    finally:
+        _devcluster("down", "--dir", str(tmp_path / "data"))
 
 
 def test_the_state_of_an_earlier_boot_harms_nobody(tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ def test_what_expires_soon_is_made_anew_but_tokens_stay_valid(pki: Pki, monkeypa
     assert pki.service_account_key.read_bytes() == old_key
 
 
+def test_a_damaged_certificate_is_made_anew(pki: Pki) -> None:
+    pki.ca_certificate.write_text("damaged")
+    ensure_pki(pki)
+    assert x509.load_pem_x509_certificate(pki.ca_certificate.read_bytes())
+
+
 def test_a_client_certificate_names_user_and_groups(pki: Pki) -> None:
     pem, key = issue_client_certificate(pki, "alice", ["readers", "testers"])
     certificate = x509.load_pem_x509_certificate(pem)

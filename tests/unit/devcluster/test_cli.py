@@ -77,6 +77,14 @@ def test_down_where_nothing_runs_is_fine_and_creates_nothing(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_directory_that_cannot_be_made_is_an_error_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert _main(monkeypatch, "up", "--dir", str(tmp_path / "file")) == 1
+    assert f"error: [Errno 17] File exists: '{tmp_path}/file'" in capsys.readouterr().err
+
+
 def test_another_operating_system_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
