@@ -1,9 +1,10 @@
 """The workqueue: each request once, never one request to two workers, the urgent ones first.
 
 ``source`` adds what events ask for, ``controller`` takes requests, and says when it is done with one and whether to
-try again. A request is in one place only: ready, or waiting for its delay, and, besides, in work. Adds of one request
-join: the earliest time and the highest priority win. Semantics: client-go's workqueue with controller-runtime's
-priorities; nothing blocks but ``get``, and all of it runs in one event loop.
+try again. A request is in one place only: ready, or waiting for its delay, or in work. Adds of one request join: the
+earliest time and the highest priority win. Semantics: client-go's workqueue with controller-runtime's priorities, and
+one thing more: what changed while in work runs again once the changes pause, so that a burst costs two runs, not one
+for each time that a quick run ends. Nothing blocks but ``get``, and all of it runs in one event loop.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import enum
 import heapq
 import itertools
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from runner.clock import Clock, Timer
@@ -31,6 +32,12 @@ AGEING: Final = 60.0
 
 BACKGROUND_SHARE: Final = 4
 """Of so many picks, one goes to an aged background request. The other picks stay with live ones."""
+
+QUIET: Final = 0.1
+"""Seconds without a change after which a request that changed while in work runs again. Mostly over by then."""
+
+LONGEST_BURST: Final = 2.0
+"""Seconds after its first change in work at which such a request runs again though the changes do not pause."""
 
 _TIMER_SLACK: Final = 1e-6
 """Seconds by which a timer may fire early (rounding) and still counts as due."""
@@ -50,20 +57,25 @@ class Priority(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A request that wants to run, since when (clock seconds)."""
+class _Wanted:
+    """A request that wants to run: since when, and when it was last asked for (clock seconds)."""
 
     priority: Priority
     since: float
+    latest: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Delayed:
-    """A request that runs not before ``due`` (clock seconds). ``order`` tells its heap entry from superseded ones."""
+    """A request that runs not before ``due`` (clock seconds). ``order`` tells its heap entry from superseded ones.
+
+    ``burst`` is set where it wants to run already and only waits for its changes to pause.
+    """
 
     priority: Priority
     due: float
     order: int
+    burst: _Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +89,19 @@ class _InWork:
 class WorkQueue:
     """The queue of one controller, whose name it has in the metrics.
 
-    ``ageing`` is in seconds. Every operation costs O(1), or O(log n) in the number of delayed requests.
+    ``ageing`` and ``quiet`` are in seconds. Every operation costs O(1), or O(log n) in the number of delayed requests.
     """
 
-    def __init__(self, name: str, clock: Clock, metrics: Metrics, ageing: float = AGEING) -> None:
+    def __init__(self, name: str, clock: Clock, metrics: Metrics, ageing: float = AGEING, quiet: float = QUIET) -> None:
         self._clock = clock
         self._metrics = metrics.for_queue(name, Priority, self._unfinished_seconds, self._longest_running)
         self._ageing = ageing
+        self._quiet = quiet
         self._ready: dict[Priority, OrderedDict[Request, float]] = {priority: OrderedDict() for priority in Priority}
         self._available = asyncio.Semaphore(0)
         self._passed_over = 0
         self._in_work: dict[Request, _InWork] = {}
-        self._changed_in_work: dict[Request, _Waiting] = {}
+        self._changed_in_work: dict[Request, _Wanted] = {}
         self._delayed: dict[Request, _Delayed] = {}
         self._heap: list[tuple[float, int, Request]] = []
         self._order = itertools.count()
@@ -119,34 +132,39 @@ class WorkQueue:
     def add(self, request: Request, priority: Priority = Priority.LIVE) -> bool:
         """Ask for a run, as soon as a worker is free.
 
-        A request that waits already is moved up when ``priority`` is higher; one in work runs once more when it is
-        done; one that waits for its delay waits no longer. Returns whether the request was not ready already.
+        A request that is ready is moved up when ``priority`` is higher; one that waits for its delay waits no longer.
+        One in work runs once more when it is done and its changes pause. Returns whether it was not asked for already.
         """
         if self._closed:
+            return False
+        if self._is_wanted(request):
+            self._raise_priority(request, priority)
+            self._prolong_burst(request)
             return False
         delayed = self._delayed.pop(request, None)
         if delayed is not None:
             priority = max(priority, delayed.priority)
             self._arm_timer()
-        return self._put(request, _Waiting(priority, self._clock.monotonic()))
+        now = self._clock.monotonic()
+        self._want(request, _Wanted(priority, now, now))
+        return True
 
     def add_after(self, request: Request, delay: float, priority: Priority) -> None:
         """Ask for a run in ``delay`` seconds (<= 0: now), unless one is due earlier."""
         if self._closed:
             return
-        if delay <= 0 or self._is_ready(request):
+        if delay <= 0:
             self.add(request, priority)
+            return
+        if self._is_wanted(request):
+            self._raise_priority(request, priority)
             return
         due = self._clock.monotonic() + delay
         pending = self._delayed.get(request)
         if pending is not None:
             due = min(due, pending.due)
             priority = max(priority, pending.priority)
-        entry = _Delayed(priority, due, next(self._order))
-        self._delayed[request] = entry
-        heapq.heappush(self._heap, (due, entry.order, request))
-        self._drop_stale_entries()
-        self._arm_timer()
+        self._delay(request, priority, due)
 
     def add_rate_limited(self, request: Request) -> float:
         """Ask for another try after a failure, later each time: 5 ms, 10 ms, … 1000 s. Returns the delay in seconds.
@@ -183,12 +201,12 @@ class WorkQueue:
         return self._take(self._choose())
 
     def done(self, request: Request) -> None:
-        """Give back a request taken with ``get``. If it was added meanwhile, it is ready again."""
+        """Give back a request taken with ``get``. If it was added meanwhile, it runs again once its changes pause."""
         work = self._in_work.pop(request)
         self._metrics.done(self._clock.monotonic() - work.started)
         changed = self._changed_in_work.pop(request, None)
         if changed is not None:
-            self._make_ready(request, changed)
+            self._run_after_burst(request, changed)
 
     def shut_down(self) -> None:
         """Hand out nothing any more: ``get`` returns None at once, adds are dropped, delays end without effect."""
@@ -198,38 +216,56 @@ class WorkQueue:
         self._arm_timer()
         self._available.release()
 
-    def _put(self, request: Request, waiting: _Waiting) -> bool:
-        """Take up a request that wants to run now. Returns whether it did not already."""
-        if request in self._in_work:
-            known = self._changed_in_work.get(request)
-            if known is not None:
-                waiting = _Waiting(max(known.priority, waiting.priority), known.since)
-            self._changed_in_work[request] = waiting
-            if known is None:
-                self._metrics.added()
-            return known is None
-        if self._is_ready(request):
-            if waiting.priority is Priority.LIVE:
-                self._move_up(request)
-            return False
+    def _is_wanted(self, request: Request) -> bool:
+        """Tell whether a request is asked for already: ready, changed in work, or waiting for its changes to pause."""
+        if request in self._changed_in_work or any(request in ready for ready in self._ready.values()):
+            return True
+        delayed = self._delayed.get(request)
+        return delayed is not None and delayed.burst is not None
+
+    def _want(self, request: Request, wanted: _Wanted) -> None:
+        """Take up a request that is not wanted yet."""
         self._metrics.added()
-        self._make_ready(request, waiting)
-        return True
+        if request in self._in_work:
+            self._changed_in_work[request] = wanted
+        else:
+            self._make_ready(request, wanted)
 
-    def _is_ready(self, request: Request) -> bool:
-        return request in self._changed_in_work or any(request in ready for ready in self._ready.values())
-
-    def _make_ready(self, request: Request, waiting: _Waiting) -> None:
-        self._ready[waiting.priority][request] = waiting.since
-        self._show_depth(waiting.priority)
-        self._available.release()
-
-    def _move_up(self, request: Request) -> None:
-        since = self._ready[Priority.BACKGROUND].pop(request, None)
-        if since is not None:
-            self._ready[Priority.LIVE][request] = since
+    def _raise_priority(self, request: Request, priority: Priority) -> None:
+        """Move a wanted request up where ``priority`` is higher than its own."""
+        changed, delayed = self._changed_in_work.get(request), self._delayed.get(request)
+        if changed is not None:
+            self._changed_in_work[request] = replace(changed, priority=max(changed.priority, priority))
+        elif delayed is not None:
+            self._delayed[request] = replace(delayed, priority=max(delayed.priority, priority))
+        elif priority is Priority.LIVE and request in self._ready[Priority.BACKGROUND]:
+            self._ready[Priority.LIVE][request] = self._ready[Priority.BACKGROUND].pop(request)
             self._show_depth(Priority.BACKGROUND)
             self._show_depth(Priority.LIVE)
+
+    def _prolong_burst(self, request: Request) -> None:
+        """Note that a wanted request was asked for again. One that is ready has nothing to wait for."""
+        now = self._clock.monotonic()
+        changed, delayed = self._changed_in_work.get(request), self._delayed.get(request)
+        if changed is not None:
+            self._changed_in_work[request] = replace(changed, latest=now)
+        elif delayed is not None and delayed.burst is not None:
+            burst = replace(delayed.burst, priority=delayed.priority, latest=now)
+            self._run_after_burst(request, burst)
+
+    def _run_after_burst(self, request: Request, burst: _Wanted) -> None:
+        """Make a request ready once it has been quiet for a moment, but not later than ``LONGEST_BURST``."""
+        due = min(burst.latest + self._quiet, burst.since + LONGEST_BURST)
+        if due > self._clock.monotonic():
+            self._delay(request, burst.priority, due, burst)
+        else:
+            self._delayed.pop(request, None)
+            self._make_ready(request, burst)
+
+    def _make_ready(self, request: Request, wanted: _Wanted) -> None:
+        self._ready[wanted.priority][request] = wanted.since
+        self._show_depth(wanted.priority)
+        self._available.release()
 
     def _choose(self) -> Priority:
         """Say which priority the next pick serves.
@@ -254,6 +290,13 @@ class WorkQueue:
         self._show_depth(priority)
         return request
 
+    def _delay(self, request: Request, priority: Priority, due: float, burst: _Wanted | None = None) -> None:
+        entry = _Delayed(priority, due, next(self._order), burst)
+        self._delayed[request] = entry
+        heapq.heappush(self._heap, (due, entry.order, request))
+        self._drop_stale_entries()
+        self._arm_timer()
+
     def _arm_timer(self) -> None:
         """Have the timer fire when the first delay ends; one timer serves all."""
         while self._heap and not self._is_current(self._heap[0]):
@@ -273,9 +316,15 @@ class WorkQueue:
         while self._heap and self._heap[0][0] <= now + _TIMER_SLACK:
             entry = heapq.heappop(self._heap)
             if self._is_current(entry):
-                request = entry[2]
-                self._put(request, _Waiting(self._delayed.pop(request).priority, now))
+                self._end_delay(entry[2], now)
         self._arm_timer()
+
+    def _end_delay(self, request: Request, now: float) -> None:
+        delayed = self._delayed.pop(request)
+        if delayed.burst is not None:
+            self._make_ready(request, replace(delayed.burst, priority=delayed.priority))
+        else:
+            self._want(request, _Wanted(delayed.priority, now, now))
 
     def _is_current(self, entry: tuple[float, int, Request]) -> bool:
         _, order, request = entry

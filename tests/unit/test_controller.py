@@ -312,18 +312,28 @@ class TestStop:
 
 
 class TestLoad:
+    @pytest.mark.parametrize("seconds", [0.05, 0.26, 1.5, 10.0])
     async def test_a_hundred_edits_in_one_second_make_two_runs_at_most_and_the_last_one_counts(
-        self, harness: Harness
+        self, harness: Harness, seconds: float
     ) -> None:
+        edits, seen = list[int](), list[int]()
+
+        class Slow:
+            async def reconcile(self, request: Request) -> Outcome:
+                seen.append(len(edits))
+                await harness.clock.sleep(seconds)
+                return Succeeded()
+
+        harness.controller = Controller(
+            NAME, GVK, harness.queue, Slow(), 2, harness.metrics, harness.clock, grace=GRACE
+        )
         harness.start()
-        harness.reconciler.hold()
-        for _ in range(100):
+        for edit in range(100):
+            edits.append(edit)
             harness.queue.add(A)
             await harness.clock.advance(0.01)
-        assert harness.reconciler.started == [A]
-        harness.reconciler.release()
-        await settle()
-        assert harness.reconciler.finished == [A, A]
+        await harness.clock.advance(60)
+        assert seen == [1, 100]
 
     async def test_as_many_run_at_once_as_there_are_workers(self, harness: Harness) -> None:
         harness.start()

@@ -8,7 +8,15 @@ import pytest
 from runner.metrics import Metrics
 from runner.objects import ObjectKey
 from runner.reconcile import Request
-from runner.workqueue import AGEING, BACKGROUND_SHARE, LONGEST_RETRY_DELAY, Priority, WorkQueue
+from runner.workqueue import (
+    AGEING,
+    BACKGROUND_SHARE,
+    LONGEST_BURST,
+    LONGEST_RETRY_DELAY,
+    QUIET,
+    Priority,
+    WorkQueue,
+)
 from tests.fakes.clock import FakeClock, settle
 
 A, B, C = (ObjectKey("default", name) for name in "abc")
@@ -27,6 +35,12 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def queue(clock: FakeClock, metrics: Metrics) -> WorkQueue:
+    """Return a queue that does not wait for changes to pause: ``TestBursts`` has one that does."""
+    return WorkQueue(NAME, clock, metrics, quiet=0.0)
+
+
+@pytest.fixture
+def patient(clock: FakeClock, metrics: Metrics) -> WorkQueue:
     return WorkQueue(NAME, clock, metrics)
 
 
@@ -231,6 +245,101 @@ class TestDelays:
         assert len(queue._heap) < 200
 
 
+class TestBursts:
+    async def start(self, queue: WorkQueue) -> None:
+        queue.add(A)
+        assert await take(queue) == A
+
+    async def test_the_first_change_runs_at_once(self, patient: WorkQueue) -> None:
+        patient.add(A)
+        patient.add(A)
+        assert await serve_all(patient) == [A]
+        patient.add(A)
+        assert await serve_all(patient) == [A]
+
+    async def test_a_change_long_before_the_end_of_the_work_runs_again_at_once(
+        self, patient: WorkQueue, clock: FakeClock
+    ) -> None:
+        await self.start(patient)
+        patient.add(A)
+        await clock.advance(QUIET)
+        patient.done(A)
+        assert await serve_all(patient) == [A]
+
+    async def test_a_change_just_before_the_end_of_the_work_waits_for_the_changes_to_pause(
+        self, patient: WorkQueue, clock: FakeClock
+    ) -> None:
+        await self.start(patient)
+        patient.add(A)
+        patient.done(A)
+        await clock.advance(QUIET * 0.9)
+        patient.add(A)
+        assert clock.next_wakeup == pytest.approx(QUIET)
+        await clock.advance(QUIET * 0.9)
+        assert patient.depth == 0
+        await clock.advance(QUIET * 0.11)
+        assert await serve_all(patient) == [A]
+        assert (patient.depth, patient.delayed) == (0, 0)
+
+    async def test_changes_that_do_not_pause_are_served_all_the_same(
+        self, patient: WorkQueue, clock: FakeClock
+    ) -> None:
+        await self.start(patient)
+        patient.add(A)
+        patient.done(A)
+        waited = 0.0
+        while patient.depth == 0 and waited < 60:
+            await clock.advance(QUIET / 2)
+            waited += QUIET / 2
+            patient.add(A)
+        assert waited == pytest.approx(LONGEST_BURST, abs=QUIET)
+        assert await serve_all(patient) == [A]
+
+    async def test_a_burst_costs_other_requests_nothing(self, patient: WorkQueue) -> None:
+        await self.start(patient)
+        patient.add(A)
+        patient.done(A)
+        patient.add(B)
+        assert await serve_all(patient) == [B]
+
+    async def test_what_is_asked_for_at_the_end_of_the_work_neither_shortens_nor_prolongs_the_pause(
+        self, patient: WorkQueue, clock: FakeClock
+    ) -> None:
+        await self.start(patient)
+        patient.add(A)
+        await clock.advance(QUIET / 2)
+        patient.add_rate_limited(A)
+        patient.done(A)
+        patient.add_after(A, QUIET / 100, Priority.LIVE)
+        assert clock.next_wakeup == pytest.approx(QUIET / 2)
+        await clock.advance(QUIET * 0.51)
+        assert await serve_all(patient) == [A]
+        assert patient.delayed == 0
+
+    async def test_a_live_change_moves_a_request_up_while_it_waits_for_the_pause(
+        self, patient: WorkQueue, clock: FakeClock
+    ) -> None:
+        patient.add(A, Priority.BACKGROUND)
+        await take(patient)
+        patient.add(A, Priority.BACKGROUND)
+        patient.done(A)
+        patient.add(A, Priority.LIVE)
+        patient.add(B, Priority.BACKGROUND)
+        await clock.advance(QUIET)
+        assert await serve_all(patient) == [A, B]
+
+    async def test_the_whole_wait_counts_as_time_in_the_queue(
+        self, patient: WorkQueue, clock: FakeClock, metrics: Metrics
+    ) -> None:
+        await self.start(patient)
+        patient.add(A)
+        patient.done(A)
+        await clock.advance(5)
+        await take(patient)
+        labels = {"name": NAME, "controller": NAME}
+        assert metrics.registry.get_sample_value("workqueue_queue_duration_seconds_sum", labels) == pytest.approx(5)
+
+
 class TestBackOff:
     async def test_each_retry_waits_twice_as_long_up_to_the_longest_delay(self, queue: WorkQueue) -> None:
         expected = [min(0.005 * 2**failure, 1000.0) for failure in range(40)]
@@ -403,9 +512,11 @@ def seeded(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(int(request.param))  # noqa: S311 - a repeatable order, not a secret
 
 
+@pytest.mark.parametrize("quiet", [0.0, QUIET])
 async def test_no_request_is_ever_with_two_workers_nor_lost_whatever_the_interleaving(
-    queue: WorkQueue, clock: FakeClock, seeded: random.Random
+    quiet: float, metrics: Metrics, clock: FakeClock, seeded: random.Random
 ) -> None:
+    queue = WorkQueue(NAME, clock, metrics, quiet=quiet)
     requests = numbered("foo", 8)
     held: set[Request] = set()
     change = dict.fromkeys(requests, 0)
