@@ -78,11 +78,16 @@ class FakeClock:
             self._drop_cancelled()
             if not self._timers or self._timers[0][0] > end:
                 break
-            self._now, _, timer = heapq.heappop(self._timers)
+            due, _, timer = heapq.heappop(self._timers)
+            self._now = max(self._now, due)
             timer.fire()
             await settle()
         self._now = end
         await settle()
+
+    def stall(self, seconds: float) -> None:
+        """Let ``seconds`` pass in which the event loop is busy: nobody is woken before the next ``advance``."""
+        self._now += seconds
 
     def _drop_cancelled(self) -> None:
         while self._timers and self._timers[0][2].cancelled:

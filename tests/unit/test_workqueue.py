@@ -328,6 +328,30 @@ class TestBursts:
         await clock.advance(QUIET)
         assert await serve_all(patient) == [A, B]
 
+    async def test_a_live_request_joins_one_that_waits_for_the_pause_without_prolonging_it(
+        self, patient: WorkQueue, clock: FakeClock
+    ) -> None:
+        patient.add(A, Priority.BACKGROUND)
+        await take(patient)
+        patient.add(A, Priority.BACKGROUND)
+        patient.done(A)
+        patient.add_after(A, 1, Priority.LIVE)
+        patient.add(B, Priority.BACKGROUND)
+        await clock.advance(QUIET)
+        assert await serve_all(patient) == [A, B]
+
+    async def test_a_change_that_comes_before_a_late_timer_makes_one_run(
+        self, patient: WorkQueue, clock: FakeClock
+    ) -> None:
+        await self.start(patient)
+        patient.add(A)
+        patient.done(A)
+        clock.stall(LONGEST_BURST * 2)
+        patient.add(A)
+        assert await serve_all(patient) == [A]
+        await clock.advance(60)
+        assert (patient.depth, patient.delayed) == (0, 0)
+
     async def test_the_whole_wait_counts_as_time_in_the_queue(
         self, patient: WorkQueue, clock: FakeClock, metrics: Metrics
     ) -> None:
