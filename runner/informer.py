@@ -38,10 +38,10 @@ METADATA_PAGE, WHOLE_PAGE = 500, 250
 """Objects a page of a list, so few that decoding a page does not block the event loop for 20 ms."""
 SHORTEST_WATCH, LONGEST_WATCH = 300, 600
 """Seconds after which the server ends a watch, chosen at random so that not all of them end at once."""
-SHORT_WATCH: Final = 50
-"""The same for a watch that gets no bookmarks, whose silence therefore means nothing: shorter than a stall."""
 BRIEF: Final = 5.0
 """Seconds that a watch must have lasted to be followed by the next one without a pause."""
+LIST_PERIOD: Final = 30.0
+"""Seconds that must lie between two lists for the second not to be preceded by a pause."""
 HEALTHY: Final = 120.0
 """Seconds that a watch must have lasted for the next pause to be a short one again (client-go's reflector)."""
 
@@ -87,10 +87,9 @@ class Informer:
         self._trouble = Trouble(clock)
         self._log = _log.bind(gvk=str(resource.gvk), namespace=namespace)
         self._resource_version = ""
-        self._bookmarks_come = True
-        self._bookmark_seen = False
         self._connected = False
         self._opened_at: float | None = None
+        self._listed_at = -LIST_PERIOD
         self._last_alive: float | None = None
 
     @property
@@ -107,7 +106,7 @@ class Informer:
             except ApiUnreachableError as error:
                 # Where nothing answers at all, the client has said so; a stream that broke off is just taken up again.
                 self._log.debug("watch broke off", error=str(error))
-                self._notice_stall()
+                self._doubt_silence()
             except NotFoundError:
                 self._resource_version = ""
                 if await self._has_moved():
@@ -133,6 +132,7 @@ class Informer:
 
         A list that breaks off half-way is begun anew: pages of two lists do not belong together.
         """
+        self._listed_at = self._clock.monotonic()
         path = self._resource.path(self._namespace)
         accept = ACCEPT_PARTIAL_LIST if self._metadata_only else ACCEPT_JSON
         limit = {"limit": str(METADATA_PAGE if self._metadata_only else WHOLE_PAGE)}
@@ -155,9 +155,7 @@ class Informer:
 
     async def _watch(self) -> None:
         """Write events into the store until the watch ends."""
-        longest = SHORT_WATCH
-        if self._bookmarks_come:
-            longest = SHORTEST_WATCH + int(self._random_factor() * (LONGEST_WATCH - SHORTEST_WATCH))
+        longest = SHORTEST_WATCH + int(self._random_factor() * (LONGEST_WATCH - SHORTEST_WATCH))
         events = self._client.watch(
             self._resource.path(self._namespace),
             {
@@ -175,7 +173,6 @@ class Informer:
     def _opened(self) -> None:
         self._connected = True
         self._opened_at = self._last_alive = self._clock.monotonic()
-        self._bookmark_seen = False
         lasted = self._trouble.end()
         if lasted is not None:
             self._log.info("watching again", seconds=lasted)
@@ -188,22 +185,33 @@ class Informer:
             case WatchEventType.DELETED:
                 self._store.delete(event.object)
             case WatchEventType.BOOKMARK:
-                self._bookmark_seen = True
+                pass
         self._resource_version = resource_version(event.object) or self._resource_version
 
     def _pause(self) -> float:
-        """Return how long to wait before the next attempt: not at all after a watch that was well for a while."""
-        lasted = 0.0 if self._opened_at is None else self._clock.monotonic() - self._opened_at
+        """Return how long to wait before the next attempt.
+
+        Not at all after a watch that was well for a while, nor before a list that is not one of many.
+        """
+        now = self._clock.monotonic()
+        lasted = 0.0 if self._opened_at is None else now - self._opened_at
         if lasted >= HEALTHY:
             self._backoff.reset()
-        return 0.0 if lasted >= BRIEF else self._backoff.next()
+        if lasted >= BRIEF or (not self._resource_version and now - self._listed_at >= LIST_PERIOD):
+            return 0.0
+        return self._backoff.next()
 
-    def _notice_stall(self) -> None:
-        """Ask for shorter watches from now on where a quiet one got no bookmarks (core events do not)."""
-        if self._opened_at is None or self._bookmark_seen or self._last_alive != self._opened_at:
+    def _doubt_silence(self) -> None:
+        """Forget the place in history where a watch stalled without having said anything.
+
+        The server may know nothing of that place (etcd was restored from a backup: the watch opens and stays silent for
+        ever), or the kind may get no bookmarks (core events do not), so that silence proves nothing.
+        """
+        opened_at = self._opened_at
+        if opened_at is None or self._last_alive != opened_at:
             return
-        if self._clock.monotonic() - self._opened_at >= STALL_TIMEOUT:
-            self._bookmarks_come = False
+        if self._clock.monotonic() - opened_at >= STALL_TIMEOUT:
+            self._resource_version = ""
 
     async def _has_moved(self) -> bool:
         """Tell, after a 404, whether the kind is gone or served elsewhere."""

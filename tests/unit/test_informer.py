@@ -156,7 +156,7 @@ async def test_a_bookmark_moves_the_resource_version_and_nothing_else(watched: W
 @pytest.mark.parametrize("error", [None, CUT], ids=["clean end", "cut or stalled"])
 async def test_a_watch_that_was_well_is_taken_up_again_at_once(watched: Watched, error: Exception | None) -> None:
     watch = await watched.start()
-    await watched.clock.advance(70.0)
+    await watched.clock.advance(5.0)
     watch.end() if error is None else watch.fail(error)
     await settle()
     assert (watched.lists, watched.watches) == (1, 2)
@@ -224,6 +224,15 @@ async def test_gone_as_an_answer_lists_again_after_a_pause(watched: Watched) -> 
     await watched.clock.advance(1.2)
     assert (await watched.client.opened(PATH)).params["resourceVersion"] == "20"
     assert watched.store.told[-1] == "list b"
+
+
+async def test_gone_long_after_the_last_list_lists_again_at_once_whatever_went_wrong_before(watched: Watched) -> None:
+    watched.client.fail("WATCH", PATH, CUT, times=5)
+    watched.client.fail("WATCH", PATH, GONE)
+    watched.client.answer(PATH, page("10", "a"), page("20", "b"))
+    watched.run()
+    await watched.clock.advance(1.2 + 2.4 + 4.8 + 9.6 + 19.2)
+    assert (watched.lists, watched.watches) == (2, 7)
 
 
 async def test_gone_in_the_stream_lists_again(watched: Watched) -> None:
@@ -312,19 +321,22 @@ async def test_a_404_of_a_kind_that_is_still_there_lists_again_later(
     assert watched.store.told[-1] == "list a"
 
 
-async def test_a_silent_watch_without_bookmarks_is_asked_for_in_shorter_pieces(watched: Watched) -> None:
+async def test_a_watch_that_stalled_without_a_word_proves_nothing_and_is_followed_by_a_list(watched: Watched) -> None:
     watch = await watched.start()
+    watched.client.answer(PATH, page("5", "b"))
     await watched.clock.advance(70.0)
     watch.fail(CUT)
-    assert (await watched.client.opened(PATH)).params["timeoutSeconds"] == "50"
+    assert (await watched.client.opened(PATH)).params["resourceVersion"] == "5"
+    assert watched.store.told[-1] == "list b"
 
 
-async def test_a_stall_after_bookmarks_changes_nothing(watched: Watched) -> None:
+async def test_a_watch_that_stalled_after_a_bookmark_goes_on_from_there(watched: Watched) -> None:
     watch = await watched.start()
-    watch.bookmark("11")
-    await watched.clock.advance(130.0)
+    await watched.clock.advance(60.0)
+    watch.bookmark("12")
+    await watched.clock.advance(70.0)
     watch.fail(CUT)
-    assert (await watched.client.opened(PATH)).params["timeoutSeconds"] == "450"
+    assert (await watched.client.opened(PATH)).params["resourceVersion"] == "12"
 
 
 async def test_health_tells_whether_it_is_connected_and_when_it_last_heard(watched: Watched) -> None:

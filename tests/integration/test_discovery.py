@@ -1,0 +1,54 @@
+"""Discovery against a real API server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.client import connect
+from runner.clock import SystemClock
+from runner.discovery import Discovery
+from runner.errors import KindNotFoundError
+from runner.objects import GroupVersionKind
+from tests.integration.watching import Kind
+
+
+async def test_built_in_kinds(kubeconfig: Path) -> None:
+    async with await connect(kubeconfig) as client:
+        discovery = Discovery(client, SystemClock())
+        pod = await discovery.resource(GroupVersionKind("", "v1", "Pod"))
+        assert (pod.plural, pod.namespaced) == ("pods", True)
+        assert {"status", "log", "exec"} <= pod.subresources
+        assert {"list", "watch", "patch"} <= pod.verbs
+        role = await discovery.resource(GroupVersionKind("rbac.authorization.k8s.io", "v1", "ClusterRole"))
+        assert (role.plural, role.namespaced) == ("clusterroles", False)
+        assert (await client.get(role.path(name="system:node")))["metadata"]["name"] == "system:node"
+
+
+@pytest.mark.parametrize(
+    "gvk",
+    [GroupVersionKind("", "v1", "Nonsense"), GroupVersionKind("no.such.group", "v1", "Foo")],
+    ids=["unknown kind", "unknown group"],
+)
+async def test_unknown_kinds(kubeconfig: Path, gvk: GroupVersionKind) -> None:
+    async with await connect(kubeconfig) as client:
+        with pytest.raises(KindNotFoundError):
+            await Discovery(client, SystemClock()).resource(gvk)
+
+
+async def test_a_custom_kind_comes_changes_its_scope_and_goes(kubeconfig: Path) -> None:
+    kind = Kind("Comet")
+    async with await connect(kubeconfig) as client:
+        discovery = Discovery(client, SystemClock())
+        with pytest.raises(KindNotFoundError):
+            await discovery.resource(kind.gvk)
+        await kind.install(client)
+        found = await discovery.wait_for(kind.gvk)
+        assert (found.plural, found.namespaced, found.subresources) == ("comets", True, frozenset({"status"}))
+        await kind.remove(client)
+        await kind.install(client, namespaced=False)
+        assert (await discovery.refresh(kind.gvk)).namespaced is False
+        await kind.remove(client)
+        with pytest.raises(KindNotFoundError):
+            await discovery.refresh(kind.gvk)
