@@ -8,6 +8,7 @@ leaves a leading underscore, unless the first word is such an acronym; a single 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from typing import Any
 
@@ -15,6 +16,8 @@ _ACRONYMS = ("HTTP", "URL", "IP")
 _ACRONYM_WORDS = frozenset(acronym.lower() for acronym in _ACRONYMS)
 _NUMBER_WITHIN = re.compile(r"([a-zA-Z])([0-9]+)([a-zA-Z][0-9]+)")
 _SEPARATORS = frozenset(" _-")
+_REMEMBERED_LENGTH = 64
+"""Longer names are converted each time: an object's author must not fill this process with them."""
 
 
 def keys_to_snake_case(value: Any) -> Any:
@@ -23,21 +26,31 @@ def keys_to_snake_case(value: Any) -> Any:
     Where two keys become one, the key that was written that way has its value, else the last one.
     """
     if isinstance(value, dict):
-        converted = {to_snake_case(key): keys_to_snake_case(item) for key, item in value.items()}
-        return converted | {key: keys_to_snake_case(item) for key, item in value.items() if to_snake_case(key) == key}
+        names = {key: to_snake_case(key) for key in value}
+        return {
+            names[key]: keys_to_snake_case(item)
+            for key, item in value.items()
+            if key == names[key] or names[key] not in value
+        }
     if isinstance(value, list):
         return [keys_to_snake_case(item) for item in value]
     return value
 
 
-@functools.lru_cache(maxsize=4096)
 def to_snake_case(name: str) -> str:
     """Return ``name`` as upstream spells it: ``clusterIP`` is ``cluster_ip``, ``podIPs`` is ``pod_ips``."""
+    return _remembered(name) if len(name) <= _REMEMBERED_LENGTH else _convert(name)
+
+
+def _convert(name: str) -> str:
     spaced = _NUMBER_WITHIN.sub(r"\1 \2 \3", name).strip(" ")
     words = _words(_isolate_acronyms(spaced))
     joined = "_".join(words)
     begins_with_capital = "A" <= spaced[:1] <= "Z"
     return f"_{joined}" if begins_with_capital and words[0] not in _ACRONYM_WORDS else joined
+
+
+_remembered = functools.lru_cache(maxsize=4096)(_convert)
 
 
 def _isolate_acronyms(name: str) -> str:
@@ -58,7 +71,7 @@ def _isolate_acronyms(name: str) -> str:
 def _words(name: str) -> list[str]:
     words: list[str] = []
     word = ""
-    for letter, following in zip(name, [*name[1:], ""], strict=True):
+    for letter, following in itertools.zip_longest(name, name[1:], fillvalue=""):
         if word and word[-1] != "_" and _changes_case(letter, following):
             if letter.isupper():
                 words.append(word)

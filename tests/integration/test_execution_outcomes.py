@@ -93,7 +93,7 @@ BROKEN = {
     "invalid_yaml.yml": ("YAML parsing failed", "invalid_yaml.yml:7:1"),
     "invalid_task.yml": ("conflicting action statements", "invalid_task.yml:5:7"),
     "unknown_module.yml": ("couldn't resolve module/action 'no_such_module'", "unknown_module.yml:5:7"),
-    "missing_role.yml": ("the role 'no_such_role' was not found", "missing_role.yml:5:7"),
+    "missing_role.yml": ("he role 'no_such_role' was not found", "missing_role.yml:5:7"),
     "no_such_playbook.yml": ("the playbook: ", "no_such_playbook.yml could not be found"),
 }
 
