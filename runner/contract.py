@@ -34,6 +34,7 @@ DROPPED_VARIABLE_PREFIXES: Final = ("ansible_", "_ansible_")
 DROPPED_VARIABLES: Final = frozenset(
     {
         # ansible-core: constants.INTERNAL_STATIC_VARS and what vars/manager.py sets for each task.
+        "_task",
         "group_names",
         "groups",
         "hostvars",

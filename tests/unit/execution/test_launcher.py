@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.execution import launcher
+from tests.cores import PROJECT
+
+
+def job_in(directory: Path, **fields: Any) -> dict[str, Any]:
+    for name in ("env", "project"):
+        (directory / name).mkdir()
+    (directory / "env" / "cmdline").write_text("--tags 'a b'")
+    (directory / "env" / "envvars").write_text(json.dumps(fields.pop("envvars", {})))
+    return {"playbook": None, "role": None, "gather_facts": True, **fields}
+
+
+def test_a_playbook_follows_the_options_of_the_user(tmp_path: Path) -> None:
+    job = job_in(tmp_path, playbook="/play books/a.yml")
+    assert launcher._command_line(job, tmp_path) == "--tags 'a b' '/play books/a.yml'"
+    assert launcher._roles_path(job, tmp_path) is None
+
+
+@pytest.mark.parametrize("gather_facts", [True, False])
+def test_a_role_is_played_by_its_name_for_localhost(tmp_path: Path, gather_facts: bool) -> None:
+    job = job_in(tmp_path, role="/opt/roles/foo", gather_facts=gather_facts)
+    play = tmp_path / "project" / "main.json"
+    assert launcher._command_line(job, tmp_path).endswith(str(play))
+    assert json.loads(play.read_text()) == [
+        {"hosts": "localhost", "gather_facts": gather_facts, "roles": [{"name": "foo"}]}
+    ]
+    assert play.stat().st_mode & 0o077 == 0
+
+
+def test_a_role_finds_its_neighbours_first_and_then_the_users_roles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in(tmp_path, role="/opt/roles/foo", envvars={"ANSIBLE_ROLES_PATH": "/mine"})
+    assert launcher._roles_path(job, tmp_path) == "/opt/roles:/mine"
+    (tmp_path / "env" / "envvars").write_text("{}")
+    monkeypatch.setenv("ANSIBLE_ROLES_PATH", "/the/operators")
+    assert launcher._roles_path(job, tmp_path) == "/opt/roles:/the/operators"
+    monkeypatch.delenv("ANSIBLE_ROLES_PATH")
+    assert launcher._roles_path(job, tmp_path) == "/opt/roles"
+
+
+SHOWN = 'fatal: [localhost]: FAILED! => {"censored": "hidden"}\r\n...ignoring'
+
+
+@pytest.mark.parametrize(
+    ("stdout", "left"),
+    [
+        (f"[ERROR]: the secret\r\nOrigin: x\r\n{SHOWN}", SHOWN),
+        (f'[ERROR]: a secret with "censored" in it\r\n{SHOWN}', SHOWN),
+        ("[ERROR]: the secret", ""),
+        (SHOWN, SHOWN),
+        ("", ""),
+    ],
+)
+def test_an_error_before_a_hidden_result_is_hidden_too(stdout: str, left: str) -> None:
+    event = {"event": "runner_on_failed", "event_data": {"res": {"censored": "hidden"}}, "stdout": stdout}
+    launcher._hide_what_no_log_missed(event)
+    assert event["stdout"] == left
+
+
+@pytest.mark.parametrize("data", [{"res": {"msg": "x"}}, {"res": None}, {}, None], ids=repr)
+def test_an_error_before_a_result_that_is_shown_stays(data: Any) -> None:
+    event = {"event": "runner_on_failed", "event_data": data, "stdout": "[ERROR]: x"}
+    launcher._hide_what_no_log_missed(event)
+    assert event["stdout"] == "[ERROR]: x"
+
+
+def test_a_launcher_loads_nothing_of_the_operator() -> None:
+    script = "import sys, runner.execution.launcher; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+    modules = loaded.stdout.split()
+    assert {name for name in modules if name.split(".")[0] == "runner"} == {
+        "runner",
+        "runner.execution",
+        "runner.execution.artifacts",
+        "runner.execution.launcher",
+        "runner.execution.processtree",
+    }
+    assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp"} & set(modules) == set()
