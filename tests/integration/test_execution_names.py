@@ -30,9 +30,9 @@ KEPT_KEYWORDS = {
     "delay", "delegate_facts", "delegate_to", "diff", "environment", "fact_path", "failed_when", "force_handlers",
     "gather_facts", "gather_timeout", "handlers", "hosts", "ignore_errors", "ignore_unreachable", "local_action",
     "loop", "loop_control", "loop_with", "max_fail_percentage", "module_defaults", "name", "namespace", "no_log",
-    "notify",    "order", "poll", "port", "post_tasks", "pre_tasks", "register", "remote_user", "rescue", "retries", "roles",
-    "run_once", "serial", "strategy", "tags", "tasks", "throttle", "timeout", "until", "validate_argspec", "vars",
-    "vars_files",    "vars_prompt", "when", "with_",
+    "notify", "order", "poll", "port", "post_tasks", "pre_tasks", "register", "remote_user", "rescue", "retries",
+    "roles", "run_once", "serial", "strategy", "tags", "tasks", "throttle", "timeout", "until",
+    "validate_argspec", "vars", "vars_files", "vars_prompt", "when", "with_",
 }  # fmt: skip
 """Keywords of plays and tasks: no variable of such a name changes what a play does, and many are ordinary fields."""
 
