@@ -120,8 +120,9 @@ class KindCache:
         """Take the complete list of a namespace; what is stored but not listed was deleted meanwhile."""
         gone = {key for key in self._objects if namespace in (ALL_NAMESPACES, key.namespace)}
         for obj in objects:
-            gone.discard(key_of(obj))
-            self.take(namespace, obj)
+            key = key_of(obj)
+            gone.discard(key)
+            self._take(namespace, key, obj)
         for key in gone:
             self._remove(key, self._objects[key])
         self._unsynced.discard(namespace)
@@ -130,7 +131,9 @@ class KindCache:
 
     def take(self, namespace: str, obj: KubeObject) -> None:
         """Take an object as it is now. An equal resourceVersion is no news; another uid: it was deleted in between."""
-        key = key_of(obj)
+        self._take(namespace, key_of(obj), obj)
+
+    def _take(self, namespace: str, key: ObjectKey, obj: KubeObject) -> None:
         old = self._objects.get(key)
         if old is not None and resource_version(old) == resource_version(obj):
             return

@@ -147,7 +147,12 @@ def _entry(files: tuple[_File, ...], kind: str, name: object, where: str) -> Ent
 
 
 def _with_absolute_paths(entry: Entry, base: Path) -> Entry:
-    return {key: str(base / value) if key in _PATH_FIELDS and value else value for key, value in entry.items()}
+    absolute = {key: str(base / str(value)) if key in _PATH_FIELDS and value else value for key, value in entry.items()}
+    plugin = entry.get("exec")
+    # A command without a slash is looked up in PATH; any other is relative to the kubeconfig, as for kubectl.
+    if isinstance(plugin, dict) and os.sep in str(plugin.get("command")):
+        absolute["exec"] = {**plugin, "command": str(base / str(plugin["command"]))}
+    return absolute
 
 
 async def _from_files(files: tuple[_File, ...], clock: Clock) -> Cluster:

@@ -276,7 +276,7 @@ class HttpClient:
         need no line in the log. An answer that breaks off later says nothing about reachability.
         """
         try:
-            async with self._failure_explained():
+            async with self._failure_explained("gave no answer"):
                 yield
         except ApiUnreachableError as error:
             if self._outage.is_news("unreachable"):
@@ -287,12 +287,12 @@ class HttpClient:
             _log.info("API server can be reached again", server=self.server, seconds=lasted)
 
     @asynccontextmanager
-    async def _failure_explained(self) -> AsyncIterator[None]:
+    async def _failure_explained(self, what: str = "broke off its answer") -> AsyncIterator[None]:
         """Turn whatever aiohttp and the sockets raise into one sentence that names the server and the cause."""
         try:
             yield
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise ApiUnreachableError(f"{self.server} gave no answer: {_cause_of(error)}") from error
+            raise ApiUnreachableError(f"{self.server} {what}: {_cause_of(error)}") from error
 
 
 def _make_connector(tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:
@@ -331,6 +331,8 @@ def _cause_of(error: BaseException) -> str:
         return f"TLS: {error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"its name cannot be resolved: {error.os_error.strerror}"
+    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
+        return "the connection was cut"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "connecting took too long"
     if isinstance(error, TimeoutError):

@@ -188,6 +188,12 @@ async def test_an_exec_plugin_gives_the_token(tmp_path: Path) -> None:
     assert await cluster.credentials.authorization() == "Bearer t"
 
 
+async def test_an_exec_plugin_named_by_a_relative_path_lies_beside_the_kubeconfig(tmp_path: Path) -> None:
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plugin"}}
+    with pytest.raises(ConfigError, match=f"exec plugin '{tmp_path}/plugin' cannot be started: No such file"):
+        await loaded(tmp_path, config(user=user))
+
+
 async def test_an_exec_plugin_that_fails_makes_start_impossible(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config: exec plugin 'sh' failed with exit code 2: log in first"):
         await loaded(tmp_path, config(user=exec_entry("echo log in first >&2; exit 2")))

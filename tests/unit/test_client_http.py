@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import socket
 import ssl
@@ -15,12 +16,17 @@ import orjson
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from runner.client import ACCEPT_PARTIAL, ApiClient, HttpClient, PatchType, WatchEvent, WatchEventType
 from runner.client.config import Cluster
 from runner.client.credentials import Credentials, StaticCredentials, TokenFile
-from runner.client.tls import make_context
+from runner.client.tls import make_context, use_certificate
 from runner.clock import SystemClock
 from runner.errors import (
     ApiError,
@@ -466,6 +472,27 @@ async def test_an_outage_is_said_once_then_once_a_minute_and_when_it_is_over(ser
 
 
 # Credentials that are refused
+
+
+async def test_a_certificate_of_an_unknown_authority_is_said_so(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2126, 1, 1, tzinfo=dt.UTC))
+        .sign(key, hashes.SHA256())
+    )
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    use_certificate(
+        tls,
+        certificate.public_bytes(Encoding.PEM).decode(),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+    )
+    async with fault_server(tls) as server, client_of(server.url, tls=make_context(None, "", verify=True)) as client:
+        with pytest.raises(ApiUnreachableError, match=r"gave no answer: TLS: .*certificate verify failed") as caught:
+            await client.get(PATH)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
