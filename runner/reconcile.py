@@ -32,7 +32,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """Nothing was tried, for a reason that is not the object's (an engine restarts, say): try again in ``delay`` seconds."""
+    """Nothing was tried, for a reason that is not the object's : try again in ``delay`` seconds."""
 
     delay: float
     reason: str

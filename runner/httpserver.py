@@ -1,0 +1,70 @@
+"""The servers that others look at: probes for the kubelet, metrics for Prometheus.
+
+``manager`` starts them first and stops them last, so that a probe is answered as long as the process lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from runner.errors import ConfigError
+from runner.healthz import Checks, Probe
+from runner.metrics import Metrics
+from runner.options import BindAddress
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpServer:
+    """One listening address with its routes."""
+
+    def __init__(self, name: str, address: BindAddress, routes: dict[str, Handler]) -> None:
+        self._name = name
+        self._wanted = address
+        application = web.Application()
+        for path, handler in routes.items():
+            application.router.add_get(path, handler)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self.address = address
+
+    async def start(self) -> None:
+        """Listen; ``address`` then holds the port that was chosen. Raises ``ConfigError`` where that is impossible."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._wanted.host or None, self._wanted.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            where = f"{self._wanted.host}:{self._wanted.port}"
+            raise ConfigError(f"{self._name}: cannot listen on {where}: {error.strerror or error}") from error
+        self.address = BindAddress(self._wanted.host, self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening and end the connections in hand."""
+        await self._runner.cleanup()
+
+
+def health_server(address: BindAddress, checks: Checks) -> HttpServer:
+    """Return the server of ``/healthz`` and ``/readyz`` (``?verbose`` lists the checks)."""
+
+    def handler(probe: Probe) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            report = checks.report(probe)
+            text = report.text(probe, verbose="verbose" in request.query)
+            return web.Response(status=200 if report.ok else 500, text=text)
+
+        return answer
+
+    routes = {f"/{probe}": handler(probe) for probe in Probe}
+    return HttpServer("--health-probe-bind-address", address, routes)
+
+
+def metrics_server(address: BindAddress, metrics: Metrics) -> HttpServer:
+    """Return the server of ``/metrics`` in Prometheus' text format."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.content_type})
+
+    return HttpServer("--metrics-bind-address", address, {"/metrics": answer})

@@ -1,0 +1,262 @@
+"""The manager: builds every part, starts them in order, stops them in reverse.
+
+``cli`` calls ``run`` with checked settings and gets the process's exit code back. Start: probes and metrics first, so
+that a slow start can be seen; then caches; workers once these are synced. Stop: workers first, so that runs in hand can
+finish with the proxy still there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from runner import __version__
+from runner.cache import Cache
+from runner.client import HttpClient, connect
+from runner.clock import Clock, SystemClock
+from runner.controller import Controller
+from runner.discovery import Discovery
+from runner.execution import Engine, InputDir, RunnerDir, SubprocessEngine
+from runner.healthz import Check, Checks, Probe
+from runner.httpserver import HttpServer, health_server, metrics_server
+from runner.logs import get_logger
+from runner.metrics import Metrics
+from runner.options import EngineName, Options
+from runner.proxy import Proxy, TokenRegistry
+from runner.reconciler import AnsibleReconciler, RunSettings, Workshop
+from runner.source import Source
+from runner.status import StatusWriter
+from runner.watches import Watch
+from runner.workqueue import WorkQueue
+
+SYNC_PATIENCE: Final = 10.0
+"""Seconds that workers wait for every kind to be listed. After that they start with the kinds that are: a linked kind
+that is missing must not keep objects from being reconciled, and ``source`` makes good what it has to say later."""
+
+STUCK_AFTER: Final = 60.0
+"""Seconds beyond the run timeout after which a reconcile counts as stuck, and ``/healthz`` fails."""
+
+_log = get_logger("manager")
+
+
+async def run(options: Options, watches: tuple[Watch, ...]) -> int:
+    """Serve the watches until SIGINT or SIGTERM; return the exit code.
+
+    Raises ``ConfigError`` where a start is impossible. A second signal ends running roles at once instead of waiting
+    ``graceful_shutdown_timeout``.
+    """
+    stopping, hurrying = asyncio.Event(), asyncio.Event()
+    _handle_signals(stopping, hurrying)
+    async with AsyncExitStack() as parts:
+        operator = await _assemble(options, watches, parts, SystemClock())
+        await operator.serve(stopping, hurrying)
+    _log.info("stopped")
+    return 0
+
+
+def _handle_signals(stopping: asyncio.Event, hurrying: asyncio.Event) -> None:
+    def on_signal() -> None:
+        if stopping.is_set():
+            hurrying.set()
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What belongs to one watch."""
+
+    source: Source
+    controller: Controller
+
+
+class _Operator:
+    """The started parts that work until they are told to stop."""
+
+    def __init__(self, discovery: Discovery, cache: Cache, units: list[_Unit]) -> None:
+        self._discovery = discovery
+        self._cache = cache
+        self._units = units
+
+    async def serve(self, stopping: asyncio.Event, hurrying: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            feeding = [
+                group.create_task(self._discovery.run(), name="discovery"),
+                group.create_task(self._cache.run(), name="cache"),
+                group.create_task(self._announce_sync(), name="announce sync"),
+                *(group.create_task(unit.source.wait_synced(), name="source sync") for unit in self._units),
+            ]
+            working = [group.create_task(self._work(unit, stopping), name=unit.controller.name) for unit in self._units]
+            await stopping.wait()
+            _log.info("stopping")
+            for unit in self._units:
+                unit.controller.stop()
+            await _all_done_or(hurrying, working)
+            for task in feeding:
+                task.cancel()
+
+    async def _work(self, unit: _Unit, stopping: asyncio.Event) -> None:
+        waits = [
+            asyncio.create_task(self._cache.wait_synced(), name=f"{unit.controller.name} waits for the caches"),
+            asyncio.create_task(stopping.wait(), name=f"{unit.controller.name} waits for the end"),
+        ]
+        try:
+            await asyncio.wait(waits, timeout=SYNC_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        await unit.controller.run()
+
+    async def _announce_sync(self) -> None:
+        await self._cache.wait_synced()
+        _log.info("ready: every kind has been listed")
+
+
+async def _all_done_or(hurrying: asyncio.Event, working: list[asyncio.Task[None]]) -> None:
+    async def hurry() -> None:
+        await hurrying.wait()
+        for task in working:
+            task.cancel()
+
+    second_signal = asyncio.create_task(hurry(), name="second signal")
+    await asyncio.wait(working)
+    second_signal.cancel()
+
+
+async def _assemble(options: Options, watches: tuple[Watch, ...], parts: AsyncExitStack, clock: Clock) -> _Operator:
+    client = await parts.enter_async_context(await connect(options.kubeconfig))
+    _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
+    metrics, checks = Metrics(__version__, options.commit), Checks()
+    await _start_servers(options, checks, metrics, parts)
+    discovery = Discovery(client, clock)
+    cache = Cache(client, discovery, clock, options.namespaces)
+    checks.add(Probe.READYZ, "caches", _caches_check(cache))
+    factory = await _start_execution(options, client, discovery, metrics, clock, parts)
+    units = []
+    for watch in watches:
+        queue = WorkQueue(watch.controller_name, clock, metrics)
+        source = Source(watch, cache, queue, metrics)
+        controller = Controller(
+            watch.controller_name,
+            watch.gvk,
+            queue,
+            factory(watch, cache),
+            options.workers_for(watch.gvk),
+            metrics,
+            clock,
+            options.graceful_shutdown_timeout,
+        )
+        source.start()
+        checks.add(Probe.HEALTHZ, watch.controller_name, _stuck_check(controller, options.run_timeout))
+        units.append(_Unit(source, controller))
+    return _Operator(discovery, cache, units)
+
+
+ReconcilerFactory = Callable[[Watch, Cache], AnsibleReconciler]
+
+
+async def _start_execution(
+    options: Options,
+    client: HttpClient,
+    discovery: Discovery,
+    metrics: Metrics,
+    clock: Clock,
+    parts: AsyncExitStack,
+) -> ReconcilerFactory:
+    runner_dir = RunnerDir.open(options.runner_dir)
+    parts.callback(runner_dir.close)
+    inputs = InputDir(runner_dir.path)
+    tokens = TokenRegistry()
+    proxy = Proxy(client, tokens, options.proxy_port)
+    await proxy.start()
+    parts.push_async_callback(proxy.stop)
+    engine = _engine(options.engine)
+    await engine.start()
+    parts.push_async_callback(engine.stop)
+    writer = StatusWriter(client, clock)
+
+    def reconciler(watch: Watch, cache: Cache) -> AnsibleReconciler:
+        return AnsibleReconciler(
+            watch,
+            _run_settings(options, watch),
+            cache.require(watch.gvk, whole=True),
+            discovery,
+            writer,
+            Workshop(engine, inputs, tokens, proxy.url),
+            metrics,
+            clock,
+        )
+
+    return reconciler
+
+
+def _engine(name: EngineName) -> Engine:
+    match name:
+        case EngineName.SUBPROCESS:
+            return SubprocessEngine()
+
+
+def _run_settings(options: Options, watch: Watch) -> RunSettings:
+    """Return a watch's settings. Runs have a working directory of their own, so that paths are made absolute here."""
+    environment = {}
+    if options.ansible_roles_path:
+        environment["ANSIBLE_ROLES_PATH"] = options.ansible_roles_path
+    if options.ansible_collections_path:
+        environment["ANSIBLE_COLLECTIONS_PATH"] = options.ansible_collections_path
+    for name in ("ANSIBLE_ROLES_PATH", "ANSIBLE_COLLECTIONS_PATH"):
+        path = environment.get(name) or os.environ.get(name)
+        if path:
+            environment[name] = os.pathsep.join(str(Path(part).absolute()) for part in path.split(os.pathsep) if part)
+    config = Path("ansible.cfg")
+    if "ANSIBLE_CONFIG" not in os.environ and config.exists():
+        environment["ANSIBLE_CONFIG"] = str(config.absolute())
+    return RunSettings(
+        reconcile_period=options.reconcile_period,
+        run_timeout=options.run_timeout,
+        verbosity=options.verbosity_for(watch.gvk),
+        ansible_args=options.ansible_args,
+        log_events=options.ansible_log_events,
+        environment=environment,
+        gather_facts=options.gather_facts,
+    )
+
+
+async def _start_servers(options: Options, checks: Checks, metrics: Metrics, parts: AsyncExitStack) -> None:
+    async def start(server: HttpServer, message: str) -> None:
+        await server.start()
+        parts.push_async_callback(server.stop)
+        _log.info(message, address=f"{server.address.host}:{server.address.port}")
+
+    if options.health_probe_bind_address:
+        await start(health_server(options.health_probe_bind_address, checks), "probes are served")
+    if options.metrics_bind_address:
+        await start(metrics_server(options.metrics_bind_address, metrics), "metrics are served")
+
+
+def _caches_check(cache: Cache) -> Check:
+    def check() -> str | None:
+        unsynced = cache.unsynced()
+        if unsynced:
+            return "not listed yet: " + "; ".join(str(gvk) for gvk in unsynced)
+        cut_off = sorted({str(health.gvk) for health in cache.health() if not health.connected})
+        return "no watch is open: " + "; ".join(cut_off) if cut_off else None
+
+    return check
+
+
+def _stuck_check(controller: Controller, run_timeout: float) -> Check:
+    def check() -> str | None:
+        if not run_timeout:
+            return None
+        stuck = [str(key) for key, seconds in controller.running().items() if seconds > run_timeout + STUCK_AFTER]
+        return f"stuck in a reconcile: {', '.join(stuck)}" if stuck else None
+
+    return check

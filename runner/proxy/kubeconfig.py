@@ -1,0 +1,28 @@
+"""The kubeconfig of a run: the proxy's address and the run's token, nothing of the operator's own."""
+
+from __future__ import annotations
+
+import json
+
+CONTEXT_NAME = "run"
+
+
+def render(server: str, token: str, namespace: str) -> str:
+    """Return a kubeconfig's text. JSON is YAML, and needs no quoting rules of our own.
+
+    ``namespace`` is the object's, and the context's default, as upstream's; empty for cluster-scoped objects.
+    """
+    context = {"cluster": CONTEXT_NAME, "user": CONTEXT_NAME}
+    if namespace:
+        context["namespace"] = namespace
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": CONTEXT_NAME, "cluster": {"server": server}}],
+            "users": [{"name": CONTEXT_NAME, "user": {"token": token}}],
+            "contexts": [{"name": CONTEXT_NAME, "context": context}],
+            "current-context": CONTEXT_NAME,
+        },
+        indent=1,
+    )
