@@ -69,10 +69,11 @@ def start_run(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     (tmp_path / "stand_in.py").write_text(OPERATOR)
     started: list[subprocess.Popen[str]] = []
 
-    def start(watches_file: str = "watches.yaml") -> subprocess.Popen[str]:
-        arguments = [str(tmp_path / "data"), str(tmp_path / "stand_in.py"), watches_file]
+    def start(watches_file: str = "watches.yaml", started_by: str | None = None) -> subprocess.Popen[str]:
+        arguments = ["-c", RUN, str(tmp_path / "data"), str(tmp_path / "stand_in.py"), watches_file]
+        wrapped = arguments if started_by is None else ["-c", started_by, *arguments]
         run = subprocess.Popen(
-            [sys.executable, "-c", RUN, *arguments],
+            [sys.executable, *wrapped],
             cwd=ROOT,
             env=os.environ | {"KUBECONFIG": "/nowhere", "K8S_AUTH_HOST": "https://nowhere.example"},
             stdin=subprocess.DEVNULL,
@@ -130,6 +131,16 @@ def test_nothing_is_left_when_run_is_killed(tmp_path: Path, start_run: Callable[
     processes = _all_processes(tmp_path / "data", _read_until(run, "ready"))
     run.kill()
     assert all(wait(identity, timeout=30) for identity in processes)
+
+
+def test_run_stops_when_what_started_it_is_killed(
+    tmp_path: Path, start_run: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """`make run` passes `--die-with-parent`, so that killing make stops everything too."""
+    starter = start_run(started_by="import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]])")
+    processes = _all_processes(tmp_path / "data", _read_until(starter, "ready"))
+    starter.kill()
+    assert all(wait(identity, timeout=45) for identity in processes)
 
 
 def test_an_operator_that_ends_by_itself_is_reported_and_everything_stops(
