@@ -248,9 +248,10 @@ class HttpClient:
                 allow_redirects=False,
             )
 
-        async with self._outage_noted():
+        can_repeat = data is None or isinstance(data, bytes)
+        # A body that is still arriving may break off by itself, which would look like an outage.
+        async with self._outage_noted() if can_repeat else self._failure_explained("gave no answer"):
             response = await send_once(header)
-            can_repeat = data is None or isinstance(data, bytes)
             if (
                 response.status == HTTPStatus.UNAUTHORIZED
                 and can_repeat

@@ -181,6 +181,14 @@ async def fault_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[Fault
 
 
 @asynccontextmanager
+async def refusing() -> AsyncIterator[str]:
+    """Yield a URL where nothing listens."""
+    async with fault_server() as server:
+        url = server.url
+    yield url
+
+
+@asynccontextmanager
 async def deaf_server(scheme: str) -> AsyncIterator[str]:
     """Accept connections and never say a word, not even a TLS greeting; yield the URL."""
     writers: list[asyncio.StreamWriter] = []

@@ -10,16 +10,13 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from runner.client import ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST, HttpClient, WatchEventType
-from runner.client.config import Cluster
-from runner.client.credentials import StaticCredentials
+from runner.client import ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST, WatchEventType
 from runner.discovery import Discovery, Resource
 from runner.errors import ApiError, ApiUnreachableError, ForbiddenError, GoneError, NotFoundError
 from runner.informer import Informer
 from runner.objects import GroupVersionKind, KubeObject
 from tests.fakes.client import FakeClient, FakeWatch
 from tests.fakes.clock import FakeClock, settle
-from tests.fakes.faultserver import Exchange, FaultServer, Handler, answering, fault_server, streaming
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
 ROOT = "/apis/example.com/v1"
@@ -355,68 +352,3 @@ async def test_health_tells_whether_it_is_connected_and_when_it_last_heard(watch
     watch.end()
     await settle()
     assert health() == (False, opened + 60.0)
-
-
-# The same over real sockets, to see that client and informer together hold back
-
-
-async def requests_in(seconds: float, clock: FakeClock, server: FaultServer) -> int:
-    """Let time pass as the informer's pauses ask for it; return how many requests arrived meanwhile."""
-    end = clock.monotonic() + seconds
-    async with asyncio.timeout(30):
-        while clock.monotonic() < end:
-            await asyncio.sleep(0.001)
-            if clock.next_wakeup is not None:
-                await clock.advance(clock.next_wakeup)
-    return server.count(PATH)
-
-
-@pytest.mark.parametrize(
-    "watch",
-    [
-        streaming(),
-        streaming(b'{"type": "ADD'),
-        streaming(b"<html>\n"),
-        streaming(then="cut"),
-        answering(503),
-        answering(502, b"<html>"),
-        answering(401, {"kind": "Status"}),
-        answering(410, {"kind": "Status"}),
-        streaming(b'{"type": "ERROR", "object": {"code": 410}}\n'),
-        streaming(b'{"type": "ERROR", "object": {}}\n'),
-    ],
-    ids=[
-        "clean EOF",
-        "truncated line",
-        "HTML in the stream",
-        "cut",
-        "503 empty",
-        "502 HTML",
-        "401",
-        "410",
-        "410 in the stream",
-        "ERROR without reason",
-    ],
-)
-async def test_no_fault_makes_a_hot_loop(watch: Handler) -> None:
-    async def list_or_watch(exchange: Exchange) -> None:
-        if "watch=true" in exchange.request.target:
-            await watch(exchange)
-        else:
-            await exchange.answer(200, page("10", "a"))
-
-    clock, store = FakeClock(), RecordingStore()
-    async with fault_server() as server:
-        server.on(PATH, list_or_watch)
-        server.on(ROOT, answering(404))
-        cluster = Cluster(server.url, None, StaticCredentials())
-        async with HttpClient(cluster, clock) as client:
-            informer = Informer(client, Discovery(client, clock), RESOURCE, "", store, clock, metadata_only=False)
-            task = asyncio.create_task(informer.run(), name="informer")
-            first_minute = await requests_in(60.0, clock, server)
-            ten_minutes = await requests_in(600.0, clock, server) - first_minute
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-    assert first_minute <= 16
-    assert ten_minutes <= 600 / 30 * 2 + 2, "two requests (list and watch) every 30 s at most"
-    assert "put a" in store.told
