@@ -54,7 +54,6 @@ check: setup ## Run the static checks alone: format, lint, types, layers, Ansibl
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tools
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict .
 	$(ISOLATED) $(BIN)/ansible-lint --offline

@@ -19,7 +19,7 @@ from runner.clock import Clock
 from runner.contract import ANNOTATION_MAX_RUNNER_ARTIFACTS, ANNOTATION_RECONCILE_PERIOD, ANNOTATION_VERBOSITY
 from runner.discovery import Discovery
 from runner.duration import parse_duration
-from runner.errors import ApiError, ApiUnreachableError, ExecutionError, RunnerError
+from runner.errors import ApiError, ApiUnreachableError, ExecutionError, KindNotFoundError, RunnerError
 from runner.execution import Engine, ExtraVars, ExtraVarsError, InputDir, RunInputs, make_extra_vars
 from runner.logs import LogKey, get_logger
 from runner.metrics import Metrics
@@ -194,10 +194,14 @@ class AnsibleReconciler:
     def _gone(self, request: Request) -> Outcome:
         """Clean up after an object that went away, or was replaced, during its run: nothing of that is an error."""
         self._workshop.inputs.remove(self._watch.gvk, request)
+        _log.info("the object went away during its run")
         return Ignored("the object went away during its run")
 
     async def _write_status(self, obj: KubeObject, request: Request, update: status.StatusUpdate) -> bool:
-        resource = await self._discovery.resource(self._watch.gvk)
+        try:
+            resource = await self._discovery.resource(self._watch.gvk)
+        except KindNotFoundError:
+            return False  # with its CRD, every object of the kind went away
         wanted = update if self._watch.manage_status else status.nothing
         return await self._writer.write(resource, request, uid(obj), wanted)
 

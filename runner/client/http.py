@@ -8,6 +8,7 @@ request after a 401, with credentials read again.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import socket
 import ssl
@@ -240,7 +241,8 @@ class HttpClient:
                 method,
                 url,
                 headers={**headers, "Authorization": header} if header else headers,
-                data=data,
+                # aiohttp warns of large bytes, which it would write in one go.
+                data=io.BytesIO(data) if isinstance(data, bytes) else data,
                 timeout=timeout,
                 server_hostname=self._cluster.server_name or None,
                 proxy=self._cluster.proxy or None,

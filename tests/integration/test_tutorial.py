@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,13 @@ def kube(foo_cluster: Cluster) -> Kube:
 
 
 @pytest.fixture(scope="module")
-def running(foo_cluster: Cluster) -> Iterator[OperatorProcess]:
-    with operator(foo_cluster.kubeconfig) as process:
+def runner_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runner-dir")
+
+
+@pytest.fixture(scope="module")
+def running(foo_cluster: Cluster, runner_dir: Path) -> Iterator[OperatorProcess]:
+    with operator(foo_cluster.kubeconfig, flags=("--runner-dir", str(runner_dir))) as process:
         process.wait_ready()
         yield process
 
@@ -95,10 +101,14 @@ def test_a_foo_created_after_its_pod_is_happy_at_once(kube: Kube, running: Opera
 
 
 def test_success_is_a_ready_condition_of_this_generation(kube: Kube, running: OperatorProcess, namespace: str) -> None:
+    def is_ready(generation: int) -> bool:
+        ready = kube.condition(namespace, "foo", "Ready")
+        return ready.get("status") == "True" and ready.get("observedGeneration") == generation
+
     kube.create_foo(namespace, "foo", "nobody")
-    eventually(lambda: kube.condition(namespace, "foo", "Ready").get("status") == "True", "Ready")
+    eventually(lambda: is_ready(1), "Ready for the first generation")
     kube.patch_foo(namespace, "foo", "nobody-else")
-    eventually(lambda: kube.condition(namespace, "foo", "Ready").get("observedGeneration") == 2, "generation 2")
+    eventually(lambda: is_ready(2), "Ready for the second generation")
     assert kube.foo(namespace, "foo")["status"]["observedGeneration"] == 2
 
 
@@ -126,13 +136,11 @@ def test_what_concerns_nobody_starts_no_run(kube: Kube, running: OperatorProcess
 
 
 def test_a_foo_deleted_in_the_middle_of_a_run_leaves_nothing(
-    kube: Kube, running: OperatorProcess, namespace: str
+    kube: Kube, running: OperatorProcess, runner_dir: Path, namespace: str
 ) -> None:
     kube.create_foo(namespace, "short-lived", "jack")
     running.wait_for_message("reconciling", name="short-lived", namespace=namespace)
     kube.delete_foo(namespace, "short-lived")
-    eventually(
-        lambda: bool(running.messages("nothing to do", name="short-lived", namespace=namespace)),
-        "the run to end as if nothing had happened",
-    )
+    running.wait_for_message("the object went away during its run", name="short-lived", namespace=namespace)
+    assert not list(runner_dir.glob(f"**/{namespace}"))
     assert not [line for line in running.lines if line.get("level") == "error" and line.get("namespace") == namespace]

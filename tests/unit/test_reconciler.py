@@ -1,0 +1,326 @@
+"""One request, one run, one status; what each way to end says to the controller and to the object's conditions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.cache import ALL_NAMESPACES, KindCache, NamespaceStore
+from runner.discovery import Discovery
+from runner.errors import ApiUnreachableError, ConflictError, ExecutionError, ForbiddenError
+from runner.execution import InputDir
+from runner.metrics import Metrics
+from runner.objects import GroupVersionKind, KubeObject, ObjectKey
+from runner.options import LogEvents
+from runner.proxy import TokenRegistry
+from runner.reconcile import Failed, Ignored, Outcome, Succeeded
+from runner.reconciler import RUNNING_IS_NEWS_AFTER, AnsibleReconciler, RunSettings, Workshop
+from runner.run import RunResult, RunStats, RunStatus
+from runner.selector import LabelSelector, Operator, Requirement
+from runner.status import StatusWriter
+from runner.watches import Watch
+from tests.fakes.client import FakeClient
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.engine import SUCCESS, FakeEngine
+
+GVK = GroupVersionKind("example.com", "v1", "Thing")
+KEY = ObjectKey("default", "a")
+PATH = "/apis/example.com/v1/namespaces/default/things/a"
+RESOURCES: KubeObject = {
+    "resources": [
+        {"name": "things", "kind": "Thing", "namespaced": True, "verbs": ["get", "list", "watch"]},
+        {"name": "things/status", "kind": "Thing", "namespaced": True, "verbs": ["get", "patch"]},
+    ]
+}
+SETTINGS = RunSettings(
+    reconcile_period=36000,
+    run_timeout=60,
+    verbosity=2,
+    ansible_args="",
+    log_events=LogEvents.TASKS,
+    environment={"FROM_OPERATOR": "1"},
+    gather_facts=False,
+)
+FAILURE = RunResult(RunStatus.FAILED, RunStats(failures=1), message="task 'x' failed: no", duration=0.2)
+
+
+@dataclass
+class Bench:
+    """A reconciler with its surroundings, all in memory but for the private data directory."""
+
+    client: FakeClient
+    store: NamespaceStore
+    engine: FakeEngine
+    clock: FakeClock
+    inputs: InputDir
+    tokens: TokenRegistry
+    reconciler: AnsibleReconciler
+
+    def put(self, **metadata: Any) -> KubeObject:
+        """Create the object on the server and in the cache."""
+        base = {"name": "a", "namespace": "default", "uid": "u1", "generation": 1}
+        obj = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": base | metadata, "spec": {"size": 1}}
+        stored = self.client.put(PATH, obj)
+        self.store.replace([stored])
+        return stored
+
+    def condition(self, wanted: str) -> dict[str, Any]:
+        conditions = self.client.objects[PATH].get("status", {}).get("conditions", [])
+        return next((condition for condition in conditions if condition["type"] == wanted), {})
+
+    async def reconcile(self) -> Outcome:
+        return await self.reconciler.reconcile(KEY)
+
+
+def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSettings = SETTINGS, **fields: Any) -> Bench:
+    client, clock, engine = FakeClient(), FakeClock(), engine or FakeEngine()
+    client.answer("/apis/example.com/v1", RESOURCES)
+    cached = KindCache(GVK, metadata_only=False)
+    inputs, tokens = InputDir(tmp_path, {}), TokenRegistry()
+    watch = replace(Watch(GVK, role=Path("/roles/thing")), **fields)
+    reconciler = AnsibleReconciler(
+        watch,
+        settings,
+        cached,
+        Discovery(client, clock),
+        StatusWriter(client, clock),
+        Workshop(engine, inputs, tokens, "http://127.0.0.1:1"),
+        Metrics(),
+        clock,
+    )
+    return Bench(client, NamespaceStore(cached, ALL_NAMESPACES), engine, clock, inputs, tokens, reconciler)
+
+
+async def test_success_is_written_down_and_comes_back_after_the_period(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    assert await b.reconcile() == Succeeded(requeue_after=36000)
+    assert b.condition("Ready")["status"] == "True"
+    assert b.client.objects[PATH]["status"]["observedGeneration"] == 1
+    assert [job.role for job in b.engine.jobs] == [Path("/roles/thing")]
+
+
+async def test_a_second_success_sends_no_write(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    await b.reconcile()
+    await b.reconcile()
+    assert len(b.client.calls_of("PATCH")) == 1
+
+
+async def test_a_run_reads_its_inputs_and_a_kubeconfig_of_its_own(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    await b.reconcile()
+    directory = b.engine.jobs[0].private_data_dir
+    kubeconfig = json.loads((directory / "kubeconfig").read_text())
+    assert kubeconfig["clusters"][0]["cluster"]["server"] == "http://127.0.0.1:1"
+    variables = json.loads((directory / "env" / "extravars").read_text())
+    assert variables["size"] == 1
+    assert variables["ansible_operator_meta"] == {"name": "a", "namespace": "default"}
+    assert json.loads((directory / "env" / "envvars").read_text())["FROM_OPERATOR"] == "1"
+
+
+async def test_a_token_is_valid_exactly_while_its_run_lasts(tmp_path: Path) -> None:
+    engine = FakeEngine(hold=True)
+    b = bench(tmp_path, engine)
+    b.put()
+    running = asyncio.create_task(b.reconcile())
+    await settle()
+    text = (engine.jobs[0].private_data_dir / "kubeconfig").read_text()
+    token = json.loads(text)["users"][0]["user"]["token"]
+    owner = b.tokens.owner_of(token)
+    assert owner is not None
+    assert (owner.gvk, owner.key, owner.uid) == (GVK, KEY, "u1")
+    engine.release()
+    await running
+    assert b.tokens.owner_of(token) is None
+
+
+async def test_failure_names_the_task_in_conditions_and_asks_for_a_retry(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([FAILURE]))
+    b.put()
+    assert await b.reconcile() == Failed("task 'x' failed: no")
+    assert (b.condition("Failure")["status"], b.condition("Failure")["message"]) == ("True", "task 'x' failed: no")
+    assert b.condition("Ready")["status"] == "False"
+
+
+async def test_an_engine_that_cannot_run_is_a_failure_that_says_so(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([ExecutionError("the launcher died")]))
+    b.put()
+    assert await b.reconcile() == Failed("Unable to run reconciliation: the launcher died")
+    assert "the launcher died" in b.condition("Failure")["message"]
+
+
+async def test_a_quick_run_never_says_running(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    await b.reconcile()
+    assert len(b.client.calls_of("PATCH")) == 1
+
+
+async def test_a_long_run_says_running_after_a_second(tmp_path: Path) -> None:
+    engine = FakeEngine(hold=True)
+    b = bench(tmp_path, engine)
+    b.put()
+    running = asyncio.create_task(b.reconcile())
+    await b.clock.advance(RUNNING_IS_NEWS_AFTER / 2)
+    assert b.condition("Running") == {}
+    await b.clock.advance(RUNNING_IS_NEWS_AFTER)
+    assert (b.condition("Running")["reason"], b.condition("Ready")["status"]) == ("Running", "Unknown")
+    engine.release()
+    await running
+    assert (b.condition("Running")["reason"], b.condition("Ready")["status"]) == ("Successful", "True")
+
+
+async def test_an_object_that_is_gone_loses_its_directory(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    await b.reconcile()
+    b.store.replace([])
+    assert isinstance(await b.reconcile(), Ignored)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_an_object_deleted_during_its_run_is_no_failure_and_leaves_nothing(tmp_path: Path) -> None:
+    engine = FakeEngine([FAILURE], hold=True)
+    b = bench(tmp_path, engine)
+    b.put()
+    running = asyncio.create_task(b.reconcile())
+    await settle()
+    await b.client.delete(PATH)
+    engine.release()
+    assert isinstance(await running, Ignored)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_an_object_replaced_during_its_run_is_not_written_to(tmp_path: Path) -> None:
+    engine = FakeEngine(hold=True)
+    b = bench(tmp_path, engine)
+    b.put()
+    running = asyncio.create_task(b.reconcile())
+    await settle()
+    b.put(uid="u2")
+    engine.release()
+    assert isinstance(await running, Ignored)
+    assert "status" not in b.client.objects[PATH]
+
+
+async def test_a_kind_removed_during_the_run_is_no_failure(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([FAILURE]))
+    b.put()
+    b.client.answer("/apis/example.com/v1", {"resources": []})
+    assert isinstance(await b.reconcile(), Ignored)
+
+
+async def test_what_the_selector_leaves_out_is_not_run(tmp_path: Path) -> None:
+    selector = LabelSelector((Requirement("tier", Operator.IN, frozenset({"gold"})),))
+    b = bench(tmp_path, selector=selector)
+    b.put(labels={"tier": "silver"})
+    assert isinstance(await b.reconcile(), Ignored)
+    assert b.engine.jobs == []
+
+
+async def test_an_object_under_deletion_is_left_to_its_finalizers(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put(deletionTimestamp="2026-01-01T00:00:00Z")
+    assert isinstance(await b.reconcile(), Ignored)
+    assert b.engine.jobs == []
+
+
+async def test_a_marker_key_is_refused_and_waits_for_a_change(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.store.replace([b.client.put(PATH, {**b.put(), "spec": {"v": {"__ansible_vault": "x"}}})])
+    outcome = await b.reconcile()
+    assert isinstance(outcome, Ignored)
+    assert "__ansible_vault" in b.condition("Failure")["message"]
+    assert b.engine.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("watch_period", "annotation", "expected"),
+    [(None, None, 36000.0), (60.0, None, 60.0), (60.0, "5s", 5.0), (None, "0s", None)],
+    ids=["flag", "watch before flag", "annotation before watch", "zero is never"],
+)
+async def test_the_period_comes_from_the_nearest_place(
+    tmp_path: Path, watch_period: float | None, annotation: str | None, expected: float | None
+) -> None:
+    b = bench(tmp_path, reconcile_period=watch_period)
+    name = "ansible.sdk.operatorframework.io/reconcile-period"
+    b.put(annotations={name: annotation} if annotation else {})
+    assert await b.reconcile() == Succeeded(requeue_after=expected)
+
+
+async def test_a_period_that_cannot_be_read_is_said_in_the_conditions(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put(annotations={"ansible.sdk.operatorframework.io/reconcile-period": "soon"})
+    assert isinstance(await b.reconcile(), Ignored)
+    assert "'soon'" in b.condition("Failure")["message"]
+
+
+async def test_the_role_may_ask_to_be_run_again_sooner(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([replace(SUCCESS, requeue_after=30.0)]))
+    b.put()
+    assert await b.reconcile() == Succeeded(requeue_after=30.0)
+
+
+async def test_verbosity_follows_the_annotation_and_ignores_nonsense(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    for text in ("4", "loud"):
+        b.put(annotations={"ansible.sdk.operatorframework.io/verbosity": text})
+        await b.reconcile()
+    assert [job.verbosity for job in b.engine.jobs] == [4, 2]
+
+
+async def test_without_manage_status_nothing_is_written(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([SUCCESS, FAILURE]), manage_status=False)
+    b.put()
+    assert isinstance(await b.reconcile(), Succeeded)
+    assert isinstance(await b.reconcile(), Failed)
+    assert b.client.calls_of("PATCH") == []
+
+
+@pytest.mark.parametrize(
+    "error", [ForbiddenError(403, "Forbidden", "may not patch"), ApiUnreachableError("no answer")], ids=type
+)
+async def test_a_status_that_cannot_be_written_is_tried_again(tmp_path: Path, error: Exception) -> None:
+    b = bench(tmp_path)
+    b.put()
+    b.client.fail("PATCH", f"{PATH}/status", error)
+    outcome = await b.reconcile()
+    assert isinstance(outcome, Failed)
+    assert str(error) in outcome.message
+
+
+async def test_a_conflicting_write_is_worked_out_anew(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    b.client.fail("PATCH", f"{PATH}/status", ConflictError(409, "Conflict", "changed"), times=2)
+    assert isinstance(await b.reconcile(), Succeeded)
+    assert b.condition("Ready")["status"] == "True"
+
+
+async def test_a_timeout_of_zero_means_none(tmp_path: Path) -> None:
+    b = bench(tmp_path, settings=replace(SETTINGS, run_timeout=0))
+    b.put()
+    await b.reconcile()
+    assert b.engine.jobs[0].timeout is None
+
+
+async def test_cancelling_a_reconcile_cancels_its_run_and_voids_its_token(tmp_path: Path) -> None:
+    engine = FakeEngine(hold=True)
+    b = bench(tmp_path, engine)
+    b.put()
+    running = asyncio.create_task(b.reconcile())
+    await settle()
+    token = json.loads((engine.jobs[0].private_data_dir / "kubeconfig").read_text())["users"][0]["user"]["token"]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert engine.canceled == engine.jobs
+    assert b.tokens.owner_of(token) is None
