@@ -38,6 +38,12 @@ def prepare(directory: Path, ident: str) -> None:
     link.rename(directory / LATEST)
 
 
+def close_to_others(directory: Path, ident: str) -> None:
+    """Take from others the right to read the facts that Ansible cached in a run."""
+    for path in _entries(directory / ident / "fact_cache"):
+        path.chmod(0o600)
+
+
 def _entries(directory: Path) -> list[Path]:
     with contextlib.suppress(FileNotFoundError):
         return list(directory.iterdir())

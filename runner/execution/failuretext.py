@@ -18,7 +18,7 @@ _SOURCE_EXCERPT = re.compile(r"\s*\d+ |\s*\^|\s*\(source not shown|^\.\.\.")
 _ORIGIN = re.compile(r"Origin: (?P<where>.+)")
 _ERROR = re.compile(r"\[?ERROR[\]!]?[:!] ?")
 _USAGE_ERROR = re.compile(r"ansible-playbook: error: ")
-_SAYS_NOTHING = ("non-zero return code", "MODULE FAILURE", "One or more items failed", "Module result deserialization")
+_SAYS_NOTHING = re.compile(r"non-zero return code|^MODULE FAILURE|^One or more items failed|^Module result deserializ")
 _OUTPUTS = ("stderr", "module_stderr", "module_stdout", "stdout")
 
 
@@ -43,10 +43,12 @@ def of_result(res: dict[str, Any], items: Sequence[str] = ()) -> str:
     if "censored" in res:
         return _as_text(res["censored"])
     message = plain(_as_text(res.get("msg", ""))).strip()
-    if message and not message.startswith(_SAYS_NOTHING):
+    if message and not _SAYS_NOTHING.search(message):
         return shorten(message)
     details = items or [tail for tail in (_tail(res.get(name)) for name in _OUTPUTS) if tail][:1]
-    return shorten(": ".join(filter(None, [message, "; ".join(details)]))) or "unknown playbook failure"
+    return (
+        shorten(": ".join(filter(None, [message.removesuffix("."), "; ".join(details)]))) or "unknown playbook failure"
+    )
 
 
 def of_output(lines: Iterable[str]) -> str:

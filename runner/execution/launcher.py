@@ -139,6 +139,7 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         quiet=True,
         suppress_env_files=True,
     )
+    artifacts.close_to_others(directory / "artifacts", job["ident"])
     return {"status": runner.status, "rc": runner.rc}
 
 

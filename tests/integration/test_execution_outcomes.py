@@ -59,19 +59,19 @@ CASES = [
         "loop_fails.yml", FAILED, RunStats(failures=1), ("Count",), "Count: One or more items failed: no one; no three"
     ),
     Case(
-        "command_fails.yml",
+        "module_crashes.yml",
         FAILED,
         RunStats(failures=1),
-        ("List what is not there",),
-        "List what is not there: non-zero return code: ls: cannot access '/no/such/place': No such file or directory",
+        ("Crash",),
+        "Crash: Module result deserialization failed: No start of json char found: the module's last words",
     ),
     Case(
         "undefined.yml",
         FAILED,
         RunStats(failures=1),
         ("Print it",),
-        "Print it: Task failed: Finalization of task args for 'ansible.builtin.debug' failed: Error while resolving value"
-        " for 'msg': 'nobody_set_me' is undefined",
+        "Print it: Task failed: Finalization of task args for 'ansible.builtin.debug' failed: Error while resolving"
+        " value for 'msg': 'nobody_set_me' is undefined",
     ),
     Case("no_hosts.yml", OK, RunStats()),
     Case("roles/greets", OK, RunStats(ok=1)),
@@ -120,6 +120,14 @@ async def test_a_run_that_plays_nothing_is_a_failure(engine: SubprocessEngine, t
     result = await engine.run(make_job(tmp_path, "ok.yml", cmdline="--list-tasks"), ignore)
     assert result.status is FAILED
     assert "playbook_on_stats" in result.message
+
+
+async def test_a_command_that_fails_is_told_with_what_it_said(engine: SubprocessEngine, tmp_path: Path) -> None:
+    result = await engine.run(make_job(tmp_path, "command_fails.yml"), ignore)
+    assert result.message.startswith("List what is not there: ")
+    assert result.message.endswith(
+        "non-zero return code: ls: cannot access '/no/such/place': No such file or directory"
+    )
 
 
 async def test_an_unreachable_host_is_a_failure(engine: SubprocessEngine, tmp_path: Path) -> None:

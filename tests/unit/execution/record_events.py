@@ -18,8 +18,8 @@ from tests import cores
 from tests.integration.jobs import make_job
 
 EVENTS = Path(__file__).parent / "events"
-PROJECTS = ("failed", "rescued", "always_fails", "ignored_then_failed", "loop_fails", "no_log", "unreachable",
-            "missing_role", "requeue")  # fmt: skip
+PROJECTS = ("failed", "rescued", "always_fails", "ignored_then_failed", "loop_fails", "command_fails", "no_log",
+            "unreachable", "missing_role", "requeue")  # fmt: skip
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d+(\+00:00)?")
@@ -65,7 +65,9 @@ def _numbered(text: str) -> str:
         return names.setdefault(match[0], f"00000000-0000-0000-0000-{next(numbers):012}")
 
     text = _TIME.sub("2026-01-01T00:00:00.000000+00:00", _UUID.sub(name, text))
-    return re.sub(r'"pid": \d+', '"pid": 1', text)
+    text = re.sub(r"\d:\d\d:\d\d\.\d{6}", "0:00:00.000000", text)
+    text = re.sub(r'"(duration|start|end)": [\d.]+', r'"\1": 1.0', text)
+    return re.sub(r'"(pid|runner_ident)": "?\d+"?', r'"\1": 1', text)
 
 
 if __name__ == "__main__":

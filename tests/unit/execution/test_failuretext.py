@@ -16,6 +16,10 @@ from runner.execution import failuretext
         ({"msg": "non-zero return code", "stderr": "ls: no\n", "stdout": "x"}, "non-zero return code: ls: no"),
         ({"msg": "non-zero return code", "stderr": "", "stdout": "out"}, "non-zero return code: out"),
         ({"msg": "MODULE FAILURE\nSee stdout", "module_stderr": "boom"}, "MODULE FAILURE\nSee stdout: boom"),
+        (
+            {"msg": "The command exited with a non-zero return code.", "stderr": "no"},
+            "The command exited with a non-zero return code: no",
+        ),
         ({"stderr": "only that"}, "only that"),
         ({"censored": "hidden", "msg": "secret"}, "hidden"),
         ({}, "unknown playbook failure"),

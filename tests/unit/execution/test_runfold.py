@@ -56,6 +56,14 @@ def test_what_failed_and_was_not_rescued_is_told(
 
 
 @pytest.mark.parametrize("core", CORES)
+def test_a_command_that_fails_is_told_with_what_it_said(core: str) -> None:
+    (failure,) = result_of(core, "command_fails", rc=2).failures
+    assert failure.message.endswith(
+        "non-zero return code: ls: cannot access '/no/such/place': No such file or directory"
+    )
+
+
+@pytest.mark.parametrize("core", CORES)
 def test_a_rescued_failure_is_none(core: str) -> None:
     result = result_of(core, "rescued", rc=0)
     assert result == RunResult(RunStatus.SUCCESSFUL, RunStats(ok=1), duration=1.5)
