@@ -15,6 +15,7 @@ from pathlib import Path
 
 import orjson
 
+from runner.errors import ExecutionError
 from runner.execution import artifacts
 from runner.objects import GroupVersionKind, ObjectKey
 
@@ -63,9 +64,16 @@ class InputDir:
         """Write all inputs of a run and return the directory. Blocks for about a millisecond.
 
         Nothing of an earlier run's inputs survives; of its artifacts, the newest do. Must not be called while a run
-        of the same object goes on.
+        of the same object goes on. Raises ``ExecutionError`` where something cannot be written.
         """
         directory = self.path(gvk, key)
+        try:
+            self._write_all(directory, inputs)
+        except OSError as error:
+            raise ExecutionError(f"the inputs of the run cannot be written: {error}") from error
+        return directory
+
+    def _write_all(self, directory: Path, inputs: RunInputs) -> None:
         _make_private(self._root, directory)
         for name in ("env", "inventory", "project"):
             shutil.rmtree(directory / name, ignore_errors=True)
@@ -80,7 +88,6 @@ class InputDir:
         self._write_inventory(directory / "inventory")
         if inputs.max_artifacts > 0:
             artifacts.keep_newest(directory / "artifacts", inputs.max_artifacts - 1)
-        return directory
 
     def remove(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
         """Remove an object's directory, artifacts and all, and the directories above it that are empty then."""

@@ -60,30 +60,43 @@ class LauncherProcess:
     @classmethod
     async def start(cls) -> Self:
         """Start a launcher and wait until it is ready. Raises ``LauncherGoneError`` with its last words."""
-        stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the launcher
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "runner.execution.launcher",
-            cwd=_PACKAGE_ROOT,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            # A terminal's Ctrl-C is for the operator, which then ends its runs in order.
-            start_new_session=True,
-        )
-        launcher = cls(process, stderr)
         try:
-            await launcher._read()
+            launcher = await cls._spawn()
+        except OSError as error:
+            raise LauncherGoneError(f"the launcher process cannot be started: {error}") from error
+        try:
+            await launcher.ready()
         except BaseException:
             await launcher.end()
             raise
         return launcher
 
+    @classmethod
+    async def _spawn(cls) -> Self:
+        with contextlib.ExitStack() as until_started:
+            stderr = until_started.enter_context(tempfile.TemporaryFile())
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "runner.execution.launcher",
+                cwd=_PACKAGE_ROOT,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                # A terminal's Ctrl-C is for the operator, which then ends its runs in order.
+                start_new_session=True,
+            )
+            until_started.pop_all()
+        return cls(process, stderr)
+
     @property
     def pid(self) -> int:
         """Return the process id."""
         return self._process.pid
+
+    async def ready(self) -> None:
+        """Wait until the new launcher takes jobs. Raises ``LauncherGoneError``."""
+        await self._read()
 
     async def offer(self, job: Job, binary: str) -> bool:
         """Offer a job. False: something of an earlier run still lives there, so it takes no other run.
@@ -102,7 +115,10 @@ class LauncherProcess:
                 "gather_facts": job.gather_facts,
             }
         )
-        return bool((await self._read())["accepted"])
+        accepted = bool((await self._read())["accepted"])
+        if not accepted:
+            self._job = None
+        return accepted
 
     async def watch(self, on_event: Callable[[JobEvent], None]) -> LauncherReport:
         """Wait for the end of the job that was taken, telling its events. Raises ``LauncherGoneError``."""

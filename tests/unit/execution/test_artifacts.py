@@ -32,6 +32,15 @@ def test_nothing_is_kept_of_nothing(tmp_path: Path) -> None:
     artifacts.keep_newest(tmp_path / "absent", 1)
 
 
+def test_cached_facts_are_closed_to_others(tmp_path: Path) -> None:
+    artifacts.prepare(tmp_path, "1")
+    facts = tmp_path / "1" / "fact_cache" / "localhost"
+    facts.touch(mode=0o644)
+    artifacts.close_to_others(tmp_path, "1")
+    assert stat.S_IMODE(facts.stat().st_mode) == 0o600
+    artifacts.close_to_others(tmp_path, "absent")
+
+
 def test_a_runs_place_is_private_and_latest_leads_there(tmp_path: Path) -> None:
     directory = tmp_path / "artifacts"
     for ident in ("1", "2"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from runner.errors import ExecutionError
 from runner.execution.inputdir import InputDir, RunInputs
 from runner.objects import GroupVersionKind, ObjectKey
 
@@ -116,6 +117,15 @@ def test_room_is_made_for_the_artifacts_of_the_run_to_come(tmp_path: Path, kept:
         (artifacts / ident).mkdir(parents=True)
     directories.write(FOO, KEY, RunInputs(b"{}", "", max_artifacts=kept))
     assert len(list(artifacts.iterdir())) == left
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("not a directory")
+    with pytest.raises(ExecutionError, match=r"the inputs of the run cannot be written: .*File exists"):
+        InputDir(tmp_path / "root", {}).write(FOO, KEY, INPUTS)
+    given = InputDir(tmp_path, {"ANSIBLE_INVENTORY": "/no/such/inventory"})
+    with pytest.raises(ExecutionError, match="No such file or directory: '/no/such/inventory'"):
+        given.write(FOO, KEY, INPUTS)
 
 
 def test_an_object_that_is_gone_leaves_nothing(tmp_path: Path) -> None:

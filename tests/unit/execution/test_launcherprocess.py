@@ -35,6 +35,12 @@ async def test_a_launcher_that_cannot_start_says_why(monkeypatch: pytest.MonkeyP
         await LauncherProcess.start()
 
 
+async def test_a_launcher_that_cannot_be_spawned_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    with pytest.raises(LauncherGoneError, match=r"cannot be started: .*No such file or directory"):
+        await LauncherProcess.start()
+
+
 async def test_a_terminals_interrupt_does_not_reach_a_launcher() -> None:
     launcher = await LauncherProcess.start()
     assert os.getsid(launcher.pid) == launcher.pid
