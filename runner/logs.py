@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -130,9 +131,13 @@ def _formatter(log_format: LogFormat, *, colour: bool) -> structlog.stdlib.Proce
             ]
         case LogFormat.CONSOLE:
             last = [
+                _for_people,
                 structlog.dev.ConsoleRenderer(
-                    colors=colour, timestamp_key=LogKey.TS.value, exception_formatter=structlog.dev.plain_traceback
-                )
+                    colors=colour,
+                    pad_event_to=34,
+                    timestamp_key=LogKey.TS.value,
+                    exception_formatter=structlog.dev.plain_traceback,
+                ),
             ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_shared_processors(),
@@ -161,6 +166,19 @@ def _explain_exception(_logger: WrappedLogger, _method: str, event: EventDict) -
 def _upstream_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     first = {key.value: event.pop(key.value) for key in (LogKey.LEVEL, LogKey.TS, LogKey.LOGGER, LogKey.MSG)}
     return {**first, **event}
+
+
+def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep a line short enough for a terminal: the JSON format has what is left out here."""
+    for key in (LogKey.RECONCILE_ID, LogKey.JOB, LogKey.EVENT_TYPE):
+        event.pop(key.value, None)
+    if LogKey.NAME.value in event:
+        kind = str(event.pop(LogKey.GVK.value, "")).rpartition("Kind=")[2]
+        key = ObjectKey(event.pop(LogKey.NAMESPACE.value, ""), event.pop(LogKey.NAME.value))
+        event[kind.lower() or "object"] = str(key)
+    moment = datetime.fromisoformat(event[LogKey.TS.value])
+    event[LogKey.TS.value] = moment.astimezone().strftime("%H:%M:%S")
+    return event
 
 
 def _to_json(event: EventDict, **_: Any) -> str:

@@ -40,13 +40,13 @@ class RunLog:
             case EventKind.RUNNER_ON_FAILED | EventKind.RUNNER_ON_UNREACHABLE if event.ignore_errors:
                 self._log.info("task failed, which it may", **_place(event), error=_said(event))
             case EventKind.RUNNER_ON_FAILED | EventKind.RUNNER_ON_UNREACHABLE:
-                self._log.warning("task failed", **_place(event), error=_said(event))
+                self._log.warning("task failed", **_place(event), task_path=event.task_path, error=_said(event))
             case EventKind.PLAYBOOK_ON_TASK_START:
                 self._log.debug("task started", **_place(event))
 
 
 def _place(event: JobEvent) -> dict[str, str]:
-    return {LogKey.TASK.value: event.task, LogKey.EVENT_TYPE.value: event.event, "task_path": event.task_path}
+    return {LogKey.TASK.value: event.task, LogKey.EVENT_TYPE.value: event.event}
 
 
 def _said(event: JobEvent) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import warnings
@@ -193,3 +194,16 @@ def test_an_error_that_nothing_handled_ends_the_process_with_one_json_line() -> 
     assert done.returncode == 1
     line = json.loads(done.stderr)
     assert (line["level"], line["error"]) == ("panic", "RuntimeError: a bug")
+
+
+def test_a_line_for_people_names_the_object_shortly() -> None:
+    file = io.StringIO()
+    with logging_restored():
+        logs.set_up(LogFormat.CONSOLE, LogLevel.INFO, file)
+        with logs.reconcile_context(GroupVersionKind("g", "v1", "Foo"), ObjectKey("default", "foo-01"), "r-1"):
+            logs.get_logger("reconciler").info("reconciled", ok=5, job="42")
+    line = file.getvalue()
+    assert re.match(r"\d\d:\d\d:\d\d \[info", line)
+    assert "foo=default/foo-01" in line
+    assert "ok=5" in line
+    assert not [word for word in ("r-1", "42", "Kind=") if word in line.split("reconciled", 1)[1]]
