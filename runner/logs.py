@@ -174,8 +174,8 @@ def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
         event.pop(key.value, None)
     if LogKey.NAME.value in event:
         kind = str(event.pop(LogKey.GVK.value, "")).rpartition("Kind=")[2]
-        key = ObjectKey(event.pop(LogKey.NAMESPACE.value, ""), event.pop(LogKey.NAME.value))
-        event[kind.lower() or "object"] = str(key)
+        place = ObjectKey(event.pop(LogKey.NAMESPACE.value, ""), event.pop(LogKey.NAME.value))
+        event[kind.lower() or "object"] = str(place)
     moment = datetime.fromisoformat(event[LogKey.TS.value])
     event[LogKey.TS.value] = moment.astimezone().strftime("%H:%M:%S")
     return event

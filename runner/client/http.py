@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 from urllib.parse import urlencode
 
 import aiohttp
@@ -52,19 +52,31 @@ _OWN_HEADERS: Final = frozenset({"authorization", "host"})
 _NOTHING_ADDED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
+NO_ANSWER: Final = "<error>"
+"""The code that observers are told of a request that nobody answered, as client-go says it."""
+
+RequestObserver: TypeAlias = Callable[[str, str, str], None]
+"""Told of each request's method, the server's host and port, and the HTTP status as text."""
+
+
+def _ignore(method: str, host: str, code: str) -> None:
+    """Observe nothing."""
+
+
 async def connect(
     kubeconfig: Path | None,
     *,
     environ: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
     clock: Clock | None = None,
+    observe: RequestObserver | None = None,
 ) -> HttpClient:
     """Return a client for the cluster of ``kubeconfig``, else of ``KUBECONFIG``, else the one that this Pod is in.
 
     The API server need not answer yet. Raises ``ConfigError`` with one sentence that names the file. Close the client.
     """
     clock = clock or SystemClock()
-    return HttpClient(await load_cluster(kubeconfig, environ, service_account, clock), clock)
+    return HttpClient(await load_cluster(kubeconfig, environ, service_account, clock), clock, observe)
 
 
 class HttpClient:
@@ -77,11 +89,13 @@ class HttpClient:
         self,
         cluster: Cluster,
         clock: Clock,
+        observe: RequestObserver | None = None,
         *,
         connect_timeout: float = CONNECT_TIMEOUT,
         request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._cluster = cluster
+        self._observe = observe or _ignore
         self._connect_timeout = connect_timeout
         self._outage = Trouble(clock)
         endless = aiohttp.ClientTimeout(total=None)
@@ -185,7 +199,7 @@ class HttpClient:
         url = URL(self.server + path_qs, encoded=True)
         credentials = self._cluster.credentials
         header = await credentials.authorization()
-        async with self._outage_noted():
+        async with self._outage_noted("GET"):
             try:
                 return await self._upgrade(url, protocols, header)
             except UnauthorizedError:
@@ -237,7 +251,7 @@ class HttpClient:
         timeout = aiohttp.ClientTimeout(session.timeout.total, sock_read=sock_read, sock_connect=self._connect_timeout)
 
         async def send_once(header: str) -> aiohttp.ClientResponse:
-            return await session.request(
+            response = await session.request(
                 method,
                 url,
                 headers={**headers, "Authorization": header} if header else headers,
@@ -249,10 +263,12 @@ class HttpClient:
                 skip_auto_headers=skip_auto_headers,
                 allow_redirects=False,
             )
+            self._observe(method, url.authority, str(response.status))
+            return response
 
         can_repeat = data is None or isinstance(data, bytes)
         # A body that is still arriving may break off by itself, which would look like an outage.
-        async with self._outage_noted() if can_repeat else self._failure_explained("gave no answer"):
+        async with self._outage_noted(method) if can_repeat else self._failure_explained("gave no answer"):
             response = await send_once(header)
             if (
                 response.status == HTTPStatus.UNAUTHORIZED
@@ -272,7 +288,7 @@ class HttpClient:
             raise error_of_answer(response.status, response.headers, await response.read())
 
     @asynccontextmanager
-    async def _outage_noted(self) -> AsyncIterator[None]:
+    async def _outage_noted(self, method: str) -> AsyncIterator[None]:
         """Say once that the server does not answer, and once that it does again.
 
         Every informer, run and probe meets the same outage; this is the one place that sees all of them, so theirs
@@ -282,6 +298,7 @@ class HttpClient:
             async with self._failure_explained("gave no answer"):
                 yield
         except ApiUnreachableError as error:
+            self._observe(method, URL(self.server).authority, NO_ANSWER)
             if self._outage.is_news("unreachable"):
                 _log.warning("API server cannot be reached, trying again", error=str(error))
             raise

@@ -1,0 +1,95 @@
+"""Start and stop of all parts, against an API server that does not answer: what works without one, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+from structlog.testing import capture_logs
+
+from runner import manager
+from runner.errors import ConfigError
+from runner.objects import GroupVersionKind
+from runner.options import BindAddress, Options
+from runner.watches import Watch
+
+LOOPBACK = BindAddress("127.0.0.1", 0)
+WATCH = Watch(GroupVersionKind("example.com", "v1", "Thing"), role=Path("/roles/thing"))
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return Options(
+        kubeconfig=path,
+        runner_dir=tmp_path / "runs",
+        health_probe_bind_address=LOOPBACK,
+        metrics_bind_address=LOOPBACK,
+    )
+
+
+async def get(address: str, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what no event tells of: the answer of a server."""
+    for _ in range(2000):
+        if await condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("waited 20 s in vain")
+
+
+async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(options: Options) -> None:
+    with capture_logs() as lines:
+        serving = asyncio.create_task(manager.run(options, (WATCH,)))
+
+        async def is_served() -> bool:
+            return any(line["event"] == "metrics are served" for line in lines)
+
+        async def is_unready() -> bool:
+            return (await get(probes, "/readyz"))[0] == 500
+
+        async def has_counted_failures() -> bool:
+            return 'rest_client_requests_total{code="<error>"' in (await get(metrics, "/metrics"))[1]
+
+        await until(is_served)
+        addresses = {line["event"]: line["address"] for line in lines if "address" in line}
+        probes, metrics = addresses["probes are served"], addresses["metrics are served"]
+        await until(is_unready)
+        assert (await get(probes, "/healthz"))[0] == 200
+        assert "Kind=Thing" in (await get(probes, "/readyz"))[1]
+        await until(has_counted_failures)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0
+    assert [line["event"] for line in lines][-2:] == ["stopping", "stopped"]
+
+
+async def test_a_kubeconfig_that_is_missing_makes_a_start_impossible(options: Options, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no-such-file"):
+        await manager.run(replace(options, kubeconfig=tmp_path / "no-such-file"), (WATCH,))
+
+
+async def test_a_part_that_cannot_start_leaves_none_running(options: Options) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        port = taken.sockets[0].getsockname()[1]
+        with pytest.raises(ConfigError, match="--metrics-bind-address"):
+            await manager.run(replace(options, metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
