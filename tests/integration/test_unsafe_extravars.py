@@ -104,7 +104,8 @@ async def run(engine: SubprocessEngine, tmp_path: Path, watch: Watch, obj: KubeO
 
 
 def watch_for(tmp_path: Path, **options: Any) -> Watch:
-    own = {"seen": str(tmp_path / "seen.json"), **options.pop("vars", {})}
+    mapped = "{{ _tutorial_my_domain_foo_spec.plain }}"
+    own = {"seen": str(tmp_path / "seen.json"), "friend": mapped, **options.pop("vars", {})}
     return Watch(GVK, playbook=PROJECTS / "unsafe.yml", vars=own, **options)
 
 
@@ -117,6 +118,7 @@ async def test_no_payload_is_evaluated_and_the_literal_text_arrives(
     assert result.succeeded, result.message
     assert seen["object"] == obj
     assert seen["plain"] == obj["spec"]["plain"]
+    assert seen["friend"] == obj["spec"]["plain"], "also by way of a variable of the watch, which is a template"
     assert seen["nested"]["in_list"] == obj["spec"]["nested"]["inList"]
     assert obj["spec"]["plain"] in seen["greeting"]
 
@@ -165,6 +167,7 @@ def undecodable(canaries: Canaries, tmp_path: Path) -> dict[str, Any]:
         "_tutorial_my_domain_foo": {"metadata": {"annotations": {}}},
         "_tutorial_my_domain_foo_spec": {},
         "ansible_operator_meta": {"name": "x"},
+        "friend": payload,
         "seen": str(tmp_path / "seen.json"),
     }
 

@@ -101,6 +101,15 @@ async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
         await engine.start()
 
 
+async def test_a_program_that_went_away_is_a_failure_that_says_so(stand_in: StandIn) -> None:
+    result = await stand_in.run("rm $0")
+    assert result.status is RunStatus.FAILED, "a program that plays nothing has not succeeded"
+    job = Job("2", stand_in.root / "runs/tutorial.my.domain/v1/Foo/default/foo", Path("/play.yml"), None)
+    result = await stand_in.engine.run(job, stand_in.events.append)
+    assert result.status is RunStatus.FAILED
+    assert "was not found or was not executable" in result.message
+
+
 async def test_stopping_twice_is_no_error(stand_in: StandIn) -> None:
     await stand_in.engine.start()
     await stand_in.engine.stop()
