@@ -147,7 +147,7 @@ def _root(group: str, version: str) -> str:
 
 
 def _resources_in(answer: KubeObject, group: str, version: str) -> dict[GroupVersionKind, Resource]:
-    """Return the resources of an APIResourceList, in which ``foos/status`` stands beside ``foos``."""
+    """Return the resources of an APIResourceList, in which ``pods/status`` stands beside ``pods``."""
     entries: list[Mapping[str, Any]] = answer.get("resources") or []
     subresources: dict[str, set[str]] = {}
     for entry in entries:

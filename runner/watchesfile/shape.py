@@ -42,7 +42,7 @@ _JINJA_KEYWORDS = frozenset({"true", "false", "none", "True", "False", "None", "
 EXPECTED = {
     "group": "an API group such as example.com, or nothing for the core group",
     "version": "an API version such as v1",
-    "kind": "a kind such as Foo",
+    "kind": "a kind such as Memcached",
     "playbook": "the path of a playbook",
     "role": "the name or path of a role",
     "vars": "a mapping of variable names to values",
