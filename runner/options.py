@@ -17,6 +17,7 @@ from runner.objects import GroupVersionKind
 class EngineName(enum.StrEnum):
     """The execution engines."""
 
+    FORKSERVER = "forkserver"
     SUBPROCESS = "subprocess"
 
 
