@@ -69,13 +69,21 @@ def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
         if answer[:1] == b"E":
             posix._exit(answer[1])
         if answer[:1] == b"K":
-            _signal.signal(answer[1], _signal.SIG_DFL)
-            posix.kill(posix.getpid(), answer[1])
+            _end_by(answer[1])
         if answer == b"":
             _tell_that_it_was_lost(home)
             posix._exit(1)
         if has_terminal:
             _control(_TIOCSCTTY)
+
+
+def _end_by(number: int) -> None:
+    try:
+        _signal.signal(number, _signal.SIG_DFL)
+    except OSError:
+        pass  # SIGKILL needs nothing
+    posix.kill(posix.getpid(), number)
+    posix._exit(128 + number)
 
 
 def _exchange(connection: _socket.socket, word: bytes) -> bytes:

@@ -22,11 +22,14 @@ PER_RUN: Final = frozenset({
     b"KUBECONFIG",
     b"RECONCILE_RUNNER_JOB",
 })  # fmt: skip
-"""Variables that differ from run to run. What loading Ansible reads of them is in ``READ_AGAIN``; anything else that
-reads them does so in the run."""
+"""Variables that differ from run to run. A zygote has none of them. What loading Ansible would read of them is in
+``READ_AGAIN``; anything else that reads them does so in the run."""
 
-READ_AGAIN: Final = ("CACHE_PLUGIN_CONNECTION", "DEFAULT_ROLES_PATH")
-"""The settings that come from ``PER_RUN``."""
+READ_AGAIN: Final = {
+    "ANSIBLE_CACHE_PLUGIN_CONNECTION": "CACHE_PLUGIN_CONNECTION",
+    "ANSIBLE_ROLES_PATH": "DEFAULT_ROLES_PATH",
+}
+"""The settings that come from ``PER_RUN``, by variable."""
 
 _CWD = "{{CWD}}"
 _PATH_TYPES = frozenset({"path", "pathlist", "pathspec", "tmppath", "temppath", "tmp"})
@@ -84,7 +87,7 @@ def needs_directory(config: Any, environment: Mapping[str, str]) -> bool:
     if chosen and _CWD in chosen.read_text(encoding="utf-8", errors="replace"):
         return True
     for name, definition in config.get_configuration_definitions().items():
-        if definition.get("type") in _PATH_TYPES and name not in READ_AGAIN:
+        if definition.get("type") in _PATH_TYPES and name not in READ_AGAIN.values():
             for entry in definition.get("env") or ():
                 if _is_relative(environment.get(entry["name"], "")):
                     return True

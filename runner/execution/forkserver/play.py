@@ -14,6 +14,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import termios
 import threading
 import traceback
@@ -39,7 +40,7 @@ def play(request: wire.Request, primed: Primed, *, has_terminal: bool) -> NoRetu
             os._exit(REFUSED)
         if primed.printed:
             os.write(1, primed.printed)
-        _read_settings_again()
+        _read_settings_again(primed)
         code = _run(list(request.argv))
     except BaseException:  # noqa: BLE001 - above this frame is another program
         traceback.print_exc()
@@ -66,19 +67,26 @@ def _become(request: wire.Request, *, has_terminal: bool) -> bool:
     return True
 
 
-def _read_settings_again() -> None:
+def _read_settings_again(primed: Primed) -> None:
     """Set what Ansible keeps from its import and is of this run alone."""
     from ansible import constants  # noqa: PLC0415 - loaded in this process, and not in the server's
     from ansible.config import manager  # noqa: PLC0415
     from ansible.utils import vars as identifiers  # noqa: PLC0415
 
     atexit.unregister(manager.cleanup_tmp_file)
-    # Made when it is read, and removed at the exit of the process that read it.
-    constants.DEFAULT_LOCAL_TMP = constants.config.get_config_value("DEFAULT_LOCAL_TMP")
-    for name in configuration.READ_AGAIN:
-        setattr(constants, name, constants.config.get_config_value(name))
+    constants.DEFAULT_LOCAL_TMP = _make_local_tmp(primed.scratch)
+    atexit.register(manager.cleanup_tmp_file, constants.DEFAULT_LOCAL_TMP, warn=True)
+    for variable, setting in configuration.READ_AGAIN.items():
+        if variable in os.environ:
+            setattr(constants, setting, constants.config.get_config_value(setting))
     # The middle of the ids of plays and tasks, random for each process.
     identifiers.random_int = secrets.token_hex(4)
+
+
+def _make_local_tmp(scratch: Path) -> str:
+    """Make the directory that Ansible makes when it reads its configuration, by the name that it gives it."""
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=scratch)
 
 
 def _run(argv: list[str]) -> int:
