@@ -14,9 +14,10 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from runner.execution.forkserver import configuration, inprocess, targetmodules
-from runner.execution.forkserver.configuration import FileStates
+from runner.execution.forkserver import configuration, inprocess, payloadcache, targetmodules
+from runner.execution.forkserver.configuration import FileStates, state_of
 
 _LOADED_CLASSES = (
     "action", "become", "cache", "callback", "connection", "inventory", "lookup", "shell", "strategy", "vars",
@@ -44,11 +45,11 @@ class Primed:
 NOTHING = Primed(Path())
 
 
-def prime(read_terminal: Callable[[], bytes]) -> Primed:
+def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
     """Load Ansible as ``ansible-playbook`` in this environment would. Raises whatever that raises.
 
     stdout must be a terminal, as it is in a run: Ansible looks at it when it is imported. ``read_terminal`` returns
-    what was written to it.
+    what was written to it. ``payloads`` is the directory to make for the zips of modules.
     """
     interpreter = targetmodules.Interpreter.current()
     files = configuration.config_files(os.environ)
@@ -57,10 +58,12 @@ def prime(read_terminal: Callable[[], bytes]) -> Primed:
 
     printed = read_terminal()
     collections = [Path(path) for path in constants.COLLECTIONS_PATHS]
-    files |= configuration.collection_files(collections)
+    own = Path(constants.__file__).parent
+    files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
     with _nothing_said():
         _fill_caches()
         inprocess.install(targetmodules.load(interpreter, collections))
+        payloadcache.install(payloads, [own, *collections])
     read_terminal()
     scratch = Path(constants.DEFAULT_LOCAL_TMP)
     scratch.rmdir()
@@ -87,15 +90,28 @@ def _fill_caches() -> None:
     # A run calls it again, which warns where it was called before.
     setattr(loader, _CONFIGURE_COLLECTIONS, _collections_are_configured)
     for kind in _LOADED_CLASSES:
-        plugins = getattr(loader, f"{kind}_loader")
-        for name, path in _builtin_plugins(kind):
-            with contextlib.suppress(Exception):  # one that needs a library that is not here
-                if plugins.find_plugin(name) == path:
-                    plugins.get(name, class_only=True)
+        _load_classes(kind, getattr(loader, f"{kind}_loader"))
     # The one loader that keeps what it was asked for, class or not, and hands it out as an instance.
     getattr(loader.vars_loader, _INSTANCES).clear()
     list(loader.filter_loader.all())
     list(loader.test_loader.all())
+
+
+def _load_classes(kind: str, plugins: Any) -> None:
+    """Load the classes of Ansible's own plugins of a kind, as a run asks for them: one by one, or all at once."""
+    from ansible import constants  # noqa: PLC0415
+
+    builtin = dict(_builtin_plugins(kind))
+    for name, path in builtin.items():
+        with contextlib.suppress(Exception):  # one that needs a library that is not here
+            if plugins.find_plugin(name) == path:
+                plugins.get(name, class_only=True)
+    if set(plugins.all(path_only=True)) <= set(builtin.values()):
+        list(plugins.all(class_only=True))
+    for name in builtin:
+        # Otherwise the documentation of a plugin without options is parsed each time it is asked for.
+        if kind in constants.CONFIGURABLE_PLUGINS and not constants.config.has_configuration_definition(kind, name):
+            constants.config.initialize_plugin_configuration_definitions(kind, name, {})
 
 
 def _collections_are_configured(prefix_collections_path: list[str] | None = None) -> None:
@@ -108,5 +124,5 @@ def _builtin_plugins(kind: str) -> Iterator[tuple[str, str]]:
 
     directory = Path(ansible.plugins.__file__).parent / kind
     for path in sorted(directory.glob("*.py")):
-        if path.stem != "base" and not path.stem.startswith("_"):  # cache/base.py only warns that it is deprecated
+        if path.stem not in {"__init__", "base"}:  # cache/base.py only warns that it is deprecated
             yield path.stem, str(path)

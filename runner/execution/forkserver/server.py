@@ -12,6 +12,7 @@ import json
 import os
 import pty
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -179,6 +180,7 @@ class Server:
     def _lose(self, zygote: Zygote) -> None:
         self._selector.unregister(zygote.socket)
         zygote.socket.close()
+        shutil.rmtree(self._home / f"payloads-{zygote.process.pid}", ignore_errors=True)
         if zygote in self._retired:
             self._retired.remove(zygote)
         elif zygote.ready:

@@ -105,7 +105,7 @@ def main(descriptor: int, terminal: int, errors: int, home: str, parent: int) ->
     process.adopt_orphans()
     requests = socket.socket(fileno=descriptor)
     try:
-        primed = priming.prime(lambda: _read_available(terminal))
+        primed = priming.prime(lambda: _read_available(terminal), Path(home) / f"payloads-{os.getpid()}")
         unfit = "" if process.threads() == 1 else f"{process.threads()} threads run after Ansible was loaded"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - Ansible's, a plugin's or a library's: said to the server
         primed, unfit = priming.NOTHING, f"{type(error).__name__}: {error}"
