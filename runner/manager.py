@@ -257,14 +257,18 @@ async def _start_servers(options: Options, checks: Checks, metrics: Metrics, par
 
 def _caches_check(cache: Cache, clock: Clock) -> Check:
     def check() -> str | None:
-        unsynced = cache.unsynced()
-        if unsynced:
-            return "not listed yet: " + "; ".join(str(gvk) for gvk in unsynced)
-        cut_off = sorted({str(health.gvk) for health in cache.health() if is_cut_off(health)})
-        return "no watch is open: " + "; ".join(cut_off) if cut_off else None
+        problems = {
+            "not served": cache.missing(),
+            "not listed yet": cache.unsynced(),
+            "no watch is open": [health.gvk for health in cache.health() if is_cut_off(health)],
+        }
+        for problem, kinds in problems.items():
+            if kinds:
+                return f"{problem}: " + "; ".join(sorted({str(gvk) for gvk in kinds}))
+        return None
 
     def is_cut_off(health: Health) -> bool:
-        return not health.connected and clock.monotonic() - (health.last_alive or 0.0) > RECONNECT_PATIENCE
+        return not health.connected and clock.monotonic() - health.since > RECONNECT_PATIENCE
 
     return check
 
