@@ -64,7 +64,26 @@ def unsupported() -> str | None:
     if sys.version_info[:2] not in TESTED_PYTHONS:
         tested = ", ".join(f"{major}.{minor}" for major, minor in TESTED_PYTHONS)
         return f"it is tested with Python {tested}, found {sys.version_info[0]}.{sys.version_info[1]}"
+    program = shutil.which(ansible_playbook())
+    if program and not _is_own(interpreter_of(program) or ""):
+        return f"{program} does not run in {sys.executable}"
     return None
+
+
+def interpreter_of(program: str) -> str | None:
+    """Return the interpreter in the first line of a script, as it is written; None where there is none."""
+    try:
+        with Path(program).open("rb") as script:
+            line = script.readline(4096)
+    except OSError:
+        return None
+    return os.fsdecode(line.removeprefix(b"#!").strip()) if line.startswith(b"#!") else None
+
+
+def _is_own(interpreter: str) -> bool:
+    """Tell whether a path starts this process's interpreter, whose versions are the ones that were looked at."""
+    named, own = Path(interpreter), Path(sys.executable)
+    return named.parent == own.parent and named.resolve() == own.resolve()
 
 
 class ForkserverEngine:
@@ -76,6 +95,7 @@ class ForkserverEngine:
     def __init__(self, ordinary: Path | None = None, clock: Clock | None = None) -> None:
         self._ordinary = str(ordinary) if ordinary else ansible_playbook()
         self._clock = clock or SystemClock()
+        self._interpreter = sys.executable
         self._home = Path()
         self._pool: SubprocessEngine | None = None
         self._listener: socket.socket | None = None
@@ -88,13 +108,17 @@ class ForkserverEngine:
         found = shutil.which(self._ordinary)
         if found is None:
             raise ConfigError(f"{self._ordinary} was not found, or cannot be executed: install ansible-core")
+        interpreter = interpreter_of(found)
+        if interpreter is None:
+            raise ConfigError(f"{found} names no interpreter in its first line, which the engine forkserver needs")
+        self._interpreter = interpreter
         self._home = Path(tempfile.mkdtemp(prefix="reconcile-fork-"))
         for name in ("runs", "lost", "empty"):
             (self._home / name).mkdir(mode=0o700)
         (self._home / "ansible-playbook").symlink_to(found)
         program = self._home / "client"
         program.touch(mode=0o700)
-        program.write_text(f"#!{sys.executable} -IS\n{Path(client.__file__).read_text('utf-8')}", encoding="utf-8")
+        program.write_text(f"#!{interpreter} -IS\n{Path(client.__file__).read_text('utf-8')}", encoding="utf-8")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._home / "socket"))
         self._listener.listen(1024)
@@ -142,7 +166,7 @@ class ForkserverEngine:
         if listener is None:
             raise ExecutionError("the engine has been stopped")
         return await asyncio.create_subprocess_exec(
-            sys.executable,
+            self._interpreter,
             "-m",
             "runner.execution.forkserver.server",
             str(self._home),

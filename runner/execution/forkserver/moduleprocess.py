@@ -83,10 +83,13 @@ def _arguments(call: bytes) -> dict[str, Any] | None:
 def _loaded(checksums: dict[str, int], modules: TargetModules) -> dict[str, TargetModule]:
     """Return what of a zip is loaded already: all that is the same, or nothing where any of it differs.
 
-    What differs may be imported by what is the same, so that half of it would be the wrong half. A package that does
+    One that says something when it is imported says it to the module that imports it, as ever, so it is not shared,
+    nor what may have imported it. What differs may be imported by what is the same, so that half of it would be the wrong half. A package that does
     nothing differs in a zip, where its file is empty or extends its path: that one is taken from the zip.
     """
-    same = {}
+    same: dict[str, TargetModule] = {}
+    if not modules.talkative.isdisjoint(checksums):
+        return same
     for name, checksum in checksums.items():
         loaded = modules.by_file.get(name)
         if loaded and loaded.checksum == checksum:

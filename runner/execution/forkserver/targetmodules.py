@@ -55,10 +55,14 @@ class TargetModule:
 
 @dataclass(frozen=True, slots=True)
 class TargetModules:
-    """The loaded modules by their names in a module's zip, and the import system of a new interpreter."""
+    """The loaded modules by their names in a module's zip, and the import system of a new interpreter.
+
+    ``talkative`` are the names of those that have something to say when they are imported: that they are deprecated.
+    """
 
     interpreter: Interpreter
     by_file: dict[str, TargetModule]
+    talkative: frozenset[str] = frozenset()
 
 
 def load(interpreter: Interpreter, collections: Iterable[Path]) -> TargetModules:
@@ -71,17 +75,34 @@ def load(interpreter: Interpreter, collections: Iterable[Path]) -> TargetModules
         sys.path[:0] = [str(root) for root in collections]
         import ansible.module_utils  # noqa: PLC0415 - a copy of its own
 
-        for name in _shared_by_ansible(Path(ansible.module_utils.__path__[0])):
-            _try_import(name)
+        names = list(_shared_by_ansible(Path(ansible.module_utils.__path__[0])))
         for root in collections:
-            for name in _shared_by_collections(root / "ansible_collections"):
-                _try_import(name)
+            names += _shared_by_collections(root / "ansible_collections")
+        talkative = _import_all(names)
         by_file = dict(_by_file(take_away()))
     finally:
         take_away()
         before.install()
         sys.modules.update(controller)
-    return TargetModules(interpreter, by_file)
+    silent = {file: each for file, each in by_file.items() if each.module.__name__ not in talkative}
+    return TargetModules(interpreter, silent, frozenset(by_file) - frozenset(silent))
+
+
+def _import_all(names: list[str]) -> set[str]:
+    """Import the modules, and return the names of those that said something, which is forgotten, and of what is new
+    since: whichever of them it was."""
+    from ansible.module_utils.common import warnings  # noqa: PLC0415 - the copy that is being loaded
+
+    said = [getattr(warnings, name) for name in ("_global_warnings", "_global_deprecations")]
+    talkative: set[str] = set()
+    for name in names:
+        before = set(sys.modules)
+        _try_import(name)
+        if any(said):
+            talkative |= {each for each in sys.modules if each not in before}
+            for each in said:
+                each.clear()
+    return talkative
 
 
 def take_away() -> dict[str, ModuleType]:
