@@ -31,6 +31,7 @@ from runner.errors import ConfigError, ExecutionError
 from runner.execution.engine import SubprocessEngine, ansible_playbook
 from runner.execution.forkserver import client, wire
 from runner.execution.jobevent import JobEvent
+from runner.execution.runnerdir import RunnerDir
 from runner.logs import get_logger
 from runner.run import Job, RunResult, RunStatus
 
@@ -67,6 +68,10 @@ def unsupported() -> str | None:
     program = shutil.which(ansible_playbook())
     if program and not _is_own(interpreter_of(program) or ""):
         return f"{program} does not run in {sys.executable}"
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).chmod(0o700)
+        if not os.access(file.name, os.X_OK):
+            return f"no program can be started from {tempfile.gettempdir()} (noexec); TMPDIR chooses another directory"
     return None
 
 
@@ -97,6 +102,7 @@ class ForkserverEngine:
         self._clock = clock or SystemClock()
         self._interpreter = sys.executable
         self._home = Path()
+        self._directory: RunnerDir | None = None
         self._pool: SubprocessEngine | None = None
         self._listener: socket.socket | None = None
         self._server: asyncio.subprocess.Process | None = None
@@ -112,7 +118,8 @@ class ForkserverEngine:
         if interpreter is None:
             raise ConfigError(f"{found} names no interpreter in its first line, which the engine forkserver needs")
         self._interpreter = interpreter
-        self._home = Path(tempfile.mkdtemp(prefix="reconcile-fork-"))
+        self._directory = RunnerDir.make_in(Path(tempfile.gettempdir()))
+        self._home = self._directory.path
         for name in ("runs", "lost", "empty"):
             (self._home / name).mkdir(mode=0o700)
         (self._home / "ansible-playbook").symlink_to(found)
@@ -149,17 +156,14 @@ class ForkserverEngine:
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._pool:
             await self._pool.stop()
-        jobs = [path.name for path in (self._home / "runs").iterdir()] if self._listener else []
         if self._server:
-            with contextlib.suppress(ProcessLookupError):
-                self._server.kill()
-            await self._server.wait()
-            for job in jobs:
-                await asyncio.to_thread(_wait_until_gone, self._home, job)
+            await _end(self._server)
         if self._listener:
             self._listener.close()
             self._listener = None
-            shutil.rmtree(self._home, ignore_errors=True)
+        if self._directory:
+            self._directory.close()
+            self._directory = None
 
     async def _start_server(self) -> asyncio.subprocess.Process:
         listener = self._listener
@@ -203,6 +207,19 @@ class ForkserverEngine:
     async def _gone(self, job: Job) -> None:
         (self._home / "lost" / job.ident).unlink(missing_ok=True)
         await asyncio.to_thread(_wait_until_gone, self._home, job.ident)
+
+
+async def _end(server: asyncio.subprocess.Process) -> None:
+    """End the server, which ends everything below it first; one that cannot any more leaves that to the kernel."""
+    with contextlib.suppress(ProcessLookupError):
+        server.terminate()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await server.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            server.kill()
+        await server.wait()
 
 
 async def _log_words(server: asyncio.subprocess.Process) -> None:

@@ -22,7 +22,7 @@ import termios
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from runner.execution.forkserver import process, wire
 from runner.execution.forkserver.configuration import PER_RUN, FileStates, state_of
@@ -256,10 +256,22 @@ def _with_descendants(roots: frozenset[int]) -> frozenset[int]:
 
 def main() -> None:
     """Serve on the socket that is stdin, in the directory that is the first argument, for the second as parent."""
-    process.die_with_parent(signal.SIGKILL, int(sys.argv[2]))
+    home = Path(sys.argv[1])
+    signal.signal(signal.SIGTERM, lambda _number, _frame: _end(home))
+    process.die_with_parent(signal.SIGTERM, int(sys.argv[2]))
     process.adopt_orphans()
     listener = socket.socket(fileno=os.dup(0))
-    Server(listener, Path(sys.argv[1])).serve()
+    Server(listener, home).serve()
+
+
+def _end(home: Path) -> NoReturn:
+    """End with everything below: the engine wants it, or is dead and has left its directory behind."""
+    kill_until_gone(lambda: living_descendants(os.getpid()))
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    shutil.rmtree(home, ignore_errors=True)
+    os._exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
