@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -155,11 +156,13 @@ async def test_a_request_in_hand_when_the_server_dies_is_asked_again(engine: For
 
 
 async def test_a_server_that_dies_again_and_again_is_given_up(engine: ForkserverEngine, tmp_path: Path) -> None:
-    assert engine._keeper is not None
-    while not engine._keeper.done():
+    keeper = engine._keeper
+    assert keeper is not None
+    while not keeper.done():
         pid = server(engine)
         os.kill(pid, signal.SIGKILL)
-        await eventually(lambda pid=pid: server(engine) != pid or engine._keeper.done(), "it is replaced or given up")  # type: ignore[misc, union-attr]
+        replaced = functools.partial(lambda before: server(engine) != before or keeper.done(), pid)
+        await eventually(replaced, "it is replaced or given up")
     assert await works(engine, tmp_path), "each run starts an ansible-playbook of its own"
 
 
