@@ -183,7 +183,8 @@ async def test_stopping_ends_what_runs_and_removes_every_file(tmp_path: Path, na
 async def test_when_the_operator_is_killed_nothing_is_left(tmp_path: Path, nap: str) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, LAST_TASK,
-        cwd=PROJECT, stdout=asyncio.subprocess.PIPE, env={**os.environ, "ENGINE": "forkserver", "TMPDIR": str(tmp_path)},
+        cwd=PROJECT, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "ENGINE": "forkserver", "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert child.stdout is not None
     assert await child.stdout.readline() == f"{LAST_TASK}\n".encode()

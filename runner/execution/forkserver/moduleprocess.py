@@ -84,8 +84,9 @@ def _loaded(checksums: dict[str, int], modules: TargetModules) -> dict[str, Targ
     """Return what of a zip is loaded already: all that is the same, or nothing where any of it differs.
 
     One that says something when it is imported says it to the module that imports it, as ever, so it is not shared,
-    nor what may have imported it. What differs may be imported by what is the same, so that half of it would be the wrong half. A package that does
-    nothing differs in a zip, where its file is empty or extends its path: that one is taken from the zip.
+    nor what may have imported it. What differs may be imported by what is the same, so that half of it would be the
+    wrong half. A package that does nothing differs in a zip, where its file is empty or extends its path: that one is
+    taken from the zip.
     """
     same: dict[str, TargetModule] = {}
     if not modules.talkative.isdisjoint(checksums):
@@ -123,7 +124,8 @@ def _become_new(environment: dict[str, str], stdout: int, stderr: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    nothing, end = os.pipe()
+    os.close(end)
     for standard, descriptor in enumerate((nothing, stdout, stderr)):
         os.dup2(descriptor, standard)
     process.close_all_but(frozenset())
