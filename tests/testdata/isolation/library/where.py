@@ -1,5 +1,5 @@
 #!/usr/bin/python
-# ruff: noqa: PTH
+# ruff: noqa: PTH115, PTH123, PTH208
 """Tells in which process a module runs, and what it has of its own."""
 
 import atexit
