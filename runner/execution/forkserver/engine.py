@@ -29,7 +29,7 @@ import runner
 from runner.clock import Clock, SystemClock
 from runner.errors import ConfigError, ExecutionError
 from runner.execution.engine import SubprocessEngine, ansible_playbook
-from runner.execution.forkserver import client, wire
+from runner.execution.forkserver import client, process, wire
 from runner.execution.jobevent import JobEvent
 from runner.execution.runnerdir import RunnerDir
 from runner.logs import get_logger
@@ -68,6 +68,11 @@ def unsupported() -> str | None:
     program = shutil.which(ansible_playbook())
     if program and not _is_own(interpreter_of(program) or ""):
         return f"{program} does not run in {sys.executable}"
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+        process.children()
+    except OSError as error:
+        return f"it needs pidfd_open(2) and /proc/<pid>/task/<tid>/children of the kernel: {error.strerror}"
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).chmod(0o700)
         if not os.access(file.name, os.X_OK):

@@ -35,6 +35,14 @@ def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unsupported() == "it needs Linux, this is darwin"
 
 
+def test_a_kernel_that_cannot_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert str(unsupported()).endswith("of the kernel: Function not implemented")
+
+
 def test_an_ansible_of_another_interpreter_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "ansible-playbook"
     program.write_text("#!/usr/bin/other-python\n", encoding="utf-8")
