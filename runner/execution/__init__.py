@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runner.execution.extravars import ExtraVars, ExtraVarsError, make_extra_vars
     from runner.execution.inputdir import InputDir, RunInputs
     from runner.execution.jobevent import EventKind, JobEvent
+    from runner.execution.phases import RunPhases
     from runner.execution.runnerdir import RunnerDir
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "InputDir",
     "JobEvent",
     "RunInputs",
+    "RunPhases",
     "RunnerDir",
     "SubprocessEngine",
     "make_extra_vars",
@@ -41,6 +43,7 @@ _HOMES = {
     "InputDir": "inputdir",
     "JobEvent": "jobevent",
     "RunInputs": "inputdir",
+    "RunPhases": "phases",
     "RunnerDir": "runnerdir",
     "SubprocessEngine": "engine",
     "make_extra_vars": "extravars",
