@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -113,8 +114,6 @@ class BareRunner:
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
-    import subprocess
-
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     done = subprocess.run(
         command,

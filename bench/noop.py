@@ -50,9 +50,7 @@ def _add(
     session.figures.add(Section.NOOP, f"{what}, each task (k8s_info)", unit, system, line.each, rounds, note)
 
 
-async def _run_once(
-    session: Session, watch: ObjectWatch, system: System, size: int, turn: int
-) -> tuple[float, float]:
+async def _run_once(session: Session, watch: ObjectWatch, system: System, size: int, turn: int) -> tuple[float, float]:
     """Return the run's own time and the tree's CPU time."""
     await system.tree.settle()
     before, cpu = await system.scrape(), system.tree.cpu_seconds()

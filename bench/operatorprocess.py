@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 REPOSITORY = Path(__file__).parents[1]
+_DEATH_SHIM = REPOSITORY / "devcluster" / "die_with_parent.py"
 PROGRAM = (sys.executable, "-m", "runner")
 DEADLINE = 60.0
 """Seconds after which a condition that does not come true is an error. Never a measure of speed."""
@@ -123,11 +124,14 @@ def operator(
 
 @contextmanager
 def started(command: Sequence[str], env: Mapping[str, str]) -> Iterator[OperatorProcess]:
-    """Run any operator until the block ends, with ``env`` on top of an environment that names no cluster."""
+    """Run any operator until the block ends, with ``env`` on top of an environment that names no cluster.
+
+    The kernel kills it when this process dies, however that happens.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in _AMBIENT}
     environment |= {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "PYTHONUNBUFFERED": "1", **env}
     with subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-S", str(_DEATH_SHIM), str(os.getpid()), *command],
         cwd=REPOSITORY,
         env=environment,
         stdin=subprocess.DEVNULL,

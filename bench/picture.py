@@ -30,9 +30,11 @@ _LABELS, _VALUES = 150, 130
 _COLOURS = ("#a0aec0", "#2b6cb0", "#2f855a", "#b7791f")
 
 
-def render(report: Report, panels: Sequence[Panel] = PANELS) -> str:
-    """Return the SVG document. Panels whose figure was not measured are left out."""
+def render(report: Report, panels: Sequence[Panel] = PANELS) -> str | None:
+    """Return the SVG document. Panels whose figure was not measured are left out; None where none was."""
     found = [(panel, figure) for panel in panels if (figure := _find(report, panel)) is not None]
+    if not found:
+        return None
     body: list[str] = []
     y = _TOP
     for panel, figure in found:

@@ -6,7 +6,7 @@ The clock starts when the request is sent, and stops when a watch shows the stat
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench import definitions
 from bench.report import Figures, Section, Unit
@@ -51,7 +51,11 @@ async def _create_one(session: Session, foos: ObjectWatch, system: System, key: 
 
 
 async def create_friends(
-    session: Session, foos: ObjectWatch, systems: Sequence[System], unhappy: dict[str, Sequence[ObjectKey]], count: int
+    session: Session,
+    foos: ObjectWatch,
+    systems: Sequence[System],
+    unhappy: Mapping[str, Sequence[ObjectKey]],
+    count: int,
 ) -> None:
     """Create the friends' Pods of ``count`` Foos of each system, one by one, until each Foo is happy."""
     latencies: dict[str, list[float]] = {system.name: [] for system in systems}

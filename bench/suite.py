@@ -85,10 +85,12 @@ async def scale(amounts: Amounts) -> Report:
 
     async def measure(surroundings: Session) -> None:
         definitions.write_watches(surroundings.directory)
+        already = 0
         for count in amounts.growth:
-            await growth.measure(surroundings, count, amounts.growth_events)
+            await growth.measure(surroundings, already, count, amounts.growth_events)
+            already = count
 
-    return await _report([f"{count:,} Foos" for count in amounts.growth], measure)
+    return await _report([growth.column_of(count) for count in amounts.growth], measure)
 
 
 async def _side_by_side(

@@ -40,7 +40,11 @@ class SystemSpec:
 
 def own_engines() -> tuple[SystemSpec, ...]:
     """Return this repository's engines, the plain one first."""
-    return tuple(SystemSpec(str(engine)) for engine in EngineName)
+    return tuple(SystemSpec(str(engine)) for engine in sorted(EngineName, key=_is_fast))
+
+
+def _is_fast(engine: EngineName) -> bool:
+    return engine is not EngineName.SUBPROCESS
 
 
 @dataclass(frozen=True, slots=True)

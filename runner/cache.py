@@ -238,6 +238,10 @@ class Cache:
         """Return the kinds that have not been listed completely."""
         return [gvk for gvk, kind in self._kinds.items() if not kind.has_synced]
 
+    def missing(self) -> list[GroupVersionKind]:
+        """Return the kinds that the API server does not serve, or has not been asked for yet."""
+        return [gvk for gvk in self._kinds if not self._informers.get(gvk)]
+
     async def wait_synced(self) -> None:
         """Wait until every kind has been listed once."""
         for kind in self._kinds.values():

@@ -48,11 +48,16 @@ HEALTHY: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How an informer is doing. ``last_alive`` is the clock's monotonic time of the last sign of life, or None."""
+    """How an informer is doing, in the clock's monotonic time.
+
+    ``connected`` tells whether a watch is open, ``since`` since when that has been so; ``last_alive`` is when the
+    server last said something, or None.
+    """
 
     gvk: GroupVersionKind
     namespace: str
     connected: bool
+    since: float
     last_alive: float | None
 
 
@@ -88,6 +93,7 @@ class Informer:
         self._log = _log.bind(gvk=str(resource.gvk), namespace=namespace)
         self._resource_version = ""
         self._connected = False
+        self._since = clock.monotonic()
         self._opened_at: float | None = None
         self._listed_at = -LIST_PERIOD
         self._last_alive: float | None = None
@@ -95,7 +101,7 @@ class Informer:
     @property
     def health(self) -> Health:
         """Return how it is doing."""
-        return Health(self._resource.gvk, self._namespace, self._connected, self._last_alive)
+        return Health(self._resource.gvk, self._namespace, self._connected, self._since, self._last_alive)
 
     async def run(self) -> None:
         """List and watch until the kind is gone or is served differently."""
@@ -118,7 +124,7 @@ class Informer:
                 self._complain(error)
                 asked_pause = error.retry_after or 0.0
             finally:
-                self._connected = False
+                self._set_connected(connected=False)
             await self._clock.sleep(max(self._pause(), asked_pause))
 
     async def _list_and_watch(self) -> None:
@@ -170,8 +176,12 @@ class Informer:
             async for event in events:
                 self._take(event)
 
+    def _set_connected(self, *, connected: bool) -> None:
+        if connected is not self._connected:
+            self._connected, self._since = connected, self._clock.monotonic()
+
     def _opened(self) -> None:
-        self._connected = True
+        self._set_connected(connected=True)
         self._opened_at = self._last_alive = self._clock.monotonic()
         lasted = self._trouble.end()
         if lasted is not None:

@@ -18,6 +18,7 @@ from runner.client import ApiClient, PatchType
 from runner.clock import Clock
 from runner.discovery import Resource
 from runner.errors import ConflictError, NotFoundError
+from runner.logs import get_logger
 from runner.objects import KubeObject, ObjectKey, resource_version, uid
 from runner.run import RunResult, RunStats
 
@@ -51,6 +52,8 @@ class ReadyReason(enum.StrEnum):
     FAILED = "ReconcileFailed"
     RECONCILING = "Reconciling"
 
+
+_log = get_logger("status")
 
 StatusUpdate: TypeAlias = Callable[[KubeObject, datetime], dict[str, Any]]
 """From the live object and the time to the fields of ``status`` that are to be written; empty when all is as it should
@@ -163,12 +166,21 @@ def nothing(obj: KubeObject, now: datetime) -> dict[str, Any]:
     return {}
 
 
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """What an object still lacked after it had been patched, and its resourceVersion then."""
+
+    resource_version: str
+    changes: dict[str, Any]
+
+
 class StatusWriter:
     """Writes updates to the status subresource of one kind (or to the object, for kinds without one)."""
 
     def __init__(self, client: ApiClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
+        self._dropped: dict[str, _Dropped] = {}
 
     async def write(self, resource: Resource, key: ObjectKey, object_uid: str, update: StatusUpdate) -> bool:
         """Bring the object's status to what ``update`` says; tell whether the object is still there.
@@ -183,10 +195,9 @@ class StatusWriter:
                 live = await self._client.get(path)
                 if uid(live) != object_uid:
                     return False
-                changes = update(live, self._clock.now())
-                if changes:
-                    await self._client.patch(status_path, _patch(live, changes), patch_type=PatchType.MERGE)
+                await self._bring_to(live, path, status_path, update)
             except NotFoundError:
+                self._dropped.pop(path, None)
                 return False
             except ConflictError:
                 if attempt == MAX_CONFLICTS:
@@ -195,9 +206,36 @@ class StatusWriter:
                 return True
         raise AssertionError("the loop above returns or raises")
 
+    async def _bring_to(self, live: KubeObject, path: str, status_path: str, update: StatusUpdate) -> None:
+        """Patch what differs, but not what the same patch could not change the last time.
+
+        Where a schema lacks one of our fields the API server drops it: a write for each run would change nothing.
+        """
+        now = self._clock.now()
+        changes = update(live, now)
+        if not changes or self._dropped.get(path) == _Dropped(resource_version(live), _timeless(changes)):
+            return
+        patched = await self._client.patch(status_path, _patch(live, changes), patch_type=PatchType.MERGE)
+        left = update(patched, now)
+        if left:
+            self._dropped[path] = _Dropped(resource_version(patched), _timeless(left))
+            _log.debug("the kind's schema drops fields of the status", fields=sorted(left))
+        else:
+            self._dropped.pop(path, None)
+
 
 def _patch(live: KubeObject, changes: dict[str, Any]) -> KubeObject:
     return {"metadata": {"resourceVersion": resource_version(live)}, "status": changes}
+
+
+def _timeless(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes without what differs each time: two of them are equal when they say the same."""
+    moments = ("lastTransitionTime", "ansibleResult")
+    conditions = [
+        {name: value for name, value in condition.items() if name not in moments}
+        for condition in changes.get("conditions", [])
+    ]
+    return {**changes, "conditions": conditions}
 
 
 def _conditions(obj: KubeObject) -> list[Condition]:

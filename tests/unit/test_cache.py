@@ -301,9 +301,11 @@ async def test_a_kind_that_is_missing_is_unsynced_until_it_comes() -> None:
     async with served.running():
         assert not is_synced(kind)
         assert served.cache.health() == []
+        assert served.cache.missing() == [FOO]
         served.serve(namespaced=True)
         await served.clock.advance(2.0)
         assert is_synced(kind)
+        assert served.cache.missing() == []
 
 
 async def test_objects_of_a_kind_that_is_removed_are_deleted_and_come_back_with_it() -> None:

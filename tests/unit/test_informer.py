@@ -271,6 +271,7 @@ async def test_forbidden_is_said_once_then_once_a_minute_and_recovers(watched: W
     assert watched.store.told[-1] == "list a"
     assert logs[-1]["event"] == "watching again"
     assert watched.informer.health.connected
+    assert watched.informer.health.since == watched.informer.health.last_alive
 
 
 async def test_an_unreachable_server_is_left_to_the_client_to_speak_of(watched: Watched) -> None:
