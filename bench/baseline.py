@@ -27,9 +27,11 @@ from bench.watching import ObjectWatch, observed
 from runner.metrics import RUN_DURATION
 from runner.objects import ObjectKey, generation
 
-BARE = "bare ansible-runner"
+BARE = "bare"
+"""The column of bare ansible-runner."""
 
 _PATIENCE = 120.0
+_NOTE = "median; the Foo's status is right already; bare: the command, from start to end; engines: the run itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,13 @@ async def measure(
         costs[BARE].append(await asyncio.to_thread(bare.run))
         for system in systems:
             costs[system.name].append(await _run_by(session, foos, system, made[system.name][0]))
+    bare_wall = median(one.seconds for one in costs[BARE])
     for name, done in costs.items():
         wall, cpu = median(one.seconds for one in done), median(one.cpu_seconds for one in done)
-        note = "median; a Foo whose status is right already; for engines, the time of the run itself"
-        session.figures.add(Section.BASELINE, "one run of roles/foo", Unit.SECONDS, name, wall, rounds, note)
-        session.figures.add(Section.BASELINE, "one run of roles/foo: CPU", Unit.CPU_SECONDS, name, cpu, rounds, note)
+        add, section = session.figures.add, Section.BASELINE
+        add(section, "one run of roles/foo", Unit.SECONDS, name, wall, rounds, _NOTE)
+        add(section, "one run of roles/foo, against bare", Unit.RATIO, name, wall / bare_wall, rounds, _NOTE)
+        add(section, "one run of roles/foo: CPU", Unit.CPU_SECONDS, name, cpu, rounds, _NOTE)
 
 
 async def _run_by(session: Session, foos: ObjectWatch, system: System, key: ObjectKey) -> Cost:

@@ -25,8 +25,8 @@ async def measure(session: Session, watches: Watches, systems: Sequence[System],
     walls: dict[tuple[str, int], list[float]] = {}
     cpus: dict[tuple[str, int], list[float]] = {}
     for turn in range(rounds + 1):
-        tell(f"roles of {', '.join(map(str, definitions.NOOP_SIZES))} tasks: {turn} of {rounds}")
         for size in definitions.NOOP_SIZES:
+            tell(f"role with {size} task{'s' if size > 1 else ''}: {f'{turn} of {rounds}' if turn else 'warming up'}")
             for system in systems:
                 wall, cpu = await _run_once(session, watches[size], system, size, turn)
                 if turn:
