@@ -25,11 +25,13 @@ from bench.watching import ObjectWatch, happy_is
 from runner.objects import ObjectKey
 
 _PATIENCE = 600.0
-_IDLE_SECONDS = 10.0
 _PERCENT = 100.0
 _MS_PER_SECOND = 1000.0
 _REAL_RUNS = 6
 """Foos that the real engine runs first, so that its processes are as they are after work."""
+
+_NOBODY_TIMES = 5
+"""These events cost so little that more of them are needed."""
 
 _NAMESPACE = "growth"
 _NOTE = "runs are recorded, not made: this is the operator's own cost"
@@ -83,8 +85,19 @@ class _Operator:
         self.session.figures.add(Section.GROWTH, what, unit, self.column, value, samples, _NOTE)
 
 
-async def measure(session: Session, already: int, count: int, events: int) -> None:
-    """Measure an operator with ``count`` Foos and as many Pods, ``already`` of which are there."""
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """``count`` Foos and as many Pods, ``already`` of which are there; ``events`` one by one; idle for so long."""
+
+    already: int
+    count: int
+    events: int
+    idle_seconds: float
+
+
+async def measure(session: Session, extent: Extent) -> None:
+    """Measure an operator with so many objects."""
+    already, count, events = extent.already, extent.count, extent.events
     column = column_of(count)
     tell(f"creating Foos and Pods until there are {count:,} of each")
     foos = keys(_NAMESPACE, "foo", count)
@@ -96,10 +109,10 @@ async def measure(session: Session, already: int, count: int, events: int) -> No
         await _start_up(running, count)
         await _real_runs(session)
         await running.tree.settle()
-        idle = await _idle(running)
+        idle = await _idle(running, extent.idle_seconds)
         tell(f"{column}: one Pod event at a time")
         await _events(running, foos, events, idle)
-        await _events_for_nobody(running, events, idle)
+        await _events_for_nobody(running, events * _NOBODY_TIMES, idle)
 
 
 def column_of(count: int) -> str:
@@ -142,10 +155,10 @@ async def _real_runs(session: Session) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _idle(running: _Operator) -> float:
+async def _idle(running: _Operator, seconds: float) -> float:
     """Measure an operator that nothing happens to; return its CPU seconds per second."""
     before, begun = running.tree.cpu_seconds(), time.monotonic()
-    await asyncio.sleep(_IDLE_SECONDS)
+    await asyncio.sleep(seconds)
     share = (running.tree.cpu_seconds() - before) / (time.monotonic() - begun)
     running.add("idle CPU", Unit.PERCENT_OF_A_CORE, share * _PERCENT)
     running.add("memory (PSS, with the engine's processes)", Unit.MEGABYTES, running.tree.pss_megabytes())

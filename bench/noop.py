@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from bench import definitions
-from bench.report import Section, Unit
+from bench.report import Figures, Section, Unit
 from bench.session import Session, tell
 from bench.stats import fit_line
 from bench.system import System
@@ -20,12 +20,14 @@ Watches = dict[int, ObjectWatch]
 """The watch of each size's kind."""
 
 
-async def measure(session: Session, watches: Watches, systems: Sequence[System], rounds: int) -> None:
+async def measure(
+    session: Session, watches: Watches, systems: Sequence[System], sizes: Sequence[int], rounds: int
+) -> None:
     """Run each size of role ``rounds`` times by each system, in turns, after one run that is not counted."""
     walls: dict[tuple[str, int], list[float]] = {}
     cpus: dict[tuple[str, int], list[float]] = {}
     for turn in range(rounds + 1):
-        for size in definitions.NOOP_SIZES:
+        for size in sizes:
             tell(f"role with {size} task{'s' if size > 1 else ''}: {f'{turn} of {rounds}' if turn else 'warming up'}")
             for system in systems:
                 wall, cpu = await _run_once(session, watches[size], system, size, turn)
@@ -33,21 +35,21 @@ async def measure(session: Session, watches: Watches, systems: Sequence[System],
                     walls.setdefault((system.name, size), []).append(wall)
                     cpus.setdefault((system.name, size), []).append(cpu)
     for system in systems:
-        _add(session, system.name, "run", Unit.SECONDS, walls, rounds)
-        _add(session, system.name, "CPU", Unit.CPU_SECONDS, cpus, rounds)
+        for what, unit, values in (("run", Unit.SECONDS, walls), ("CPU", Unit.CPU_SECONDS, cpus)):
+            points = [(float(size), median(values[system.name, size])) for size in sizes]
+            _add(session.figures, system.name, what, unit, points, rounds)
 
 
 def _add(
-    session: Session, system: str, what: str, unit: Unit, values: dict[tuple[str, int], list[float]], rounds: int
+    figures: Figures, system: str, what: str, unit: Unit, points: Sequence[tuple[float, float]], rounds: int
 ) -> None:
-    points = [(float(size), median(values[system, size])) for size in definitions.NOOP_SIZES]
     for size, value in points:
         tasks = "1 task" if size == 1 else f"{size:.0f} tasks"
-        session.figures.add(Section.NOOP, f"{what}, {tasks}", unit, system, value, rounds)
+        figures.add(Section.NOOP, f"{what}, {tasks}", unit, system, value, rounds)
     line = fit_line(points)
     note = "of the line with the least squared error through the medians"
-    session.figures.add(Section.NOOP, f"{what}, fixed part", unit, system, line.fixed, rounds, note)
-    session.figures.add(Section.NOOP, f"{what}, each task (k8s_info)", unit, system, line.each, rounds, note)
+    figures.add(Section.NOOP, f"{what}, fixed part", unit, system, line.fixed, rounds, note)
+    figures.add(Section.NOOP, f"{what}, each task (k8s_info)", unit, system, line.each, rounds, note)
 
 
 async def _run_once(session: Session, watch: ObjectWatch, system: System, size: int, turn: int) -> tuple[float, float]:

@@ -27,9 +27,9 @@ class Amounts:
 
     - ``singles``: Foos created one by one; ``events``: Pods created one by one
     - ``small_burst``: Foos created at once by every system, in ``burst_rounds`` rounds; ``large_bursts``: by fast ones
-    - ``baseline_rounds``, ``noop_rounds``: runs of each
+    - ``baseline_rounds``, ``noop_rounds``: runs of each; ``noop_sizes``: tasks of the roles, of ``NOOP_SIZES``
     - ``existing``: Foos at start-up, ``changes``: of those changed meanwhile
-    - ``growth``: Foos, and as many Pods; ``growth_events``: Pods created one by one
+    - ``growth``: Foos, and as many Pods; ``growth_events``: Pods created one by one; ``idle_seconds``: watched idle
     """
 
     singles: int = 10
@@ -39,10 +39,12 @@ class Amounts:
     large_bursts: tuple[int, ...] = (100, 500)
     baseline_rounds: int = 8
     noop_rounds: int = 3
+    noop_sizes: tuple[int, ...] = definitions.NOOP_SIZES
     existing: int = 500
     changes: int = 5
     growth: tuple[int, ...] = (10, 1_000, 10_000)
     growth_events: int = 200
+    idle_seconds: float = 10.0
 
 
 QUICK = Amounts(
@@ -53,10 +55,12 @@ QUICK = Amounts(
     large_bursts=(5,),
     baseline_rounds=1,
     noop_rounds=1,
+    noop_sizes=definitions.NOOP_SIZES[:2],
     existing=5,
     changes=1,
-    growth=(10, 50),
+    growth=(4, 8),
     growth_events=5,
+    idle_seconds=1.0,
 )
 """Enough to see that everything works; its figures mean nothing."""
 
@@ -87,7 +91,8 @@ async def scale(amounts: Amounts) -> Report:
         definitions.write_watches(surroundings.directory)
         already = 0
         for count in amounts.growth:
-            await growth.measure(surroundings, already, count, amounts.growth_events)
+            extent = growth.Extent(already, count, amounts.growth_events, amounts.idle_seconds)
+            await growth.measure(surroundings, extent)
             already = count
 
     return await _report([growth.column_of(count) for count in amounts.growth], measure)
@@ -111,7 +116,7 @@ async def _side_by_side(
         await single.create_friends(surroundings, foos, own, unhappy, amounts.events)
         fresh = {system.name: [await _fresh_foo(surroundings, foos, system)] for system in own}
         await baseline.measure(surroundings, foos, own, fresh, amounts.baseline_rounds)
-        await noop.measure(surroundings, noops, own, amounts.noop_rounds)
+        await noop.measure(surroundings, noops, own, amounts.noop_sizes, amounts.noop_rounds)
         await burst.measure_memory(surroundings, foos, own, amounts.small_burst)
 
 
