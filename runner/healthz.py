@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+_START = "start"
+
 Check: TypeAlias = Callable[[], str | None]
 """Returns None when all is well, else the problem. Called in the event loop; must not block."""
 
@@ -48,11 +50,18 @@ class Checks:
     """The registry of checks."""
 
     def __init__(self) -> None:
-        self._checks: dict[Probe, dict[str, Check]] = {Probe.HEALTHZ: {"ping": lambda: None}, Probe.READYZ: {}}
+        self._checks: dict[Probe, dict[str, Check]] = {
+            Probe.HEALTHZ: {"ping": lambda: None},
+            Probe.READYZ: {_START: lambda: "not complete"},
+        }
 
     def add(self, probe: Probe, name: str, check: Check) -> None:
         """Add a check; one of the same name is replaced."""
         self._checks[probe][name] = check
+
+    def start_is_complete(self) -> None:
+        """Say that every check has been added: a probe that comes before must not be told that all is well."""
+        self._checks[Probe.READYZ][_START] = lambda: None
 
     def report(self, probe: Probe) -> Report:
         """Ask every check of a probe."""

@@ -173,6 +173,7 @@ async def _assemble(
         source.start()
         checks.add(Probe.HEALTHZ, watch.controller_name, _stuck_check(controller, options.run_timeout))
         units.append(_Unit(source, controller))
+    checks.start_is_complete()
     return _Operator(discovery, cache, units)
 
 
