@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench import picture, report, suite, table
+from bench.operatorprocess import OperatorProcessError
 from bench.report import Report
 from bench.session import tell
+from devcluster.errors import DevclusterError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
@@ -32,20 +36,32 @@ Peer = Annotated[
 def compare(*, output: Output = Path(".bench"), peer: Peer = None, quick: Quick = False) -> None:
     """Measure the engines side by side, interleaved."""
     amounts = suite.QUICK if quick else suite.Amounts()
-    _finish(asyncio.run(suite.compare(amounts, peer)), output, "bench")
+    with _errors_in_one_line():
+        _finish(asyncio.run(suite.compare(amounts, peer)), output, "bench")
 
 
 @app.command()
 def scale(*, output: Output = Path(".bench"), quick: Quick = False) -> None:
     """Measure how costs grow up to 10,000 objects of each kind."""
     amounts = suite.QUICK if quick else suite.Amounts()
-    _finish(asyncio.run(suite.scale(amounts)), output, "bench-scale")
+    with _errors_in_one_line():
+        _finish(asyncio.run(suite.scale(amounts)), output, "bench-scale")
 
 
 @app.command()
 def show(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) -> None:
     """Print the table of a report that was written before."""
     print(table.render(report.read(file)))
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Say why nothing can be measured, without a traceback, and exit with 1."""
+    try:
+        yield
+    except (DevclusterError, OperatorProcessError, TimeoutError) as error:
+        tell(f"error: {error}")
+        raise typer.Exit(1) from error
 
 
 def _finish(measured: Report, output: Path, name: str) -> None:

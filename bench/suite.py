@@ -126,7 +126,7 @@ async def _start(surroundings: Session, spec: SystemSpec, foos: ObjectWatch, pro
     namespace = f"bench-{spec.name}"
     await surroundings.create_namespace(namespace)
     system = processes.enter_context(running(spec, surroundings, namespace))
-    await _fresh_foo(surroundings, foos, system)
+    await system.while_alive(_fresh_foo(surroundings, foos, system))
     return system
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bench import definitions
 from bench.cost import ProcessTree
-from bench.operatorprocess import OperatorProcess, operator, started
+from bench.operatorprocess import OperatorProcess, OperatorProcessError, operator, started
 from bench.scrape import Scrape
 from bench.session import Session
 from runner.options import EngineName
@@ -22,7 +24,12 @@ WORKERS = 2
 PEER = "peer"
 
 _READY_PATIENCE = 120.0
+_LAST_LINES = 3
+"""Lines of its log that are shown when a system ends by itself."""
 _FACTS_OFF = {"ANSIBLE_GATHERING": "explicit"}
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,27 @@ class System:
     def name(self) -> str:
         """Return what its figures are filed under."""
         return self.spec.name
+
+    async def while_alive(self, work: Coroutine[None, None, T]) -> T:
+        """Do ``work`` that needs the system. Raises ``OperatorProcessError`` where the system ends first."""
+        ended = asyncio.Event()
+        descriptor = os.pidfd_open(self.process.process.pid)
+        asyncio.get_running_loop().add_reader(descriptor, ended.set)
+        working = asyncio.create_task(work, name=f"bench needs {self.name}")
+        ending = asyncio.create_task(ended.wait(), name=f"end of {self.name}")
+        try:
+            await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                code = await asyncio.to_thread(self.process.stop)
+                last = "; ".join(str(line.get("error") or line["msg"]) for line in self.process.lines[-_LAST_LINES:])
+                raise OperatorProcessError(f"{self.name} ended with {code}: {last}")
+            return working.result()
+        finally:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
+            for task in (working, ending):
+                task.cancel()
+            await asyncio.gather(working, ending, return_exceptions=True)
 
     async def scrape(self) -> Scrape:
         """Read its metrics. Not for peers."""
