@@ -23,7 +23,9 @@ from runner.client import HttpClient, connect
 from runner.clock import Clock, SystemClock
 from runner.controller import Controller
 from runner.discovery import Discovery
-from runner.execution import Engine, InputDir, RunnerDir, SubprocessEngine
+from runner.errors import ConfigError
+from runner.execution import Engine, ForkserverEngine, InputDir, RunnerDir, SubprocessEngine
+from runner.execution.forkserver.engine import unsupported
 from runner.healthz import Check, Checks, Probe
 from runner.httpserver import HttpServer, health_server, metrics_server
 from runner.informer import Health
@@ -215,11 +217,20 @@ async def _start_execution(
     return reconciler
 
 
-def engine_of(name: EngineName) -> Engine:
-    """Return a new engine, not yet started."""
-    match name:
-        case EngineName.SUBPROCESS:
-            return SubprocessEngine()
+def engine_of(name: EngineName | None) -> Engine:
+    """Return the engine that was asked for, not yet started; where none was, the faster one that can be used here.
+
+    Raises ``ConfigError`` where the one that was asked for cannot be used.
+    """
+    if name is EngineName.SUBPROCESS:
+        return SubprocessEngine()
+    why_not = unsupported()
+    if why_not is None:
+        return ForkserverEngine()
+    if name is EngineName.FORKSERVER:
+        raise ConfigError(f"--engine=forkserver cannot be used here: {why_not}")
+    _log.warning("each run starts an ansible-playbook of its own, which is slower", reason=why_not)
+    return SubprocessEngine()
 
 
 def _run_settings(options: Options, watch: Watch) -> RunSettings:

@@ -17,6 +17,7 @@ from runner.objects import GroupVersionKind
 class EngineName(enum.StrEnum):
     """The execution engines."""
 
+    FORKSERVER = "forkserver"
     SUBPROCESS = "subprocess"
 
 
@@ -76,6 +77,7 @@ class Options:
       ``ANSIBLE_VERBOSITY_<KIND>_<GROUP>`` overrides; ask ``verbosity_for``
     - ``ansible_roles_path``, ``ansible_collections_path``, ``ansible_args``: handed to Ansible when not empty
     - ``gather_facts``: whether a role's play gathers facts first; False where ``ANSIBLE_GATHERING=explicit``
+    - ``engine``: how runs are started; None: ``forkserver`` where it can be used, else ``subprocess``
     - ``proxy_port``: loopback port between runs and the API server; 0: any free one
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
     - ``commit``: what this was built from, for the build information among the metrics; empty: unknown
@@ -97,7 +99,7 @@ class Options:
     ansible_args: str = ""
     ansible_log_events: LogEvents = LogEvents.TASKS
     gather_facts: bool = True
-    engine: EngineName = EngineName.SUBPROCESS
+    engine: EngineName | None = None
     proxy_port: int = 0
     runner_dir: Path | None = None
     health_probe_bind_address: BindAddress | None = BindAddress("", 6789)

@@ -24,7 +24,7 @@ from runner.cli.environment import kind_settings, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
 from runner.errors import ConfigError, RunnerError
-from runner.options import EngineName, LogFormat, LogLevel, Options, usable_cpus
+from runner.options import LogFormat, LogLevel, Options, usable_cpus
 from runner.watches import Watch
 from runner.watchesfile import Lookup, Severity, WatchesFileError, load
 
@@ -62,7 +62,7 @@ def run(
     ansible_args: flags.AnsibleArgs = "",
     ansible_log_events: flags.AnsibleLogEvents = "tasks",
     inject_owner_ref: flags.InjectOwnerRef = None,
-    engine: flags.Engine = EngineName.SUBPROCESS,
+    engine: flags.Engine = None,
     runner_dir: flags.RunnerDirectory = None,
     proxy_port: flags.ProxyPort = 0,
     metrics_bind_address: flags.MetricsBindAddress = None,

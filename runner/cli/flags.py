@@ -96,7 +96,14 @@ AnsibleLogEvents: TypeAlias = Annotated[
     str,
     typer.Option("--ansible-log-events", metavar="nothing|tasks|everything", help="How much of a run is logged."),
 ]
-Engine: TypeAlias = Annotated[EngineName, typer.Option("--engine", help="How a run is started.")]
+Engine: TypeAlias = Annotated[
+    EngineName | None,
+    typer.Option(
+        "--engine",
+        help="How a run is started: as a fork of a process that holds Ansible, or as a new process.",
+        show_default="forkserver where it can be used, else subprocess",
+    ),
+]
 RunnerDirectory: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runner.execution.engine import Engine, SubprocessEngine
     from runner.execution.extravars import ExtraVars, ExtraVarsError, make_extra_vars
+    from runner.execution.forkserver.engine import ForkserverEngine
     from runner.execution.inputdir import InputDir, RunInputs
     from runner.execution.jobevent import EventKind, JobEvent
     from runner.execution.phases import RunPhases
@@ -26,6 +27,7 @@ __all__ = [
     "EventKind",
     "ExtraVars",
     "ExtraVarsError",
+    "ForkserverEngine",
     "InputDir",
     "JobEvent",
     "RunInputs",
@@ -40,6 +42,7 @@ _HOMES = {
     "EventKind": "jobevent",
     "ExtraVars": "extravars",
     "ExtraVarsError": "extravars",
+    "ForkserverEngine": "forkserver.engine",
     "InputDir": "inputdir",
     "JobEvent": "jobevent",
     "RunInputs": "inputdir",

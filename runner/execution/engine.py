@@ -46,7 +46,7 @@ class SubprocessEngine:
     """
 
     def __init__(self, binary: Path | None = None, clock: Clock | None = None) -> None:
-        self._binary = str(binary) if binary else _ansible_playbook()
+        self._binary = str(binary) if binary else ansible_playbook()
         self._clock = clock or SystemClock()
         self._idle: list[LauncherProcess] = []
         self._busy: set[LauncherProcess] = set()
@@ -141,6 +141,7 @@ class SubprocessEngine:
         return task
 
 
-def _ansible_playbook() -> str:
+def ansible_playbook() -> str:
+    """Return the ``ansible-playbook`` beside this interpreter, else its bare name, to be found in ``PATH``."""
     beside = Path(sys.executable).with_name("ansible-playbook")
     return str(beside) if beside.exists() else "ansible-playbook"

@@ -44,7 +44,11 @@ class RunnerDir:
         """
         if chosen is not None:
             return cls._take(chosen)
-        base = _best_base(os.environ if environment is None else environment)
+        return cls.make_in(_best_base(os.environ if environment is None else environment))
+
+    @classmethod
+    def make_in(cls, base: Path) -> Self:
+        """Make a directory below ``base`` and remove those of dead operators there. Raises ``OSError``."""
         _remove_dead(base)
         return cls(*_make_locked(base), temporary=True)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
-from runner.execution import JobEvent, SubprocessEngine
+from runner import logs
+from runner.execution import Engine, ForkserverEngine, JobEvent, SubprocessEngine
+from runner.options import LogFormat, LogLevel
 from tests.integration.jobs import make_job
 
 
@@ -15,7 +18,9 @@ async def main(root: Path, project: str, nap: str, task: str) -> None:
         if event.task == task:
             print(task, flush=True)  # noqa: T201
 
-    engine = SubprocessEngine()
+    logs.set_up(LogFormat.JSON, LogLevel.INFO)  # on stderr: stdout is for the test
+    forked = os.environ.get("ENGINE") == "forkserver"
+    engine: Engine = ForkserverEngine() if forked else SubprocessEngine()
     await engine.start()
     await engine.run(make_job(root, project, {"nap": nap}), tell)
 

@@ -1,0 +1,109 @@
+"""The program that ansible-runner starts in place of ``ansible-playbook``: it has the server run the playbook for it.
+
+``engine`` copies this file, under an interpreter's name, into a private directory. It exits as the playbook does, and
+when it is killed, the server ends the run. Where the server cannot run the playbook, it becomes ``ansible-playbook``.
+
+No import but of modules that are built in: it starts once for each run, and its start is part of every run's time.
+"""
+
+import _signal
+import _socket
+import marshal
+import posix
+import sys
+from fcntl import ioctl
+
+_TIOCSCTTY = 0x540E
+_TIOCNOTTY = 0x5422
+
+
+def main() -> None:
+    """Have the playbook run and exit with its exit code, or by its signal."""
+    home = sys.argv[0].rpartition("/")[0]
+    argv = [posix.readlink(f"{home}/ansible-playbook"), *sys.argv[1:]]
+    umask = posix.umask(0o077)
+    posix.umask(umask)
+    request = marshal.dumps((argv, posix.getcwd(), umask, posix.environ))
+    _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
+    while True:
+        connection = _connect(f"{home}/socket")
+        if connection is None:
+            break
+        answer = _send(connection, request)
+        # No answer: the server died before it began. The engine starts another on the same socket.
+        if answer:
+            _follow(answer, connection, home)
+            break
+    posix.execve(argv[0], argv, posix.environ)
+
+
+def _connect(path: str) -> _socket.socket | None:
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+    except OSError:
+        return None
+    return connection
+
+
+def _send(connection: _socket.socket, request: bytes) -> bytes:
+    terminal = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (0, 1, 2))
+    try:
+        connection.sendmsg([len(request).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, terminal)])
+        view = memoryview(request)
+        while view:
+            view = view[connection.send(view) :]
+        return connection.recv(1)
+    except OSError:
+        return b""
+
+
+def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
+    """Wait for the end of the run and end likewise; return where the run is to go the ordinary way."""
+    if answer == b"S":
+        # The terminal can control one session only, and that is to be the playbook's.
+        has_terminal = _control(_TIOCNOTTY)
+        answer = _exchange(connection, b"T" if has_terminal else b"-")
+        if answer[:1] == b"E":
+            posix._exit(answer[1])
+        if answer[:1] == b"K":
+            _end_by(answer[1])
+        if answer == b"":
+            _tell_that_it_was_lost(home)
+            posix._exit(1)
+        if has_terminal:
+            _control(_TIOCSCTTY)
+
+
+def _end_by(number: int) -> None:
+    try:
+        _signal.signal(number, _signal.SIG_DFL)
+    except OSError:
+        pass  # SIGKILL needs nothing
+    posix.kill(posix.getpid(), number)
+    posix._exit(128 + number)
+
+
+def _exchange(connection: _socket.socket, word: bytes) -> bytes:
+    try:
+        connection.send(word)
+        return connection.recv(2)
+    except OSError:
+        return b""
+
+
+def _control(request: int) -> bool:
+    try:
+        ioctl(0, request, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _tell_that_it_was_lost(home: str) -> None:
+    job = posix.environ.get(b"RECONCILE_RUNNER_JOB", b"").decode()
+    posix.close(posix.open(f"{home}/lost/{job}", posix.O_CREAT | posix.O_WRONLY, 0o600))
+
+
+if __name__ == "__main__":
+    main()

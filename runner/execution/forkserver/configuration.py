@@ -1,0 +1,98 @@
+"""What Ansible's configuration depends on: files, the environment, the directory of the run.
+
+``server`` starts another zygote when ``config_files`` or ``collection_files`` change, and keys zygotes by the
+environment but for ``PER_RUN``; ``play`` reads the settings of these again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+FileStates = dict[str, tuple[int, int]]
+"""The state of each file by its path: time of its last change in ns, and size in bytes; (0, 0): there is none."""
+
+PER_RUN: Final = frozenset({
+    b"ANSIBLE_CACHE_PLUGIN_CONNECTION",
+    b"ANSIBLE_ROLES_PATH",
+    b"AWX_ISOLATED_DATA_DIR",
+    b"K8S_AUTH_KUBECONFIG",
+    b"KUBECONFIG",
+    b"RECONCILE_RUNNER_JOB",
+})  # fmt: skip
+"""Variables that differ from run to run. A zygote has none of them. What loading Ansible would read of them is in
+``READ_AGAIN``; anything else that reads them does so in the run."""
+
+READ_AGAIN: Final = {
+    "ANSIBLE_CACHE_PLUGIN_CONNECTION": "CACHE_PLUGIN_CONNECTION",
+    "ANSIBLE_ROLES_PATH": "DEFAULT_ROLES_PATH",
+}
+"""The settings that come from ``PER_RUN``, by variable."""
+
+_CWD = "{{CWD}}"
+_PATH_TYPES = frozenset({"path", "pathlist", "pathspec", "tmppath", "temppath", "tmp"})
+_MOST_FILES = 5000
+"""Files of collections that are looked at before each run, at about 2 µs each; of more, only the directories."""
+
+
+def state_of(path: str) -> tuple[int, int]:
+    """Return the state of a file or directory."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - three times cheaper, and called for each file before each run
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+def config_files(environment: Mapping[str, str]) -> FileStates:
+    """Return the states of the files in which Ansible looks for its configuration, but for the run's directory."""
+    candidates = [Path("~/.ansible.cfg").expanduser(), Path("/etc/ansible/ansible.cfg")]
+    chosen = environment.get("ANSIBLE_CONFIG")
+    if chosen:
+        candidates += [Path(chosen), Path(chosen) / "ansible.cfg"]
+    return {str(path): state_of(str(path)) for path in candidates}
+
+
+def collection_files(roots: Iterable[Path]) -> FileStates:
+    """Return the states of the collections' plugins and metadata below the directories."""
+    found: FileStates = {}
+    for root in roots:
+        base = root / "ansible_collections"
+        found[str(base)] = state_of(str(base))
+        for collection in sorted(base.glob("*/*/")):
+            for path in _files(collection):
+                if len(found) < _MOST_FILES or path.is_dir():
+                    found[str(path)] = state_of(str(path))
+    return found
+
+
+def _files(collection: Path) -> Iterator[Path]:
+    yield collection.parent
+    yield collection
+    for name in ("plugins", "meta"):
+        for directory, directories, files in os.walk(collection / name):
+            directories[:] = [each for each in directories if each != "__pycache__"]
+            yield Path(directory)
+            yield from (Path(directory, each) for each in files)
+
+
+def needs_directory(config: Any, environment: Mapping[str, str]) -> bool:
+    """Tell whether a setting is relative to the directory in which Ansible is started.
+
+    ``config`` is Ansible's ``ConfigManager``: untyped here, because the server's modules must not import Ansible.
+    """
+    chosen = Path(str(config._config_file)) if config._config_file else None  # noqa: SLF001 - there is no public name
+    if chosen and _CWD in chosen.read_text(encoding="utf-8", errors="replace"):
+        return True
+    for name, definition in config.get_configuration_definitions().items():
+        if definition.get("type") in _PATH_TYPES and name not in READ_AGAIN.values():
+            for entry in definition.get("env") or ():
+                if _is_relative(environment.get(entry["name"], "")):
+                    return True
+    return False
+
+
+def _is_relative(value: str) -> bool:
+    return any(part and not part.startswith(("/", "~")) for part in value.replace(",", ":").split(":"))

@@ -1,0 +1,128 @@
+"""Loads Ansible into a zygote and fills its caches, by its loaders and never by a play, which would leave threads.
+
+``zygote`` calls ``prime`` once. What was loaded belongs to the environment and to the files that were there then:
+``Primed.files`` tells the server which ones, so that it starts another zygote when they change.
+
+Only what comes with Ansible is loaded. A user's plugin, and ansible-runner's callback, may keep state of a run in their
+modules from the moment they are imported, so each run imports them itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.execution.forkserver import configuration, inprocess, payloadcache, targetmodules
+from runner.execution.forkserver.configuration import FileStates, state_of
+
+_LOADED_CLASSES = (
+    "action", "become", "cache", "callback", "connection", "inventory", "lookup", "shell", "strategy", "vars",
+)  # fmt: skip
+_INSTANCES = "_plugin_instance_cache"
+_CONFIGURE_COLLECTIONS = "_configure_collection_loader"
+
+
+@dataclass(frozen=True, slots=True)
+class Primed:
+    """What priming found.
+
+    - ``scratch``: the directory in which Ansible makes a directory for the temporary files of each run
+    - ``printed``: what importing Ansible prints, as every run in this environment would
+    - ``files``: the files that what was loaded depends on
+    - ``needs_directory``: a setting depends on the directory that a run is started in, so none can be played here
+    """
+
+    scratch: Path
+    printed: bytes = b""
+    files: FileStates = field(default_factory=dict)
+    needs_directory: bool = False
+
+
+NOTHING = Primed(Path())
+
+
+def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
+    """Load Ansible as ``ansible-playbook`` in this environment would. Raises whatever that raises.
+
+    stdout must be a terminal, as it is in a run: Ansible looks at it when it is imported. ``read_terminal`` returns
+    what was written to it. ``payloads`` is the directory to make for the zips of modules.
+    """
+    interpreter = targetmodules.Interpreter.current()
+    files = configuration.config_files(os.environ)
+    from ansible.cli import playbook  # noqa: F401, PLC0415 - only here: the server must not load Ansible
+    from ansible import constants  # noqa: PLC0415, I001 - its command line must be imported first
+
+    printed = read_terminal()
+    collections = [Path(path) for path in constants.COLLECTIONS_PATHS]
+    own = Path(constants.__file__).parent
+    files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
+    with _nothing_said():
+        _fill_caches()
+        inprocess.install(targetmodules.load(interpreter, collections))
+        payloadcache.install(payloads, [own, *collections])
+    read_terminal()
+    scratch = Path(constants.DEFAULT_LOCAL_TMP)
+    scratch.rmdir()
+    return Primed(scratch.parent, printed, files, configuration.needs_directory(constants.config, os.environ))
+
+
+@contextlib.contextmanager
+def _nothing_said() -> Iterator[None]:
+    """Forget what was displayed meanwhile: Ansible says a warning once, and a run is to say its own."""
+    from ansible.utils.display import Display  # noqa: PLC0415
+
+    said = [getattr(Display(), name) for name in ("_deprecations", "_warns", "_errors")]
+    before = [set(each) for each in said]
+    yield
+    for each, kept in zip(said, before, strict=True):
+        each.clear()
+        each.update(kept)
+
+
+def _fill_caches() -> None:
+    from ansible.plugins import loader  # noqa: PLC0415
+
+    loader.init_plugin_loader()
+    # A run calls it again, which warns where it was called before.
+    setattr(loader, _CONFIGURE_COLLECTIONS, _collections_are_configured)
+    for kind in _LOADED_CLASSES:
+        _load_classes(kind, getattr(loader, f"{kind}_loader"))
+    # The one loader that keeps what it was asked for, class or not, and hands it out as an instance.
+    getattr(loader.vars_loader, _INSTANCES).clear()
+    list(loader.filter_loader.all())
+    list(loader.test_loader.all())
+
+
+def _load_classes(kind: str, plugins: Any) -> None:
+    """Load the classes of Ansible's own plugins of a kind, as a run asks for them: one by one, or all at once."""
+    from ansible import constants  # noqa: PLC0415
+
+    builtin = dict(_builtin_plugins(kind))
+    for name, path in builtin.items():
+        with contextlib.suppress(Exception):  # one that needs a library that is not here
+            if plugins.find_plugin(name) == path:
+                plugins.get(name, class_only=True)
+    if set(plugins.all(path_only=True)) <= set(builtin.values()):
+        list(plugins.all(class_only=True))
+    for name in builtin:
+        # Otherwise the documentation of a plugin without options is parsed each time it is asked for.
+        if kind in constants.CONFIGURABLE_PLUGINS and not constants.config.has_configuration_definition(kind, name):
+            constants.config.initialize_plugin_configuration_definitions(kind, name, {})
+
+
+def _collections_are_configured(prefix_collections_path: list[str] | None = None) -> None:
+    if prefix_collections_path:
+        raise ValueError("the collections' path cannot be changed after Ansible was loaded")
+
+
+def _builtin_plugins(kind: str) -> Iterator[tuple[str, str]]:
+    import ansible.plugins  # noqa: PLC0415
+
+    directory = Path(ansible.plugins.__file__).parent / kind
+    for path in sorted(directory.glob("*.py")):
+        if path.stem not in {"__init__", "base"}:  # cache/base.py only warns that it is deprecated
+            yield path.stem, str(path)

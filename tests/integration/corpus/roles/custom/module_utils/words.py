@@ -1,0 +1,3 @@
+"""Shared by the role's modules."""
+
+WORD = "from module_utils"
