@@ -230,3 +230,5 @@ async def test_two_runs_at_once_do_not_meet(engine: ForkserverEngine, tmp_path: 
     words = ("a", "b", "c")
     for seen, word in zip(await asyncio.gather(*map(one, words)), words, strict=True):
         assert (seen["first"], seen["variable"]) == (word, word)
+
+

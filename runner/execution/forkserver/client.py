@@ -49,7 +49,9 @@ def _connect(path: str) -> _socket.socket | None:
 def _send(connection: _socket.socket, request: bytes) -> bytes:
     terminal = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (0, 1, 2))
     try:
-        connection.sendmsg([len(request).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, terminal)])
+        connection.sendmsg(
+            [len(request).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, terminal)]
+        )
         view = memoryview(request)
         while view:
             view = view[connection.send(view) :]

@@ -209,3 +209,5 @@ def _exit(code: int) -> NoReturn:
         code = code or 120
     finally:
         os._exit(code & 0xFF)
+
+
