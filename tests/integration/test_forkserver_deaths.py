@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -155,11 +156,13 @@ async def test_a_request_in_hand_when_the_server_dies_is_asked_again(engine: For
 
 
 async def test_a_server_that_dies_again_and_again_is_given_up(engine: ForkserverEngine, tmp_path: Path) -> None:
-    assert engine._keeper is not None
-    while not engine._keeper.done():
+    keeper = engine._keeper
+    assert keeper is not None
+    while not keeper.done():
         pid = server(engine)
         os.kill(pid, signal.SIGKILL)
-        await eventually(lambda pid=pid: server(engine) != pid or engine._keeper.done(), "it is replaced or given up")  # type: ignore[misc, union-attr]
+        replaced = functools.partial(lambda before: server(engine) != before or keeper.done(), pid)
+        await eventually(replaced, "it is replaced or given up")
     assert await works(engine, tmp_path), "each run starts an ansible-playbook of its own"
 
 
@@ -180,7 +183,8 @@ async def test_stopping_ends_what_runs_and_removes_every_file(tmp_path: Path, na
 async def test_when_the_operator_is_killed_nothing_is_left(tmp_path: Path, nap: str) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, LAST_TASK,
-        cwd=PROJECT, stdout=asyncio.subprocess.PIPE, env={**os.environ, "ENGINE": "forkserver", "TMPDIR": str(tmp_path)},
+        cwd=PROJECT, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "ENGINE": "forkserver", "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert child.stdout is not None
     assert await child.stdout.readline() == f"{LAST_TASK}\n".encode()

@@ -18,7 +18,7 @@ from tests.integration.jobs import make_job
 
 pytestmark = pytest.mark.timeout(180)
 
-REPORTS = str(Path(__file__).parent / "isolation" / "reports.yml")
+REPORTS = str(Path(__file__).parents[1] / "testdata" / "isolation" / "reports.yml")
 
 
 @pytest.fixture
@@ -230,5 +230,3 @@ async def test_two_runs_at_once_do_not_meet(engine: ForkserverEngine, tmp_path: 
     words = ("a", "b", "c")
     for seen, word in zip(await asyncio.gather(*map(one, words)), words, strict=True):
         assert (seen["first"], seen["variable"]) == (word, word)
-
-

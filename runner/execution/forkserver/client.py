@@ -6,7 +6,7 @@ when it is killed, the server ends the run. Where the server cannot run the play
 No import but of modules that are built in: it starts once for each run, and its start is part of every run's time.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # the type checker does not know it
 import _socket
 import marshal
 import posix
@@ -49,9 +49,7 @@ def _connect(path: str) -> _socket.socket | None:
 def _send(connection: _socket.socket, request: bytes) -> bytes:
     terminal = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (0, 1, 2))
     try:
-        connection.sendmsg(
-            [len(request).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, terminal)]
-        )
+        connection.sendmsg([len(request).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, terminal)])
         view = memoryview(request)
         while view:
             view = view[connection.send(view) :]
@@ -67,23 +65,23 @@ def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
         has_terminal = _control(_TIOCNOTTY)
         answer = _exchange(connection, b"T" if has_terminal else b"-")
         if answer[:1] == b"E":
-            posix._exit(answer[1])
+            posix._exit(answer[1])  # noqa: SLF001 - its public name
         if answer[:1] == b"K":
             _end_by(answer[1])
         if answer == b"":
             _tell_that_it_was_lost(home)
-            posix._exit(1)
+            posix._exit(1)  # noqa: SLF001
         if has_terminal:
             _control(_TIOCSCTTY)
 
 
 def _end_by(number: int) -> None:
-    try:
+    try:  # noqa: SIM105 - contextlib is not built in
         _signal.signal(number, _signal.SIG_DFL)
     except OSError:
         pass  # SIGKILL needs nothing
     posix.kill(posix.getpid(), number)
-    posix._exit(128 + number)
+    posix._exit(128 + number)  # noqa: SLF001
 
 
 def _exchange(connection: _socket.socket, word: bytes) -> bytes:

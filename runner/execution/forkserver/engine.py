@@ -118,21 +118,26 @@ class ForkserverEngine:
         if interpreter is None:
             raise ConfigError(f"{found} names no interpreter in its first line, which the engine forkserver needs")
         self._interpreter = interpreter
+        program = self._make_home(found, interpreter)
+        self._server = await self._start_server()
+        self._keeper = asyncio.create_task(self._keep_serving(), name="fork server")
+        self._pool = SubprocessEngine(program, self._clock)
+        await self._pool.start()
+
+    def _make_home(self, ordinary: str, interpreter: str) -> Path:
+        """Make the directory, with the socket and the program that ansible-runner is to start, and return this."""
         self._directory = RunnerDir.make_in(Path(tempfile.gettempdir()))
         self._home = self._directory.path
         for name in ("runs", "lost", "empty"):
             (self._home / name).mkdir(mode=0o700)
-        (self._home / "ansible-playbook").symlink_to(found)
+        (self._home / "ansible-playbook").symlink_to(ordinary)
         program = self._home / "client"
         program.touch(mode=0o700)
         program.write_text(f"#!{interpreter} -IS\n{Path(client.__file__).read_text('utf-8')}", encoding="utf-8")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._home / "socket"))
         self._listener.listen(1024)
-        self._server = await self._start_server()
-        self._keeper = asyncio.create_task(self._keep_serving(), name="fork server")
-        self._pool = SubprocessEngine(program, self._clock)
-        await self._pool.start()
+        return program
 
     async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
         """Run a job; see ``Engine.run``."""

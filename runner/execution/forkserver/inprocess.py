@@ -46,11 +46,11 @@ def install(modules: TargetModules) -> None:
     plugin = connection_loader.get("local", class_only=True)
     ordinary_exec, ordinary_pipelining = plugin.exec_command, plugin.is_pipelining_enabled
 
-    def is_pipelining_enabled(self: Any, wrap_async: bool = False) -> bool:  # noqa: FBT001, FBT002 - Ansible's
+    def is_pipelining_enabled(self: Any, wrap_async: bool = False) -> bool:
         here = not (wrap_async or self.become or constants.DEFAULT_KEEP_REMOTE_FILES or Display().verbosity >= _QUIET)
         return here or bool(ordinary_pipelining(self, wrap_async))
 
-    def exec_command(self: Any, cmd: Any, in_data: bytes | None = None, sudoable: bool = True) -> Any:  # noqa: FBT001, FBT002
+    def exec_command(self: Any, cmd: Any, in_data: bytes | None = None, sudoable: bool = True) -> Any:
         command = None if self.become else recognise(cmd, in_data)
         prepared = moduleprocess.prepare(command.payload, modules) if command else None
         if command is None or prepared is None:

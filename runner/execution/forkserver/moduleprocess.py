@@ -9,6 +9,7 @@ import atexit
 import base64
 import binascii
 import contextlib
+import datetime as dt
 import gc
 import importlib
 import io
@@ -24,7 +25,6 @@ import threading
 import traceback
 import zipfile
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -72,11 +72,11 @@ def prepare(payload: bytes, modules: TargetModules) -> PreparedModule | None:
 def _arguments(call: bytes) -> dict[str, Any] | None:
     """Return the arguments of the wrapper's call, which Ansible wrote as literals (and a ``datetime``)."""
     arguments: dict[str, Any] = {}
-    import datetime as datetime_module  # noqa: PLC0415 - the name that the payload uses
-
-    scope = {"__builtins__": {}, "datetime": datetime_module, "take": arguments.update}
-    exec(compile(b"take(\n" + call.rstrip()[:-1] + b")", "<payload>", "exec"), scope)  # noqa: S102 - Ansible's own text
-    well_formed = set(arguments) == _ARGUMENTS and isinstance(arguments["date_time"], datetime)
+    # What the text names: a module, and what is here to take the arguments.
+    scope = {"__builtins__": {}, "datetime": dt, "take": arguments.update}
+    text = b"take(\n" + call.rstrip()[:-1] + b")"
+    exec(compile(text, "<payload>", "exec"), scope)  # noqa: S102 - what Ansible wrote for an interpreter
+    well_formed = set(arguments) == _ARGUMENTS and isinstance(arguments["date_time"], dt.datetime)
     return arguments if well_formed and not arguments["extensions"] else None
 
 
@@ -84,8 +84,9 @@ def _loaded(checksums: dict[str, int], modules: TargetModules) -> dict[str, Targ
     """Return what of a zip is loaded already: all that is the same, or nothing where any of it differs.
 
     One that says something when it is imported says it to the module that imports it, as ever, so it is not shared,
-    nor what may have imported it. What differs may be imported by what is the same, so that half of it would be the wrong half. A package that does
-    nothing differs in a zip, where its file is empty or extends its path: that one is taken from the zip.
+    nor what may have imported it. What differs may be imported by what is the same, so that half of it would be the
+    wrong half. A package that does nothing differs in a zip, where its file is empty or extends its path: that one is
+    taken from the zip.
     """
     same: dict[str, TargetModule] = {}
     if not modules.talkative.isdisjoint(checksums):
@@ -123,13 +124,14 @@ def _become_new(environment: dict[str, str], stdout: int, stderr: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, descriptor in enumerate((nothing, stdout, stderr)):
-        os.dup2(descriptor, number)
+    nothing, end = os.pipe()
+    os.close(end)
+    for standard, descriptor in enumerate((nothing, stdout, stderr)):
+        os.dup2(descriptor, standard)
     process.close_all_but(frozenset())
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: PTH123, SIM115
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: PTH123, SIM115
-    sys.stderr = sys.__stderr__ = open(  # type: ignore[misc]  # noqa: PTH123, SIM115
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(  # type: ignore[misc]  # noqa: SIM115
         2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
     )
     sys.excepthook = sys.__excepthook__
@@ -209,5 +211,3 @@ def _exit(code: int) -> NoReturn:
         code = code or 120
     finally:
         os._exit(code & 0xFF)
-
-

@@ -22,7 +22,7 @@ _SEARCHED: Final = "_get_paths"
 
 @dataclass(frozen=True, slots=True)
 class PayloadCache:
-    """The zips below ``directory``, of modules below ``roots``, made while modules' shared code came from ``shared``."""
+    """The zips below ``directory``, of modules below ``roots``; ``shared``: where their shared code came from."""
 
     directory: Path
     roots: tuple[str, ...]

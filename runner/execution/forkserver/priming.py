@@ -10,6 +10,7 @@ modules from the moment they are imported, so each run imports them itself.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -53,8 +54,9 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
     """
     interpreter = targetmodules.Interpreter.current()
     files = configuration.config_files(os.environ)
-    from ansible.cli import playbook  # noqa: F401, PLC0415 - only here: the server must not load Ansible
-    from ansible import constants  # noqa: PLC0415, I001 - its command line must be imported first
+    # Its command line first, which sets up what the rest of it finds.
+    importlib.import_module("ansible.cli.playbook")
+    from ansible import constants  # noqa: PLC0415 - only here: the server must not load Ansible
 
     printed = read_terminal()
     collections = [Path(path) for path in constants.COLLECTIONS_PATHS]

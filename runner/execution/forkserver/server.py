@@ -103,7 +103,7 @@ class Server:
                 return
             if received is None:
                 return
-            connection.setblocking(True)  # noqa: FBT003 - the library's signature
+            connection.setblocking(True)
             request, terminal = received
             self._hand_over(request, [os.dup(connection.fileno()), *terminal])
 

@@ -69,7 +69,8 @@ class Supervisor:
     def _wait(self) -> None:
         """Wait until the play has ended and say so, then until all that it left behind has; or kill all of it."""
         ended = os.pidfd_open(self._play)
-        ready, _, _ = select.select([self._connection, ended], [], [])
+        sources: list[int | socket.socket] = [self._connection, ended]
+        ready, _, _ = select.select(sources, [], [])
         os.close(ended)
         if ended not in ready:
             self._kill_all()

@@ -89,8 +89,10 @@ def load(interpreter: Interpreter, collections: Iterable[Path]) -> TargetModules
 
 
 def _import_all(names: list[str]) -> set[str]:
-    """Import the modules, and return the names of those that said something, which is forgotten, and of what is new
-    since: whichever of them it was."""
+    """Import the modules, and return the names of those that said something, and of what was new with them.
+
+    What they said is forgotten: it was not said to a module.
+    """
     from ansible.module_utils.common import warnings  # noqa: PLC0415 - the copy that is being loaded
 
     said = [getattr(warnings, name) for name in ("_global_warnings", "_global_deprecations")]

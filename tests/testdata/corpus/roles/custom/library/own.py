@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# ruff: noqa: PTH109
 """A role's own module, with shared code of the role."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# ruff: noqa: T201
 """A module for each way in which one may misbehave."""
 
 import multiprocessing

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# ruff: noqa: T201, PTH123
 # WANT_JSON
 """A module of the oldest kind: its arguments are in a file."""
 
