@@ -49,9 +49,17 @@ def scale(*, output: Output = Path(".bench"), quick: Quick = False) -> None:
 
 
 @app.command()
-def show(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) -> None:
+def show(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    picture_file: Annotated[Path | None, typer.Option("--picture", help="Draw the picture anew, too.")] = None,
+) -> None:
     """Print the table of a report that was written before."""
-    print(table.render(report.read(file)))
+    known = report.read(file)
+    print(table.render(known))
+    drawn = picture.render(known)
+    if picture_file is not None and drawn is not None:
+        picture_file.write_text(drawn, encoding="utf-8")
 
 
 @contextmanager

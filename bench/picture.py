@@ -42,7 +42,9 @@ def render(report: Report, panels: Sequence[Panel] = PANELS) -> str | None:
         y += _TITLE + len(figure.values) * (_BAR + _GAP) + _PANEL_GAP
     machine = report.machine
     where = f"{machine.cpus} cores, {machine.memory_gib} GiB, {machine.system}, ansible-core {machine.ansible_core}"
-    body.append(f'<text x="20" y="{y}" class="note">{escape(where)}; measured by make bench</text>')
+    body.append(
+        f'<text x="20" y="{y}" class="note">{escape(where)}; load average before: {report.load_before[0]:.1f}</text>'
+    )
     return _document(body, y + _TOP)
 
 
