@@ -65,7 +65,7 @@ molecule: binaries ## Run the molecule default scenario alone
 	$(ISOLATED) $(BIN)/molecule test
 
 .PHONY: bench
-bench: binaries ## Measure the engines side by side, in less than 20 minutes (BENCH_ARGS='--peer PATH': another operator, too)
+bench: binaries ## Measure the engines side by side (BENCH_ARGS='--peer PATH': another operator, too)
 	@$(ISOLATED) $(BIN)/python -m bench compare $(BENCH_ARGS)
 
 .PHONY: bench-scale
