@@ -97,6 +97,19 @@ def _fill_caches() -> None:
     getattr(loader.vars_loader, _INSTANCES).clear()
     list(loader.filter_loader.all())
     list(loader.test_loader.all())
+    _warm_up()
+
+
+def _warm_up() -> None:
+    """Have the command line's parser and Jinja make what they make once: tables, regular expressions, imports."""
+    from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415
+    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
+    from ansible.template import Templar, trust_as_template  # noqa: PLC0415
+
+    PlaybookCLI(["ansible-playbook", "none.yml"]).init_parser()
+    templar = Templar(loader=DataLoader(), variables={"number": 1})
+    templar.template(trust_as_template("{{ number + 1 }} and {{ [number] | length }}"))
+    templar.evaluate_conditional(trust_as_template("number == 1"))
 
 
 def _load_classes(kind: str, plugins: Any) -> None:

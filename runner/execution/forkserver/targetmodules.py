@@ -107,9 +107,9 @@ def _import_all(names: list[str]) -> set[str]:
     return talkative
 
 
-def take_away() -> dict[str, ModuleType]:
-    """Remove Ansible's and the collections' modules from this process and return them by name."""
-    names = [name for name in sys.modules if name.partition(".")[0] in _OWN]
+def take_away(packages: tuple[str, ...] = _OWN) -> dict[str, ModuleType]:
+    """Remove the modules of packages, Ansible's and the collections', from this process and return them by name."""
+    names = [name for name in sys.modules if name.partition(".")[0] in packages]
     return {name: sys.modules.pop(name) for name in names}
 
 
