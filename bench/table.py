@@ -15,7 +15,7 @@ _ABSENT = "-"
 
 def render(report: Report) -> str:
     """Return the table, with the machine above it and the notes below."""
-    header = ["", "unit", *report.systems, "better by"]
+    header = ["", "unit", *report.systems, "better by" if {BASE, BEST} <= set(report.systems) else ""]
     rows: list[list[str] | str] = [header]
     notes: list[str] = []
     for section, figures in groupby(report.figures, key=lambda figure: figure.section):

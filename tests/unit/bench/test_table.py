@@ -40,6 +40,12 @@ def test_rows_with_the_same_note_share_its_number() -> None:
     assert "[3]" not in text
 
 
+def test_where_the_engines_are_not_compared_nothing_is_better() -> None:
+    figures = Figures()
+    figures.add(Section.GROWTH, "x", Unit.SECONDS, "10 Foos", 1.0)
+    assert "better" not in table.render(report_of(figures, ("10 Foos",)))
+
+
 @pytest.mark.parametrize("value", [0.0, -0.5], ids=["nothing", "noise below nothing"])
 def test_what_cannot_be_compared_has_no_ratio(value: float) -> None:
     figures = Figures()
