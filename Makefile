@@ -13,6 +13,8 @@ BASE_PYTHON := $(shell for one in $(CANDIDATES); do "$$one" -c '$(REAL_PATH)' 2>
 CLUSTER ?= own
 # Further arguments for pytest, for example PYTEST_ARGS='-k workqueue'.
 PYTEST_ARGS ?=
+# Further arguments for the benchmarks: BENCH_ARGS='--quick', BENCH_ARGS='--peer /path/to/ansible-operator'.
+BENCH_ARGS ?=
 
 BIN := .venv/bin
 # ansible-lint and molecule start other programs of the environment by name.
@@ -23,7 +25,7 @@ ISOLATED := env -u KUBECONFIG -u K8S_AUTH_KUBECONFIG -u K8S_AUTH_CONTEXT -u K8S_
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: python
 python:
@@ -61,6 +63,14 @@ check: setup ## Run the static checks alone: format, lint, types, layers, Ansibl
 .PHONY: molecule
 molecule: binaries ## Run the molecule default scenario alone
 	$(ISOLATED) $(BIN)/molecule test
+
+.PHONY: bench
+bench: binaries ## Measure the engines side by side (BENCH_ARGS='--peer PATH': another operator, too)
+	@$(ISOLATED) $(BIN)/python -m bench compare $(BENCH_ARGS)
+
+.PHONY: bench-scale
+bench-scale: binaries ## Measure how costs grow, up to 10,000 objects of each kind
+	@$(ISOLATED) $(BIN)/python -m bench scale $(BENCH_ARGS)
 
 .PHONY: lock
 lock: python ## Renew the hashed requirement files from requirements/*.in

@@ -52,17 +52,17 @@ STUCK_AFTER: Final = 60.0
 _log = get_logger("manager")
 
 
-async def run(options: Options, watches: tuple[Watch, ...]) -> int:
+async def run(options: Options, watches: tuple[Watch, ...], engine: Engine | None = None) -> int:
     """Serve the watches until SIGINT or SIGTERM; return the exit code.
 
-    Raises ``ConfigError`` where a start is impossible. A second signal ends running roles at once instead of waiting
-    ``graceful_shutdown_timeout``.
+    ``engine`` runs the jobs in place of the one that the options name. Raises ``ConfigError`` where a start is
+    impossible. A second signal ends running roles at once instead of waiting ``graceful_shutdown_timeout``.
     """
     _calm_garbage_collection()
     stopping, hurrying = asyncio.Event(), asyncio.Event()
     _handle_signals(stopping, hurrying)
     async with AsyncExitStack() as parts:
-        operator = await _assemble(options, watches, parts, SystemClock())
+        operator = await _assemble(options, watches, engine or engine_of(options.engine), parts, SystemClock())
         await operator.serve(stopping, hurrying)
     _log.info("stopped")
     return 0
@@ -146,7 +146,9 @@ async def _all_done_or(hurrying: asyncio.Event, working: list[asyncio.Task[None]
     second_signal.cancel()
 
 
-async def _assemble(options: Options, watches: tuple[Watch, ...], parts: AsyncExitStack, clock: Clock) -> _Operator:
+async def _assemble(
+    options: Options, watches: tuple[Watch, ...], engine: Engine, parts: AsyncExitStack, clock: Clock
+) -> _Operator:
     metrics, checks = Metrics(__version__, options.commit), Checks()
     connected = await connect(options.kubeconfig, observe=metrics.request_finished)
     client = await parts.enter_async_context(connected)
@@ -155,7 +157,7 @@ async def _assemble(options: Options, watches: tuple[Watch, ...], parts: AsyncEx
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
     checks.add(Probe.READYZ, "caches", _caches_check(cache, clock))
-    factory = await _start_execution(options, client, discovery, metrics, clock, parts)
+    factory = await _start_execution(options, engine, client, discovery, metrics, clock, parts)
     units = []
     for watch in watches:
         queue = WorkQueue(watch.controller_name, clock, metrics)
@@ -182,6 +184,7 @@ ReconcilerFactory = Callable[[Watch, Cache], AnsibleReconciler]
 
 async def _start_execution(
     options: Options,
+    engine: Engine,
     client: HttpClient,
     discovery: Discovery,
     metrics: Metrics,
@@ -195,7 +198,6 @@ async def _start_execution(
     proxy = Proxy(client, tokens, options.proxy_port)
     await proxy.start()
     parts.push_async_callback(proxy.stop)
-    engine = _engine(options.engine)
     await engine.start()
     parts.push_async_callback(engine.stop)
     writer = StatusWriter(client, clock)
@@ -215,8 +217,8 @@ async def _start_execution(
     return reconciler
 
 
-def _engine(name: EngineName | None) -> Engine:
-    """Return the engine that was asked for; where none was, the faster one that can be used here.
+def engine_of(name: EngineName | None) -> Engine:
+    """Return the engine that was asked for, not yet started; where none was, the faster one that can be used here.
 
     Raises ``ConfigError`` where the one that was asked for cannot be used.
     """

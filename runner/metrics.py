@@ -35,6 +35,18 @@ class ReconcileResult(enum.StrEnum):
     ERROR = "error"
 
 
+class Phase(enum.StrEnum):
+    """Where the time of a run goes, in order. ``execution.phases`` says which event ends which."""
+
+    QUEUE = "queue"
+    PREPARE = "prepare"
+    FORK = "fork"
+    PLAY = "play"
+    MODULES = "modules"
+    TEARDOWN = "teardown"
+    STATUS = "status"
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """What a metric is called and says. ``buckets`` is for histograms only, in seconds."""
@@ -51,6 +63,7 @@ _RECONCILE_BUCKETS: Final = (
 )
 _QUEUE_BUCKETS: Final = tuple(10.0**exponent for exponent in range(-8, 4))
 _RUN_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_PHASE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 _QUEUE: Final = ("name", "controller")
 
 BUILD_INFO: Final = Definition(
@@ -135,6 +148,12 @@ RUN_DURATION: Final = Definition(
     ("controller", "status"),
     _RUN_BUCKETS,
 )
+PHASE_DURATION: Final = Definition(
+    "reconcile_runner_phase_seconds",
+    "How long in seconds each phase of a run takes",
+    ("controller", "phase"),
+    _PHASE_BUCKETS,
+)
 TRIGGER_EVENTS: Final = Definition(
     "reconcile_runner_trigger_events_total",
     "Total number of events of linked objects that reconcile at least one object",
@@ -157,6 +176,7 @@ class QueueMetrics:
         labels = (name, name)
         self._adds = metrics.queue_adds.labels(*labels)
         self._waited = metrics.queue_duration.labels(*labels)
+        self._queue_phase = metrics.phase_duration.labels(name, Phase.QUEUE)
         self._worked = metrics.work_duration.labels(*labels)
         self._retries = metrics.queue_retries.labels(*labels)
         self._depth = {priority: metrics.queue_depth.labels(*labels, str(int(priority))) for priority in priorities}
@@ -172,6 +192,7 @@ class QueueMetrics:
     def taken(self, waited: float) -> None:
         """Count a request that a worker took after ``waited`` seconds."""
         self._waited.observe(waited)
+        self._queue_phase.observe(waited)
 
     def done(self, seconds: float) -> None:
         """Count a request that a worker was done with after ``seconds``."""
@@ -281,6 +302,7 @@ class Metrics:
         self._created_at = _CreationTimes()
         self._client_requests = self._counter(CLIENT_REQUESTS)
         self._run_duration = self._histogram(RUN_DURATION)
+        self.phase_duration = self._histogram(PHASE_DURATION)
         self._trigger_events = self._counter(TRIGGER_EVENTS)
         self._triggered_requests = self._counter(TRIGGERED_REQUESTS)
 
@@ -307,6 +329,10 @@ class Metrics:
     def run_finished(self, controller: str, status: enum.StrEnum, seconds: float) -> None:
         """Count a run of a role or playbook that took ``seconds``; ``status`` is its ``RunStatus``."""
         self._run_duration.labels(controller, str(status)).observe(seconds)
+
+    def phase_finished(self, controller: str, phase: Phase, seconds: float) -> None:
+        """Count a phase of a run that took ``seconds``."""
+        self.phase_duration.labels(controller, phase).observe(seconds)
 
     def trigger_fired(self, controller: str, trigger: GroupVersionKind, requests: int) -> None:
         """Count an event of a linked object that asked to reconcile ``requests`` objects (more than none)."""

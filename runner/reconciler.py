@@ -20,9 +20,18 @@ from runner.contract import ANNOTATION_MAX_RUNNER_ARTIFACTS, ANNOTATION_RECONCIL
 from runner.discovery import Discovery
 from runner.duration import parse_duration
 from runner.errors import ApiError, ApiUnreachableError, ExecutionError, KindNotFoundError, RunnerError
-from runner.execution import Engine, ExtraVars, ExtraVarsError, InputDir, RunInputs, make_extra_vars
+from runner.execution import (
+    Engine,
+    ExtraVars,
+    ExtraVarsError,
+    InputDir,
+    JobEvent,
+    RunInputs,
+    RunPhases,
+    make_extra_vars,
+)
 from runner.logs import LogKey, get_logger
-from runner.metrics import Metrics
+from runner.metrics import Metrics, Phase
 from runner.objects import KubeObject, generation, is_deleting, labels, uid
 from runner.options import LogEvents
 from runner.proxy import Owner, TokenRegistry, kubeconfig
@@ -110,6 +119,7 @@ class AnsibleReconciler:
         return await self._conclude_failure(obj, request, result.message, result)
 
     async def _run(self, obj: KubeObject, request: Request) -> RunResult:
+        begun = self._clock.monotonic()
         variables = make_extra_vars(self._watch, obj)
         for warning in variables.warnings:
             _log.warning("a field of the object is no variable of the role", warning=warning)
@@ -117,10 +127,26 @@ class AnsibleReconciler:
         owner = Owner(self._watch.gvk, request, uid(obj))
         with self._workshop.tokens.issue(owner) as token:
             job = self._write_inputs(obj, request, ident, variables, token)
+            self._phase_finished(Phase.PREPARE, self._clock.monotonic() - begun)
             async with self._announced_when_long(obj, request):
-                result = await self._workshop.engine.run(job, RunLog(self._settings.log_events, ident))
+                result = await self._run_in_engine(job)
         self._metrics.run_finished(self._watch.controller_name, result.status, result.duration)
         return result
+
+    async def _run_in_engine(self, job: Job) -> RunResult:
+        log, phases = RunLog(self._settings.log_events, job.ident), RunPhases(self._clock)
+
+        def on_event(event: JobEvent) -> None:
+            phases.add(event)
+            log(event)
+
+        result = await self._workshop.engine.run(job, on_event)
+        for phase, seconds in phases.finished().items():
+            self._phase_finished(phase, seconds)
+        return result
+
+    def _phase_finished(self, phase: Phase, seconds: float) -> None:
+        self._metrics.phase_finished(self._watch.controller_name, phase, seconds)
 
     def _write_inputs(self, obj: KubeObject, request: Request, ident: str, variables: ExtraVars, token: str) -> Job:
         inputs = RunInputs(
@@ -160,7 +186,7 @@ class AnsibleReconciler:
 
     async def _conclude_success(self, obj: KubeObject, request: Request, result: RunResult, period: float) -> Outcome:
         try:
-            there = await self._write_status(obj, request, status.succeeded(generation(obj), result))
+            there = await self._write_verdict(obj, request, status.succeeded(generation(obj), result))
         except (ApiError, ApiUnreachableError) as error:
             return Failed(f"the status cannot be written: {error}")
         if not there:
@@ -179,7 +205,7 @@ class AnsibleReconciler:
     ) -> Outcome:
         try:
             stats = result.stats if result else None
-            there = await self._write_status(obj, request, status.failed(generation(obj), message, stats))
+            there = await self._write_verdict(obj, request, status.failed(generation(obj), message, stats))
         except (ApiError, ApiUnreachableError) as error:
             return Failed(f"{message} (and the status cannot be written: {error})")
         return Failed(message) if there else self._gone(request)
@@ -196,6 +222,12 @@ class AnsibleReconciler:
         self._workshop.inputs.remove(self._watch.gvk, request)
         _log.info("the object went away during its run")
         return Ignored("the object went away during its run")
+
+    async def _write_verdict(self, obj: KubeObject, request: Request, update: status.StatusUpdate) -> bool:
+        begun = self._clock.monotonic()
+        there = await self._write_status(obj, request, update)
+        self._phase_finished(Phase.STATUS, self._clock.monotonic() - begun)
+        return there
 
     async def _write_status(self, obj: KubeObject, request: Request, update: status.StatusUpdate) -> bool:
         try:

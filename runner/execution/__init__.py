@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.execution.forkserver.engine import ForkserverEngine
     from runner.execution.inputdir import InputDir, RunInputs
     from runner.execution.jobevent import EventKind, JobEvent
+    from runner.execution.phases import RunPhases
     from runner.execution.runnerdir import RunnerDir
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "InputDir",
     "JobEvent",
     "RunInputs",
+    "RunPhases",
     "RunnerDir",
     "SubprocessEngine",
     "make_extra_vars",
@@ -44,6 +46,7 @@ _HOMES = {
     "InputDir": "inputdir",
     "JobEvent": "jobevent",
     "RunInputs": "inputdir",
+    "RunPhases": "phases",
     "RunnerDir": "runnerdir",
     "SubprocessEngine": "engine",
     "make_extra_vars": "extravars",

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from runner import metrics as metrics_module
-from runner.metrics import DEFINITIONS, Definition, Metrics, ReconcileResult
+from runner.metrics import DEFINITIONS, Definition, Metrics, Phase, ReconcileResult
 from runner.objects import GroupVersionKind, ObjectKey
 from runner.run import RunStatus
 from runner.workqueue import Priority
@@ -57,6 +57,7 @@ def metrics() -> Metrics:
     controller.tried(2.0, succeeded=False)
     controller.panicked()
     metrics.run_finished(NAME, RunStatus.TIMED_OUT, 12.0)
+    metrics.phase_finished(NAME, Phase.MODULES, 0.25)
     metrics.trigger_fired(NAME, POD, 5)
     metrics.resource_exists(FOO, ObjectKey("default", "foo-01"), 1767225600.0)
     metrics.request_finished("GET", "127.0.0.1:6443", "200")
@@ -117,6 +118,8 @@ def test_nothing_goes_to_the_global_registry(metrics: Metrics) -> None:
         ("workqueue_depth", {"name": NAME, "controller": NAME, "priority": "0"}, 0),
         ("workqueue_unfinished_work_seconds", {"name": NAME, "controller": NAME}, 3),
         ("workqueue_longest_running_processor_seconds", {"name": NAME, "controller": NAME}, 2),
+        ("reconcile_runner_phase_seconds_sum", {"controller": NAME, "phase": "modules"}, 0.25),
+        ("reconcile_runner_phase_seconds_sum", {"controller": NAME, "phase": "queue"}, 0.5),
         ("reconcile_runner_run_duration_seconds_sum", {"controller": NAME, "status": "timed_out"}, 12),
         ("reconcile_runner_trigger_events_total", {"controller": NAME, "trigger": str(POD)}, 1),
         ("reconcile_runner_triggered_requests_total", {"controller": NAME, "trigger": str(POD)}, 5),

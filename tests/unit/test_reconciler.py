@@ -59,6 +59,7 @@ class Bench:
     clock: FakeClock
     inputs: InputDir
     tokens: TokenRegistry
+    metrics: Metrics
     reconciler: AnsibleReconciler
 
     def put(self, **metadata: Any) -> KubeObject:
@@ -81,7 +82,7 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
     client, clock, engine = FakeClient(), FakeClock(), engine or FakeEngine()
     client.answer("/apis/example.com/v1", RESOURCES)
     cached = KindCache(GVK, metadata_only=False)
-    inputs, tokens = InputDir(tmp_path, {}), TokenRegistry()
+    inputs, tokens, metrics = InputDir(tmp_path, {}), TokenRegistry(), Metrics()
     watch = replace(Watch(GVK, role=Path("/roles/thing")), **fields)
     reconciler = AnsibleReconciler(
         watch,
@@ -90,10 +91,10 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
         Discovery(client, clock),
         StatusWriter(client, clock),
         Workshop(engine, inputs, tokens, "http://127.0.0.1:1"),
-        Metrics(),
+        metrics,
         clock,
     )
-    return Bench(client, NamespaceStore(cached, ALL_NAMESPACES), engine, clock, inputs, tokens, reconciler)
+    return Bench(client, NamespaceStore(cached, ALL_NAMESPACES), engine, clock, inputs, tokens, metrics, reconciler)
 
 
 async def test_success_is_written_down_and_comes_back_after_the_period(tmp_path: Path) -> None:
@@ -324,3 +325,16 @@ async def test_cancelling_a_reconcile_cancels_its_run_and_voids_its_token(tmp_pa
         await running
     assert engine.canceled == engine.jobs
     assert b.tokens.owner_of(token) is None
+
+
+async def test_every_phase_of_a_run_is_measured(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    await b.reconcile()
+    measured = {
+        sample.labels["phase"]: sample.value
+        for family in b.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "reconcile_runner_phase_seconds_count"
+    }
+    assert measured == dict.fromkeys(("prepare", "fork", "play", "modules", "teardown", "status"), 1.0)

@@ -1,0 +1,43 @@
+"""The benchmarks work from end to end, in amounts too small to mean anything."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import picture, suite, table
+from bench.baseline import BARE
+from bench.report import Section
+from bench.system import PEER
+from runner.options import EngineName
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_every_system_has_a_figure_in_every_row_that_concerns_it(tmp_path: Path) -> None:
+    peer = tmp_path / "peer"
+    peer.write_text(f'#!/bin/sh\nexec {sys.executable} -m runner "$@"\n')
+    peer.chmod(0o755)
+    report = asyncio.run(suite.compare(suite.QUICK, peer))
+    engines = set(EngineName)
+    measured = {(figure.section, figure.name): set(figure.values) for figure in report.figures}
+    assert {section for section, _ in measured} == set(Section) - {Section.GROWTH}
+    assert measured[Section.EVENT, "Foo created -> status, p50"] == engines | {PEER}
+    assert measured[Section.EVENT, "Pod created -> happy, p99"] == engines
+    assert measured[Section.BURST, f"{suite.QUICK.small_burst} Foos created at once"] == engines | {PEER}
+    assert measured[Section.BASELINE, "one run of roles/foo"] == engines | {BARE}
+    assert measured[Section.NOOP, "run, each task (k8s_info)"] == engines
+    assert measured[Section.STARTUP, f"{suite.QUICK.existing} Foos: until ready"] == engines
+    assert all(value > 0 for figure in report.figures for value in figure.values.values() if figure.name != "queue")
+    assert str(Section.PHASES) in table.render(report)
+    assert picture.render(report)
+
+
+def test_growth_is_measured_at_every_size() -> None:
+    report = asyncio.run(suite.scale(suite.QUICK))
+    assert {figure.section for figure in report.figures} == {Section.GROWTH}
+    assert all(set(figure.values) == set(report.systems) for figure in report.figures)
+    assert len(report.systems) == len(suite.QUICK.growth)
