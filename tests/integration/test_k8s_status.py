@@ -302,10 +302,10 @@ def test_an_object_deleted_in_between_is_not_found(foo: Foo, proxy: RecordingPro
     ],
 )
 def test_what_is_forbidden_is_named(
-    foo: Foo, cluster: Cluster, tmp_path: Path, verbs: dict[str, list[str]], message: str
+    foo: Foo, foo_cluster: Cluster, tmp_path: Path, verbs: dict[str, list[str]], message: str
 ) -> None:
     user = f"user-of-{foo.name}"
-    kubeconfig = grant(cluster, user, verbs)
+    kubeconfig = grant(foo_cluster, user, verbs)
     foo.environment = clean_environment(tmp_path, K8S_AUTH_KUBECONFIG=str(kubeconfig))
     result = foo.run(status={"happy": True})
     assert (result["failed"], result["reason"]) == (True, "Forbidden")
@@ -315,9 +315,9 @@ def test_what_is_forbidden_is_named(
 
 @pytest.mark.parametrize("option", ["status", "replace"])
 def test_the_rights_to_get_and_to_patch_the_status_suffice(
-    foo: Foo, cluster: Cluster, tmp_path: Path, option: str
+    foo: Foo, foo_cluster: Cluster, tmp_path: Path, option: str
 ) -> None:
-    kubeconfig = grant(cluster, f"user-of-{foo.name}", {"foos": ["get"], "foos/status": ["patch"]})
+    kubeconfig = grant(foo_cluster, f"user-of-{foo.name}", {"foos": ["get"], "foos/status": ["patch"]})
     foo.environment = clean_environment(tmp_path)
     foo.set(status={"happy": True}, kubeconfig=str(kubeconfig), **({"replace": True} if option == "replace" else {}))
     assert foo.status == {"happy": True}
@@ -358,9 +358,9 @@ def test_a_missing_kubeconfig_is_named(foo: Foo, tmp_path: Path, kubeconfig: str
     assert "Traceback" not in str(result)
 
 
-def test_a_wrong_token_is_said(foo: Foo, cluster: Cluster, tmp_path: Path) -> None:
+def test_a_wrong_token_is_said(foo: Foo, foo_cluster: Cluster, tmp_path: Path) -> None:
     foo.environment = clean_environment(
-        tmp_path, K8S_AUTH_HOST=cluster.server, K8S_AUTH_API_KEY="wrong", K8S_AUTH_VERIFY_SSL="false"
+        tmp_path, K8S_AUTH_HOST=foo_cluster.server, K8S_AUTH_API_KEY="wrong", K8S_AUTH_VERIFY_SSL="false"
     )
     result = foo.run(status={"happy": True})
     assert (result["failed"], result["code"]) == (True, HTTPStatus.UNAUTHORIZED)

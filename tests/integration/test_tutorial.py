@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.cluster import Cluster
-from tests.integration.operator_process import Kube, OperatorProcess, eventually, operator
+from devcluster.binaries.finder import find_programs
+from devcluster.cluster import Cluster, ClusterSpec
+from devcluster.controlplane import foreground
+from tests.integration.operator_process import Kube, OperatorProcess, eventually, install_foo_crd, operator
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -17,8 +19,16 @@ _namespaces = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def kube(foo_cluster: Cluster) -> Kube:
-    return Kube(foo_cluster.api)
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run a control plane for this module: Foos of other tests would be a backlog that these have to wait for."""
+    with foreground(ClusterSpec(tmp_path_factory.mktemp("devcluster-tutorial")), find_programs) as running:
+        install_foo_crd(running.api)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def kube(own_cluster: Cluster) -> Kube:
+    return Kube(own_cluster.api)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +37,8 @@ def runner_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(foo_cluster: Cluster, runner_dir: Path) -> Iterator[OperatorProcess]:
-    with operator(foo_cluster.kubeconfig, flags=("--runner-dir", str(runner_dir))) as process:
+def running(own_cluster: Cluster, runner_dir: Path) -> Iterator[OperatorProcess]:
+    with operator(own_cluster.kubeconfig, flags=("--runner-dir", str(runner_dir))) as process:
         process.wait_ready()
         yield process
 
