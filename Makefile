@@ -51,6 +51,10 @@ run: setup ## Start control plane and operator in the foreground; Ctrl-C stops e
 test: check binaries molecule ## Run all checks and tests, against a real API server
 	@$(ISOLATED) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: test-matrix
+test-matrix: setup ## Run the tests of both engines on every supported pair of Python and ansible-core (PAIRS='3.13-2.20': that one)
+	@$(ISOLATED) $(BIN)/python -m tests.matrix $(PAIRS)
+
 .PHONY: check
 check: setup ## Run the static checks alone: format, lint, types, layers, Ansible
 	$(BIN)/ruff format --check .

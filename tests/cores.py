@@ -6,6 +6,7 @@ them. ``python -m tests.cores`` makes the environments ahead of time.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import shutil
@@ -45,10 +46,10 @@ def _install(core: str, environment: Path) -> None:
     stamp = environment / "requirements.sha256"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted and (environment / "bin" / "python").exists():
         return
-    interpreter = _interpreter(core)
-    print(f"making {environment.relative_to(PROJECT)} with {interpreter} ...", file=sys.stderr, flush=True)  # noqa: T201
+    base = _interpreter(core)
+    print(f"making {environment.relative_to(PROJECT)} with {base} ...", file=sys.stderr, flush=True)  # noqa: T201
     shutil.rmtree(environment, ignore_errors=True)
-    _run(interpreter, "-m", "venv", str(environment))
+    _run(base, "-m", "venv", str(environment))
     _run(str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
          "--require-hashes", "-r", str(requirements))  # fmt: skip
     stamp.write_text(wanted, encoding="utf-8")
@@ -57,16 +58,21 @@ def _install(core: str, environment: Path) -> None:
 def _interpreter(core: str) -> str:
     oldest, newest = SUPPORTED[core]
     for minor in range(newest, oldest - 1, -1):
-        for candidate in _candidates(minor):
-            # A shim may stand for an interpreter that is not installed.
-            if (
-                subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True, check=False).returncode
-                == 0
-            ):
-                return candidate
+        with contextlib.suppress(NoInterpreterError):
+            return interpreter(minor)
     raise NoInterpreterError(
         f"ansible-core {core} needs Python 3.{oldest} to 3.{newest}; none on PATH or in ~/.pyenv/versions"
     )
+
+
+def interpreter(minor: int) -> str:
+    """Return a program that is Python 3 of this minor and can make environments. Raises ``NoInterpreterError``."""
+    for candidate in _candidates(minor):
+        # A shim may stand for an interpreter that is not installed.
+        tried = subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return candidate
+    raise NoInterpreterError(f"no Python 3.{minor} on PATH or in ~/.pyenv/versions")
 
 
 def _candidates(minor: int) -> Iterator[str]:
