@@ -11,6 +11,7 @@
     ├── ApiUnreachableError         no answer from the API server: refused, reset, timed out, TLS
     ├── KindNotFoundError           discovery does not know the kind (its CRD may come later)
     └── ExecutionError              the engine could not run, which says nothing about the role
+        └── RunLostError            … because a part of the engine died under the run: the next try may well succeed
 
 Lowest layer. A message says what was found and what was expected; who catches one either logs it or raises, never both.
 """
@@ -70,3 +71,7 @@ class KindNotFoundError(RunnerError):
 
 class ExecutionError(RunnerError):
     """The engine could not start, or lost, a run. It says nothing about the role."""
+
+
+class RunLostError(ExecutionError):
+    """A part of the engine died under the run, and has been replaced: nothing of it belongs into a status."""

@@ -19,7 +19,7 @@ from runner.clock import Clock
 from runner.contract import ANNOTATION_MAX_RUNNER_ARTIFACTS, ANNOTATION_RECONCILE_PERIOD, ANNOTATION_VERBOSITY
 from runner.discovery import Discovery
 from runner.duration import parse_duration
-from runner.errors import ApiError, ApiUnreachableError, ExecutionError, KindNotFoundError, RunnerError
+from runner.errors import ApiError, ApiUnreachableError, ExecutionError, KindNotFoundError, RunLostError, RunnerError
 from runner.execution import (
     Engine,
     ExtraVars,
@@ -112,6 +112,8 @@ class AnsibleReconciler:
             result = await self._run(obj, request)
         except (ObjectError, ExtraVarsError) as error:
             return await self._refuse(obj, request, str(error))
+        except RunLostError as error:
+            return Failed(str(error))
         except ExecutionError as error:
             return await self._conclude_failure(obj, request, f"Unable to run reconciliation: {error}", None)
         if result.succeeded:

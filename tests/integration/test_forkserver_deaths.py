@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import ExecutionError
+from runner.errors import ExecutionError, RunLostError
 from runner.execution import ForkserverEngine, JobEvent
 from runner.execution.processtree import kill_until_gone, living_descendants
 from runner.run import RunStatus
@@ -119,7 +119,7 @@ async def test_a_supervisor_that_is_killed_loses_its_run_and_leaves_nothing(
 ) -> None:
     run = await started(engine, tmp_path, nap)
     os.kill(supervisor(engine), signal.SIGKILL)
-    with pytest.raises(ExecutionError, match="can be tried again"):
+    with pytest.raises(RunLostError, match="is tried again"):
         await run
     await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
     assert await works(engine, tmp_path)
@@ -128,7 +128,7 @@ async def test_a_supervisor_that_is_killed_loses_its_run_and_leaves_nothing(
 async def test_a_zygote_that_is_killed_is_replaced(engine: ForkserverEngine, tmp_path: Path, nap: str) -> None:
     run = await started(engine, tmp_path, nap)
     os.kill(zygote(engine), signal.SIGKILL)
-    with pytest.raises(ExecutionError, match="can be tried again"):
+    with pytest.raises(RunLostError, match="is tried again"):
         await run
     await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
     assert await works(engine, tmp_path)
@@ -141,7 +141,7 @@ async def test_a_server_that_is_killed_is_replaced_and_who_waits_is_served(
     first = server(engine)
     os.kill(first, signal.SIGKILL)
     assert await works(engine, tmp_path / "other"), "a request that came while there was no server"
-    with pytest.raises(ExecutionError, match="can be tried again"):
+    with pytest.raises(RunLostError, match="is tried again"):
         await run
     await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
     assert server(engine) != first

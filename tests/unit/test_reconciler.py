@@ -12,7 +12,7 @@ import pytest
 
 from runner.cache import ALL_NAMESPACES, KindCache, NamespaceStore
 from runner.discovery import Discovery
-from runner.errors import ApiUnreachableError, ConflictError, ExecutionError, ForbiddenError
+from runner.errors import ApiUnreachableError, ConflictError, ExecutionError, ForbiddenError, RunLostError
 from runner.execution import InputDir
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind, KubeObject, ObjectKey
@@ -156,6 +156,14 @@ async def test_an_engine_that_cannot_run_is_a_failure_that_says_so(tmp_path: Pat
     b.put()
     assert await b.reconcile() == Failed("Unable to run reconciliation: the launcher died")
     assert "the launcher died" in b.condition("Failure")["message"]
+
+
+async def test_a_run_that_the_engine_lost_is_tried_again_without_a_word_in_the_status(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([RunLostError("the fork server died under the run"), SUCCESS]))
+    b.put()
+    assert isinstance(await b.reconcile(), Failed)
+    assert b.client.calls_of("PATCH") == []
+    assert isinstance(await b.reconcile(), Succeeded)
 
 
 async def test_a_quick_run_never_says_running(tmp_path: Path) -> None:

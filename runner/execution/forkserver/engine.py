@@ -2,7 +2,7 @@
 
 ``manager`` asks ``unsupported`` whether it can be used. It owns the server's process, restarts it when it dies, and
 keeps its listening socket, so that requests wait for the next server. A run that the server's death has ended raises
-``ExecutionError``, which the reconciler tries again.
+``RunLostError``, which the reconciler tries again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import orjson
 
 import runner
 from runner.clock import Clock, SystemClock
-from runner.errors import ConfigError, ExecutionError
+from runner.errors import ConfigError, ExecutionError, RunLostError
 from runner.execution.engine import SubprocessEngine, ansible_playbook
 from runner.execution.forkserver import client, process, wire
 from runner.execution.jobevent import JobEvent
@@ -156,7 +156,7 @@ class ForkserverEngine:
         if result.status is RunStatus.TIMED_OUT:
             await asyncio.shield(self._gone(job))
         if result.status is RunStatus.FAILED and self._was_lost(job):
-            raise ExecutionError("the fork server died under the run, it can be tried again")
+            raise RunLostError("the fork server died under the run, which is tried again")
         return result
 
     async def stop(self) -> None:
