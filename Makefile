@@ -45,7 +45,7 @@ binaries: setup
 
 .PHONY: run
 run: setup ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)
-	@exec $(BIN)/python -m devcluster run --die-with-parent --cluster $(CLUSTER)
+	@ANSIBLE_GATHERING=$${ANSIBLE_GATHERING:-explicit} exec $(BIN)/python -m devcluster run --die-with-parent --cluster $(CLUSTER)
 
 .PHONY: test
 test: check binaries molecule ## Run all checks and tests, against a real API server

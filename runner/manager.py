@@ -26,6 +26,7 @@ from runner.discovery import Discovery
 from runner.errors import ConfigError
 from runner.execution import Engine, ForkserverEngine, InputDir, RunnerDir, SubprocessEngine
 from runner.execution.forkserver.engine import unsupported
+from runner.execution.rehearsal import rehearse
 from runner.healthz import Check, Checks, Probe
 from runner.httpserver import HttpServer, health_server, metrics_server
 from runner.informer import Health
@@ -200,6 +201,9 @@ async def _start_execution(
     parts.push_async_callback(proxy.stop)
     await engine.start()
     parts.push_async_callback(engine.stop)
+    if isinstance(engine, ForkserverEngine):
+        work = rehearse(engine, inputs, _run_environment(options), options.ansible_verbosity)
+        parts.push_async_callback(_end, asyncio.create_task(work, name="rehearsal"))
     writer = StatusWriter(client, clock)
 
     def reconciler(watch: Watch, cache: Cache) -> AnsibleReconciler:
@@ -233,8 +237,16 @@ def engine_of(name: EngineName | None) -> Engine:
     return SubprocessEngine()
 
 
-def _run_settings(options: Options, watch: Watch) -> RunSettings:
-    """Return a watch's settings. Runs have a working directory of their own, so that paths are made absolute here."""
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _run_environment(options: Options) -> dict[str, str]:
+    """Return what every run's environment has besides the operator's own.
+
+    Runs have a working directory of their own, so that paths are made absolute here.
+    """
     environment = {}
     if options.ansible_roles_path:
         environment["ANSIBLE_ROLES_PATH"] = options.ansible_roles_path
@@ -247,13 +259,17 @@ def _run_settings(options: Options, watch: Watch) -> RunSettings:
     config = Path("ansible.cfg")
     if "ANSIBLE_CONFIG" not in os.environ and config.exists():
         environment["ANSIBLE_CONFIG"] = str(config.absolute())
+    return environment
+
+
+def _run_settings(options: Options, watch: Watch) -> RunSettings:
     return RunSettings(
         reconcile_period=options.reconcile_period,
         run_timeout=options.run_timeout,
         verbosity=options.verbosity_for(watch.gvk),
         ansible_args=options.ansible_args,
         log_events=options.ansible_log_events,
-        environment=environment,
+        environment=_run_environment(options),
         gather_facts=options.gather_facts,
     )
 
