@@ -22,7 +22,9 @@ REPORTS = str(Path(__file__).parents[1] / "testdata" / "isolation" / "reports.ym
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[ForkserverEngine]:
+async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ForkserverEngine]:
+    # `make test` names the project's own, which would come before a configuration in the directory of a run.
+    monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
     engine = ForkserverEngine()
     await engine.start()
     yield engine
