@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from runner.client import HttpClient
@@ -21,23 +20,10 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.faultserver import (
     FaultServer,
     answering,
-    fault_server,
     refusing,
     streaming,
 )
 from tests.fakes.wire import ADDED, PATH, client_of, rewrite_unnoticed
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FaultServer]:
-    async with fault_server() as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def client(server: FaultServer) -> AsyncIterator[HttpClient]:
-    async with client_of(server.url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import pytest
-import pytest_asyncio
 from structlog.testing import capture_logs
 
 from runner.client import ACCEPT_PARTIAL, ApiClient, HttpClient, PatchType
@@ -33,22 +32,9 @@ from tests.fakes.faultserver import (
     answering,
     black_hole,
     deaf_server,
-    fault_server,
     refusing,
 )
 from tests.fakes.wire import PATH, SHORT, Ask, client_of, status, watched
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FaultServer]:
-    async with fault_server() as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def client(server: FaultServer) -> AsyncIterator[HttpClient]:
-    async with client_of(server.url) as made:
-        yield made
 
 
 def test_both_implementations_are_api_clients() -> None:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,12 +28,6 @@ from tests.fakes.faultserver import (
     streaming,
 )
 from tests.fakes.wire import ADDED, PATH, client_of, only, rewrite_unnoticed, status, watched
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FaultServer]:
-    async with fault_server() as running:
-        yield running
 
 
 async def test_a_certificate_of_an_unknown_authority_is_said_so(tmp_path: Path) -> None:

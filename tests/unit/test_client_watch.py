@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import orjson
 import pytest
-import pytest_asyncio
 
 from runner.client import HttpClient, WatchEventType
 from runner.errors import (
@@ -21,22 +19,9 @@ from tests.fakes.faultserver import (
     Exchange,
     FaultServer,
     answering,
-    fault_server,
     streaming,
 )
-from tests.fakes.wire import ADDED, PATH, SHORT, client_of, line, status, watched
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FaultServer]:
-    async with fault_server() as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def client(server: FaultServer) -> AsyncIterator[HttpClient]:
-    async with client_of(server.url) as made:
-        yield made
+from tests.fakes.wire import ADDED, PATH, SHORT, line, status, watched
 
 
 async def test_a_watch_yields_events_until_its_clean_end(server: FaultServer, client: HttpClient) -> None:
