@@ -113,7 +113,9 @@ class InputDir:
     def _localhost(self) -> bytes:
         environment = self._environment.get("VIRTUAL_ENV")
         interpreter = f"{environment}/bin/python3" if environment else "{{ ansible_playbook_python }}"
-        return f'localhost ansible_connection=local ansible_python_interpreter="{interpreter}"\n'.encode()
+        variables = {"ansible_connection": "local", "ansible_python_interpreter": interpreter}
+        # As JSON, the first of Ansible's inventory plugins that looks at it can read it; lines, only the last one can.
+        return orjson.dumps({"all": {"hosts": {"localhost": variables}}}) + b"\n"
 
 
 def _make_private(root: Path, directory: Path) -> None:

@@ -15,26 +15,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from runner.execution.forkserver.announcements import Topic, announce
+
 _FIND: Final = "_find_module_utils"
 _NAME: Final = "_get_ansible_module_fqn"
 _SEARCHED: Final = "_get_paths"
+_CACHED_MODULE: Final = "_CachedModule"
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadCache:
-    """The zips below ``directory``, of modules below ``roots``; ``shared``: where their shared code came from."""
+    """The zips below ``directory``, of modules below ``roots``; ``shared``: where their shared code came from.
+
+    ``announced``: where the zygote looks for new ones.
+    """
 
     directory: Path
+    announced: Path
     roots: tuple[str, ...]
     shared: tuple[str, ...]
 
 
-def install(directory: Path, roots: Iterable[Path]) -> None:
+def install(directory: Path, announced: Path, roots: Iterable[Path]) -> None:
     """Have Ansible, in the forks of this process, take zips from ``directory`` and put new ones there."""
     from ansible.executor import module_common  # noqa: PLC0415 - not in the server
 
     directory.mkdir(mode=0o700)
-    cache = PayloadCache(directory, tuple(f"{root.resolve()}/" for root in roots), _shared_code())
+    cache = PayloadCache(directory, announced, tuple(f"{root.resolve()}/" for root in roots), _shared_code())
     make = getattr(module_common, _FIND)
     name_of = getattr(module_common, _NAME)
 
@@ -97,3 +104,11 @@ def _publish(cache: PayloadCache, here: Path, name: str) -> None:
             with contextlib.suppress(OSError):
                 shutil.copyfile(made, new)
                 new.rename(cache.directory / made.name)
+                _announce(cache, made, name)
+
+
+def _announce(cache: PayloadCache, made: Path, name: str) -> None:
+    from ansible.executor import module_common  # noqa: PLC0415
+
+    zip_data: bytes = getattr(module_common, _CACHED_MODULE).load(str(made)).zip_data
+    announce(cache.announced, Topic.ARCHIVE, (name, zip_data))

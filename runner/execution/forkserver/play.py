@@ -21,18 +21,16 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from runner.execution.forkserver import configuration, wire
+from runner.execution.forkserver import configuration, inprocess, process, wire
+from runner.execution.forkserver.modulehost import ModuleHost
 from runner.execution.forkserver.priming import Primed
 from runner.execution.forkserver.supervisor import REFUSED
-
-_OOM_SCORE = 500
-"""Of two processes, the kernel takes the memory of a play rather than that of the operator or the fork server."""
 
 _SHUT_DOWN_THREADS = "_shutdown"
 _RUN_EXIT_FUNCTIONS = "_run_exitfuncs"
 
 
-def play(request: wire.Request, primed: Primed, *, has_terminal: bool) -> NoReturn:
+def play(request: wire.Request, primed: Primed, host: ModuleHost, *, has_terminal: bool) -> NoReturn:
     """Play what the request asks for and end this process as ``ansible-playbook`` ends."""
     code = 250
     try:
@@ -40,12 +38,22 @@ def play(request: wire.Request, primed: Primed, *, has_terminal: bool) -> NoRetu
             os._exit(REFUSED)
         if primed.printed:
             os.write(1, primed.printed)
+        primed.controller.install(instead_of=primed.stock.target.imports)
+        inprocess.install(host, primed.stock.archives)
         _read_settings_again(primed)
         code = _run(list(request.argv))
+        _announce(request, primed)
     except BaseException:  # noqa: BLE001 - above this frame is another program
         traceback.print_exc()
     finally:
         _exit(code)
+
+
+def _announce(request: wire.Request, primed: Primed) -> None:
+    """Leave for later plays what this one had to make. The run's own directory is the parent of where it starts."""
+    with contextlib.suppress(OSError):
+        primed.templates.announce()
+        primed.parsed_files.announce(Path(request.cwd).parent)
 
 
 def _become(request: wire.Request, *, has_terminal: bool) -> bool:
@@ -61,8 +69,7 @@ def _become(request: wire.Request, *, has_terminal: bool) -> bool:
         return False
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
+    process.offer_to_oom_killer()
     gc.enable()
     return True
 

@@ -11,14 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.execution.forkserver import configuration, inprocess, payloadcache, targetmodules
+from runner.execution.forkserver import announcements, configuration, payloadcache, playworker, targetmodules
+from runner.execution.forkserver.archives import Archives
 from runner.execution.forkserver.configuration import FileStates, state_of
+from runner.execution.forkserver.importsystem import ImportSystem
+from runner.execution.forkserver.moduleprocess import Stock
+from runner.execution.forkserver.ownplugins import OwnPlugins
+from runner.execution.forkserver.parsedfiles import ParsedFiles
+from runner.execution.forkserver.templates import Templates
 
 _LOADED_CLASSES = (
     "action", "become", "cache", "callback", "connection", "inventory", "lookup", "shell", "strategy", "vars",
@@ -29,21 +36,42 @@ _CONFIGURE_COLLECTIONS = "_configure_collection_loader"
 
 @dataclass(frozen=True, slots=True)
 class Primed:
-    """What priming found.
+    """What priming made and found.
 
+    - ``controller``: the import system of a play; this process has the target's
+    - ``stock``: what modules find ready
+    - ``templates``, ``parsed_files``: what plays find ready
+    - ``announced``: the directory in which runs leave what later ones will need
     - ``scratch``: the directory in which Ansible makes a directory for the temporary files of each run
     - ``printed``: what importing Ansible prints, as every run in this environment would
     - ``files``: the files that what was loaded depends on
     - ``needs_directory``: a setting depends on the directory that a run is started in, so none can be played here
     """
 
+    controller: ImportSystem
+    stock: Stock
+    templates: Templates
+    parsed_files: ParsedFiles
+    announced: Path
     scratch: Path
     printed: bytes = b""
     files: FileStates = field(default_factory=dict)
     needs_directory: bool = False
 
-
-NOTHING = Primed(Path())
+    def learn(self) -> bool:
+        """Make ready what runs have announced since, and tell whether they have."""
+        if not announcements.are_waiting(self.announced):
+            return False
+        self.stock.archives.learn()
+        with (
+            self.controller.installed(instead_of=self.stock.target.imports),
+            _nothing_said(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            self.templates.learn()
+            self.parsed_files.learn()
+        return True
 
 
 def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
@@ -52,7 +80,7 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
     stdout must be a terminal, as it is in a run: Ansible looks at it when it is imported. ``read_terminal`` returns
     what was written to it. ``payloads`` is the directory to make for the zips of modules.
     """
-    interpreter = targetmodules.Interpreter.current()
+    new = ImportSystem.current()
     files = configuration.config_files(os.environ)
     # Its command line first, which sets up what the rest of it finds.
     importlib.import_module("ansible.cli.playbook")
@@ -64,12 +92,32 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
     files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
     with _nothing_said():
         _fill_caches()
-        inprocess.install(targetmodules.load(interpreter, collections))
-        payloadcache.install(payloads, [own, *collections])
+        target = targetmodules.load(new, collections)
+        payloadcache.install(payloads, payloads / "announced", [own, *collections])
+        announced = payloads / "announced"
+        announced.mkdir(mode=0o700)
+        templates, parsed_files = Templates(announced), ParsedFiles(announced)
+        plugins = OwnPlugins([own, *targetmodules.preloaded(collections)])
+        playworker.install(plugins)
+        templates.install(plugins)
+        parsed_files.install()
     read_terminal()
     scratch = Path(constants.DEFAULT_LOCAL_TMP)
     scratch.rmdir()
-    return Primed(scratch.parent, printed, files, configuration.needs_directory(constants.config, os.environ))
+    needs_directory = configuration.needs_directory(constants.config, os.environ)
+    controller = ImportSystem.current()
+    target.imports.install(instead_of=controller)
+    return Primed(
+        controller=controller,
+        stock=Stock(target, Archives(payloads, announced, target)),
+        templates=templates,
+        parsed_files=parsed_files,
+        announced=announced,
+        scratch=scratch.parent,
+        printed=printed,
+        files=files,
+        needs_directory=needs_directory,
+    )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The supervisor of one run: forks the play, tells the client how it ended, and sees to it that nothing is left.
+"""The supervisor of one run: forks the play and its modules, tells the client how it ended, and leaves nothing behind.
 
 ``zygote`` forks one for each request. It adopts whatever loses its parent below it, so that its descendants are all
 there is of the run. When the client's end of the connection closes, or the zygote ends, it kills them.
@@ -19,6 +19,9 @@ from types import FrameType
 from typing import NoReturn
 
 from runner.execution.forkserver import process, wire
+from runner.execution.forkserver.modulehost import ModuleHost
+from runner.execution.forkserver.moduleprocess import Stock
+from runner.execution.forkserver.priming import Primed
 from runner.execution.processtree import kill_until_gone, living_descendants
 
 REFUSED = 121
@@ -28,7 +31,7 @@ _RANDOM_SUFFIX = "[a-z0-9_]" * 8
 
 
 class Supervisor:
-    """One run. ``scratch`` is where Ansible makes its directory of temporary files, named after the play's pid."""
+    """One run."""
 
     def __init__(self, request: wire.Request, connection: socket.socket, terminal: list[int], home: Path) -> None:
         self._request = request
@@ -37,7 +40,7 @@ class Supervisor:
         self._pid_file = wire.pid_file(home, request.job) if request.job else None
         self._play = 0
 
-    def supervise(self, play: Callable[[wire.Request, bool], NoReturn], scratch: Path) -> None:
+    def supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
         """Run ``play`` in a child and wait for the end of all that it started."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         process.adopt_orphans()
@@ -47,36 +50,62 @@ class Supervisor:
             self._connection.sendall(wire.START)
             word = self._connection.recv(1)
             if word:
-                self._fork(play, has_terminal=word == wire.HAS_TERMINAL)
-                self._wait()
+                host = ModuleHost()
+                self._fork(play, host, has_terminal=word == wire.HAS_TERMINAL)
+                if self._serve(host, primed.stock):
+                    self._wait_for_the_rest(host)
+                else:
+                    self._kill_all()
         except OSError:
-            pass
+            self._kill_all()
         finally:
-            self._end(scratch)
+            self._clean_up(primed.scratch)
 
-    def _fork(self, play: Callable[[wire.Request, bool], NoReturn], *, has_terminal: bool) -> None:
+    def _fork(
+        self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], host: ModuleHost, *, has_terminal: bool
+    ) -> None:
         self._play = os.fork()
         if self._play == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.setsid()
             for number, descriptor in enumerate(self._terminal):
                 os.dup2(descriptor, number)
-            process.close_all_but(frozenset())
-            play(self._request, has_terminal)
+            process.close_all_but(frozenset({host.keep_asking_end()}))
+            play(self._request, host, has_terminal)
+        host.keep_answering_end()
         for descriptor in self._terminal:
             os.close(descriptor)
 
-    def _wait(self) -> None:
-        """Wait until the play has ended and say so, then until all that it left behind has; or kill all of it."""
-        ended = os.pidfd_open(self._play)
-        sources: list[int | socket.socket] = [self._connection, ended]
-        ready, _, _ = select.select(sources, [], [])
-        os.close(ended)
-        if ended not in ready:
-            self._kill_all()
-            return
-        _, status = os.waitpid(self._play, 0)
-        code = os.waitstatus_to_exitcode(status)
+    def _serve(self, host: ModuleHost, stock: Stock) -> bool:
+        """Start modules until the play has ended, and tell how; False where the client has ended before."""
+        child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        code = self._bury(host)
+        while code is None:
+            sources: list[int | socket.socket] = [self._connection, host.requests, child_ended]
+            ready, _, _ = select.select(sources, [], [])
+            if self._connection in ready:
+                return False
+            if host.requests in ready:
+                host.answer(stock)
+            if child_ended in ready:
+                os.read(child_ended, 4096)
+                code = self._bury(host)
+        self._tell(code)
+        return True
+
+    def _bury(self, host: ModuleHost) -> int | None:
+        """Reap what has ended; return the play's exit code, None where it goes on."""
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return None
+            host.bury(pid, status)
+            if pid == self._play:
+                return os.waitstatus_to_exitcode(status)
+
+    def _tell(self, code: int) -> None:
         if code == REFUSED:
             answer = wire.ORDINARY
         elif code >= 0:
@@ -86,9 +115,12 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self._connection.sendall(answer)
         self._connection.close()
+
+    def _wait_for_the_rest(self, host: ModuleHost) -> None:
+        """Wait for what outlives the play, as asynchronous tasks do."""
         with contextlib.suppress(ChildProcessError):
             while True:
-                os.waitpid(-1, 0)
+                host.bury(*os.waitpid(-1, 0))
 
     def _kill_all(self) -> None:
         kill_until_gone(lambda: living_descendants(os.getpid()))
@@ -99,8 +131,7 @@ class Supervisor:
             self._pid_file.unlink(missing_ok=True)
         os._exit(128 + signal.SIGTERM)
 
-    def _end(self, scratch: Path) -> None:
-        self._kill_all()
+    def _clean_up(self, scratch: Path) -> None:
         if self._play:
             for left in glob.glob(f"{scratch}/ansible-local-{self._play}{_RANDOM_SUFFIX}"):  # noqa: PTH207 - a class
                 shutil.rmtree(left, ignore_errors=True)

@@ -16,33 +16,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-_OWN = ("ansible", "ansible_collections")
+from runner.execution.forkserver.importsystem import ImportSystem
+
 _SKIPPED = ("_extensions", "powershell", "csharp")
 _PRELOADED_COLLECTIONS = frozenset({("kubernetes", "core"), ("reconcile_runner", "util"), ("operator_sdk", "util")})
 """The collections whose shared code is loaded ahead. Code of others is loaded by the modules that use it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interpreter:
-    """What of an interpreter's import system differs between a new one and one that holds Ansible."""
-
-    path: list[str]
-    meta_path: list[Any]
-    path_hooks: list[Any]
-
-    @classmethod
-    def current(cls) -> Interpreter:
-        """Return what this process has now."""
-        return cls(list(sys.path), list(sys.meta_path), list(sys.path_hooks))
-
-    def install(self) -> None:
-        """Make it this process's."""
-        sys.path[:] = self.path
-        sys.meta_path[:] = self.meta_path
-        sys.path_hooks[:] = self.path_hooks
-        sys.path_importer_cache.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +34,43 @@ class TargetModule:
 
 @dataclass(frozen=True, slots=True)
 class TargetModules:
-    """The loaded modules by their names in a module's zip, and the import system of a new interpreter.
+    """The loaded modules by their names in a module's zip, and the import system of a new interpreter that holds them.
 
     ``talkative`` are the names of those that have something to say when they are imported: that they are deprecated.
     """
 
-    interpreter: Interpreter
+    imports: ImportSystem
     by_file: dict[str, TargetModule]
     talkative: frozenset[str] = frozenset()
 
 
-def load(interpreter: Interpreter, collections: Iterable[Path]) -> TargetModules:
+def load(new: ImportSystem, collections: Iterable[Path]) -> TargetModules:
     """Load what modules share, in the import system of a new interpreter. This process is as before afterwards."""
-    before = Interpreter.current()
-    controller = take_away()
-    interpreter.install()
+    before = ImportSystem.current()
+    new.install(instead_of=before)
     try:
         # The name space packages of collections: one directory each is enough here.
         sys.path[:0] = [str(root) for root in collections]
         import ansible.module_utils  # noqa: PLC0415 - a copy of its own
 
         names = list(_shared_by_ansible(Path(ansible.module_utils.__path__[0])))
-        for root in collections:
-            names += _shared_by_collections(root / "ansible_collections")
+        for directory in preloaded(collections):
+            names += _shared_by_collection(directory)
         talkative = _import_all(names)
-        by_file = dict(_by_file(take_away()))
+        loaded = ImportSystem.current()
     finally:
-        take_away()
-        before.install()
-        sys.modules.update(controller)
+        before.install(instead_of=ImportSystem.current())
+    by_file = dict(_by_file(loaded.modules))
     silent = {file: each for file, each in by_file.items() if each.module.__name__ not in talkative}
-    return TargetModules(interpreter, silent, frozenset(by_file) - frozenset(silent))
+    imports = ImportSystem(new.path, new.meta_path, new.path_hooks, {}, loaded.modules)
+    return TargetModules(imports, silent, frozenset(by_file) - frozenset(silent))
+
+
+def preloaded(collections: Iterable[Path]) -> Iterator[Path]:
+    """Return the directories of the collections whose shared code is loaded ahead."""
+    for root in collections:
+        for namespace, name in sorted(_PRELOADED_COLLECTIONS):
+            yield root / "ansible_collections" / namespace / name
 
 
 def _import_all(names: list[str]) -> set[str]:
@@ -107,12 +92,6 @@ def _import_all(names: list[str]) -> set[str]:
     return talkative
 
 
-def take_away(packages: tuple[str, ...] = _OWN) -> dict[str, ModuleType]:
-    """Remove the modules of packages, Ansible's and the collections', from this process and return them by name."""
-    names = [name for name in sys.modules if name.partition(".")[0] in packages]
-    return {name: sys.modules.pop(name) for name in names}
-
-
 def _try_import(name: str) -> None:
     # A library that is not there, or code for another system: the module that needs it says so itself.
     with contextlib.suppress(Exception, SystemExit):
@@ -123,10 +102,9 @@ def _shared_by_ansible(directory: Path) -> Iterator[str]:
     return _names(directory, "ansible.module_utils")
 
 
-def _shared_by_collections(base: Path) -> Iterator[str]:
-    for namespace, name in sorted(_PRELOADED_COLLECTIONS):
-        directory = base / namespace / name / "plugins" / "module_utils"
-        yield from _names(directory, f"ansible_collections.{namespace}.{name}.plugins.module_utils")
+def _shared_by_collection(directory: Path) -> Iterator[str]:
+    package = f"ansible_collections.{directory.parent.name}.{directory.name}.plugins.module_utils"
+    yield from _names(directory / "plugins" / "module_utils", package)
 
 
 def _names(directory: Path, package: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from runner.execution.forkserver import play, priming, process, wire
+from runner.execution.forkserver.modulehost import ModuleHost
 from runner.execution.forkserver.supervisor import Supervisor
 from runner.execution.processtree import PATIENCE, kill_until_gone, living_descendants
 
@@ -44,6 +45,7 @@ class Zygote:
             if self._child_ended in ready:
                 os.read(self._child_ended, 4096)
                 self._bury()
+                self._learn()
             if self._requests and self._requests in ready:
                 self._take(self._requests)
 
@@ -72,10 +74,17 @@ class Zygote:
             process.close_all_but(frozenset(descriptors))
             connection, *terminal = descriptors
             supervisor = Supervisor(request, socket.socket(fileno=connection), terminal, self._home)
-            supervisor.supervise(lambda wanted, terminal: play.play(wanted, self._primed, has_terminal=terminal),
-                                 self._primed.scratch)  # fmt: skip
+            supervisor.supervise(self._play, self._primed)
         finally:
             os._exit(0)
+
+    def _learn(self) -> None:
+        """Make ready what a run has announced; what is new then is as still as what was there before."""
+        if self._primed.learn():
+            gc.freeze()
+
+    def _play(self, request: wire.Request, host: ModuleHost, has_terminal: bool) -> NoReturn:
+        play.play(request, self._primed, host, has_terminal=has_terminal)
 
     def _bury(self) -> None:
         """Reap what has ended. A supervisor that was killed has left its run to this process, which ends it."""
@@ -108,10 +117,10 @@ def main(descriptor: int, terminal: int, errors: int, home: str, parent: int) ->
         primed = priming.prime(lambda: _read_available(terminal), Path(home) / f"payloads-{os.getpid()}")
         unfit = "" if process.threads() == 1 else f"{process.threads()} threads run after Ansible was loaded"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - Ansible's, a plugin's or a library's: said to the server
-        primed, unfit = priming.NOTHING, f"{type(error).__name__}: {error}"
+        primed, unfit = None, f"{type(error).__name__}: {error}"
     _leave_terminal(terminal, errors)
-    requests.sendall(json.dumps({"unfit": unfit, "files": primed.files}).encode() + b"\n")
-    if unfit:
+    requests.sendall(json.dumps({"unfit": unfit, "files": primed.files if primed else {}}).encode() + b"\n")
+    if unfit or primed is None:
         sys.exit(1)
     gc.collect()
     gc.freeze()

@@ -85,8 +85,9 @@ def test_a_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
 )
 def test_the_inventory_is_localhost_alone(tmp_path: Path, environment: dict[str, str], interpreter: str) -> None:
     directory = InputDir(tmp_path, environment).write(FOO, KEY, INPUTS)
-    hosts = (directory / "inventory/hosts").read_text()
-    assert hosts == f'localhost ansible_connection=local ansible_python_interpreter="{interpreter}"\n'
+    hosts = orjson.loads((directory / "inventory/hosts").read_bytes())
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": interpreter}
+    assert hosts == {"all": {"hosts": {"localhost": variables}}}
 
 
 def test_a_given_inventory_file_is_copied(tmp_path: Path) -> None:

@@ -53,7 +53,6 @@ def test_anything_else_goes_the_ordinary_way(script: str) -> None:
     "command",
     [
         "/bin/bash -c 'python && sleep 0'",
-        f"/bin/sh -c {sys.executable}",
         "/bin/sh -c 'unclosed",
         [sys.executable],
     ],
@@ -65,3 +64,8 @@ def test_a_command_of_another_shape_goes_the_ordinary_way(command: object) -> No
 
 def test_a_command_without_input_is_no_module() -> None:
     assert recognise(pipelined(sys.executable), None) is None
+
+
+def test_the_shape_of_core_2_21_is_recognised() -> None:
+    assert recognise(f"/bin/sh -c {shlex.quote(sys.executable)}", PAYLOAD) == Command({}, PAYLOAD)
+    assert recognise(f"/bin/sh -c {shlex.quote(f'A=1 {sys.executable}')}", PAYLOAD) == Command({"A": "1"}, PAYLOAD)

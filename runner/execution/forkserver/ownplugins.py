@@ -1,0 +1,42 @@
+"""Which plugins a zygote knows: Ansible's own, and those of the collections whose code is loaded ahead.
+
+What ``playworker`` and ``templates`` do for a run holds only while nothing else takes part. ``priming`` makes one of
+these when all is loaded, and both ask it in the plays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+_OF_TEMPLATES: Final = ("filter", "lookup", "test")
+_SEARCHED: Final = "_get_paths"
+
+
+class OwnPlugins:
+    """The plugins below ``roots``, and nothing else."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = tuple(f"{root.resolve()}/" for root in roots)
+        self._searched = _searched()
+        self._fixed = all(self.hold(path) for paths in self._searched for path in paths if Path(path).exists())
+
+    def hold(self, path: str) -> bool:
+        """Tell whether a plugin is one of these."""
+        return os.path.realpath(path).startswith(self._roots)
+
+    def are_alone_in_templates(self) -> bool:
+        """Tell whether filters, lookups and tests without a collection's name are Ansible's.
+
+        A role, a playbook's directory or a setting can bring others: Ansible then searches more directories.
+        """
+        return self._fixed and _searched() == self._searched
+
+
+def _searched() -> list[tuple[str, ...]]:
+    from ansible.plugins import loader  # noqa: PLC0415 - not in the server
+
+    loaders = (getattr(loader, f"{kind}_loader") for kind in _OF_TEMPLATES)
+    return [tuple(getattr(each, _SEARCHED)(subdirs=False)) for each in loaders]
