@@ -13,12 +13,19 @@ import contextlib
 import importlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.execution.forkserver import announcements, configuration, payloadcache, playworker, targetmodules
+from runner.execution.forkserver import (
+    announcements,
+    configuration,
+    payloadcache,
+    playworker,
+    targetmodules,
+    warmcaches,
+)
 from runner.execution.forkserver.archives import Archives
 from runner.execution.forkserver.configuration import FileStates, state_of
 from runner.execution.forkserver.importsystem import ImportSystem
@@ -92,7 +99,11 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
     files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
     with _nothing_said():
         _fill_caches()
+        warmcaches.keep_parser()
+        files |= {str(path): state_of(str(path)) for path in warmcaches.define_callback_settings()}
+        warmcaches.keep_file_lists(_plugin_directories([own, *targetmodules.preloaded(collections)]))
         target = targetmodules.load(new, collections)
+        warmcaches.read_kubeconfigs_fast()
         payloadcache.install(payloads, payloads / "announced", [own, *collections])
         announced = payloads / "announced"
         announced.mkdir(mode=0o700)
@@ -149,12 +160,10 @@ def _fill_caches() -> None:
 
 
 def _warm_up() -> None:
-    """Have the command line's parser and Jinja make what they make once: tables, regular expressions, imports."""
-    from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415
+    """Have Jinja make what they make once: tables, regular expressions, imports."""
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.template import Templar, trust_as_template  # noqa: PLC0415
 
-    PlaybookCLI(["ansible-playbook", "none.yml"]).init_parser()
     templar = Templar(loader=DataLoader(), variables={"number": 1})
     templar.template(trust_as_template("{{ number + 1 }} and {{ [number] | length }}"))
     templar.evaluate_conditional(trust_as_template("number == 1"))
@@ -180,6 +189,12 @@ def _load_classes(kind: str, plugins: Any) -> None:
 def _collections_are_configured(prefix_collections_path: list[str] | None = None) -> None:
     if prefix_collections_path:
         raise ValueError("the collections' path cannot be changed after Ansible was loaded")
+
+
+def _plugin_directories(roots: Iterable[Path]) -> Iterator[Path]:
+    for root in roots:
+        yield root / "modules"
+        yield from sorted((root / "plugins").glob("*/"))
 
 
 def _builtin_plugins(kind: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,98 @@
+"""Makes once what Ansible makes in each process and what is the same in each process of one environment.
+
+``priming`` calls these when Ansible is loaded: the command line's parser, what the documentation of callback plugins
+says of their settings, lists of files of plugins, and a faster reader of kubeconfigs.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+_DEFINE: Final = "_load_config_defs"
+_SEARCHED: Final = "_get_paths"
+_DOCUMENTATION: Final = "DOCUMENTATION"
+
+
+def keep_parser() -> None:
+    """Have every run of ``ansible-playbook`` use one parser of its arguments, which parsing does not change."""
+    from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415 - not in the server
+
+    made = PlaybookCLI(["ansible-playbook", "none.yml"])
+    made.init_parser()
+
+    def init_parser(self: Any) -> None:
+        self.parser = made.parser
+
+    PlaybookCLI.init_parser = init_parser
+
+
+def define_callback_settings() -> Iterator[Path]:
+    """Read the settings of callback plugins that are not Ansible's from their text; return the files.
+
+    Their modules are left for the runs to import: the settings are all that is the same for each.
+    """
+    from ansible.plugins.loader import callback_loader  # noqa: PLC0415
+
+    for directory in getattr(callback_loader, _SEARCHED)(subdirs=False):
+        for path in sorted(Path(directory).glob("*.py")):
+            text = _documentation(path)
+            if text:
+                getattr(callback_loader, _DEFINE)(path.stem, SimpleNamespace(DOCUMENTATION=text), str(path))
+                yield path
+
+
+def _documentation(path: Path) -> str | None:
+    with contextlib.suppress(OSError, SyntaxError, ValueError):
+        for statement in ast.parse(path.read_bytes()).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text))):
+                    if name == _DOCUMENTATION:
+                        return text
+    return None
+
+
+def keep_file_lists(directories: Iterable[Path]) -> None:
+    """Have Ansible's loader look for ``name.*`` in lists of these directories, and in the file system elsewhere."""
+    from ansible.plugins import loader  # noqa: PLC0415
+
+    lists = {str(directory): sorted(os.listdir(directory)) for directory in directories if directory.is_dir()}  # noqa: PTH208 - names
+
+    def iglob(pattern: str) -> Iterator[str]:
+        directory, _, name = pattern.rpartition("/")
+        stem = name.removesuffix(".*")
+        known = lists.get(directory)
+        if known is None or stem == name or glob.has_magic(stem):
+            return glob.iglob(pattern)  # noqa: PTH207 - it stands in for it
+        return (f"{directory}/{entry}" for entry in known if entry.startswith(f"{stem}."))
+
+    loader.glob = SimpleNamespace(glob=glob.glob, iglob=iglob)
+
+
+def read_kubeconfigs_fast() -> None:
+    """Have ``kubernetes`` read kubeconfigs by libyaml where there is one. What that refuses, it reads as ever."""
+    import yaml  # noqa: PLC0415
+
+    kube_config: Any = sys.modules.get("kubernetes.config.kube_config")
+    loader: Any = getattr(yaml, "CSafeLoader", None)
+    if kube_config is None or loader is None:
+        return
+    ordinary: Callable[[Any], Any] = yaml.safe_load
+
+    def safe_load(stream: Any) -> Any:
+        text = stream if isinstance(stream, (str, bytes)) else stream.read()
+        try:
+            return yaml.load(text, Loader=loader)  # noqa: S506 - it is a safe one
+        except yaml.YAMLError:
+            if text is not stream:
+                stream.seek(0)
+            return ordinary(stream)
+
+    kube_config.yaml = SimpleNamespace(**{**vars(yaml), "safe_load": safe_load})
