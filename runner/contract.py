@@ -12,6 +12,15 @@ ANNOTATION_RECONCILE_PERIOD: Final = f"{ANNOTATION_PREFIX}/reconcile-period"
 ANNOTATION_MAX_RUNNER_ARTIFACTS: Final = f"{ANNOTATION_PREFIX}/max-runner-artifacts"
 ANNOTATION_VERBOSITY: Final = f"{ANNOTATION_PREFIX}/verbosity"
 
+DEAD_ANNOTATION_PREFIX: Final = "ansible.operator-sdk/"
+"""What upstream's annotations began with once; some documentation still says so. Nobody reads them."""
+
+OWN_ANNOTATION_PREFIX: Final = "reconcile-runner"
+ANNOTATION_RECONCILE_NOW: Final = f"{OWN_ANNOTATION_PREFIX}/reconcile-now"
+"""A new value of it starts a run."""
+ANNOTATION_PAUSED: Final = f"{OWN_ANNOTATION_PREFIX}/paused"
+"""Any value but ``false``: nothing is run for the object."""
+
 META_VARIABLE: Final = "ansible_operator_meta"
 """The extra var that holds ``name`` and ``namespace`` of the reconciled object."""
 
@@ -19,6 +28,7 @@ ENV_WATCH_NAMESPACE: Final = "WATCH_NAMESPACE"
 ENV_MAX_CONCURRENT_RECONCILES: Final = "MAX_CONCURRENT_RECONCILES_"
 ENV_WORKERS_DEPRECATED: Final = "WORKER_"
 ENV_VERBOSITY: Final = "ANSIBLE_VERBOSITY_"
+ENV_DEBUG_LOGS: Final = "ANSIBLE_DEBUG_LOGS"
 ENV_GATHERING: Final = "ANSIBLE_GATHERING"
 ENV_COMMIT: Final = "RUNNER_COMMIT"
 """The commit that an image was built from; ours, not upstream's."""

@@ -8,7 +8,7 @@ import pytest
 from runner.event import Event, EventType
 from runner.fieldpath import FieldPath
 from runner.objects import GroupVersionKind, KubeObject
-from runner.predicate import desired_state_changed, matters_to_trigger, matters_to_watch
+from runner.predicate import is_wanted_afresh, matters_to_trigger, matters_to_watch
 from runner.selector import LabelSelector, Operator, Requirement
 from runner.watches import Match, Trigger, Watch
 
@@ -115,7 +115,7 @@ class TestDesiredState:
         ids=["created", "deleted", "spec", "status", "annotations", "replaced", "no generation: status", "and spec"],
     )
     def test_only_a_new_spec_makes_failures_forgotten(self, event: Event, expected: bool) -> None:
-        assert desired_state_changed(event) is expected
+        assert is_wanted_afresh(event) is expected
 
 
 def trigger(*events: EventType, match: Match = BY_NAME, on: tuple[str, ...] | None = None) -> Trigger:
