@@ -26,11 +26,11 @@ COMPONENT: Final = "reconcile-runner"
 """Who an Event comes from."""
 
 REPEAT_PERIOD: Final = 60.0
-"""Seconds in which the count of an Event that is said again is written once at most."""
+"""Seconds in which an Event that is said again and again of an object, and nothing else, is written once at most."""
 
-OBJECT_BURST: Final = 10
-OBJECT_PERIOD: Final = 60.0
-"""An object has so many new Events at first, and one more each so many seconds."""
+REASON_BURST: Final = 5
+REASON_PERIOD: Final = 60.0
+"""An object has so many writes for one reason at first, and one more each so many seconds."""
 
 RATE: Final = 10.0
 BURST: Final = 50
@@ -43,12 +43,17 @@ MOST_WAITING: Final = 1000
 """Events that wait to be sent; more are dropped."""
 
 MOST_REMEMBERED: Final = 5000
-"""Events, and budgets of objects, that are remembered; the longest unused are forgotten."""
+"""Objects of which Events are remembered; the longest silent are forgotten."""
+
+MOST_SAID: Final = 20
+"""Events of one object that are remembered."""
 
 MESSAGE_LIMIT: Final = 1024
 """Characters of a message (the API server's limit)."""
 
 _NAME_LIMIT = 220
+_ROUNDING = 1e-6
+"""Tokens that may be missing because time is counted in floating point."""
 
 _log = get_logger("recorder")
 
@@ -76,8 +81,8 @@ class _Series:
     """One Event and how often it was said. ``path`` is empty until the API server has it."""
 
     body: KubeObject
-    count: int
-    written_at: float
+    count: int = 0
+    written_at: float = 0.0
     path: str = ""
     is_waiting: bool = False
 
@@ -101,10 +106,19 @@ class _Budget:
 
     def spend(self) -> bool:
         """Take a token, if there is one."""
-        if self.missing() > 0:
+        if self.missing() > _ROUNDING * self._period:
             return False
         self._tokens -= 1
         return True
+
+
+class _Subject:
+    """What has been said of one object: each Event by reason and message, the latest, and what may be said yet."""
+
+    def __init__(self) -> None:
+        self.said: OrderedDict[tuple[Reason, str], _Series] = OrderedDict()
+        self.latest: _Series | None = None
+        self.budgets: dict[Reason, _Budget] = {}
 
 
 _Key = TypeVar("_Key")
@@ -117,8 +131,7 @@ class EventRecorder:
     def __init__(self, client: ApiClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._series: OrderedDict[tuple[str, str, str], _Series] = OrderedDict()
-        self._budgets: OrderedDict[str, _Budget] = OrderedDict()
+        self._subjects: OrderedDict[str, _Subject] = OrderedDict()
         self._rate = _Budget(BURST, 1 / RATE, clock)
         self._waiting: asyncio.Queue[_Series] = asyncio.Queue(MOST_WAITING)
         self._silent_until = 0.0
@@ -128,15 +141,19 @@ class EventRecorder:
         """Say something about an object. Never blocks and never raises; may be dropped, or counted for later."""
         if self._clock.monotonic() < self._silent_until:
             return
-        key = (uid(obj), str(reason), message[:MESSAGE_LIMIT])
-        series = self._series.get(key)
-        if series is not None:
-            self._series.move_to_end(key)
-            self._say_again(series)
-        elif self._budget_of(uid(obj)).spend():
-            series = _Series(self._body(obj, severity, reason, message[:MESSAGE_LIMIT]), 1, self._clock.monotonic())
-            self._series[key] = series
-            _forget_oldest(self._series)
+        subject = self._subject(uid(obj))
+        message = message[:MESSAGE_LIMIT]
+        series = subject.said.get((reason, message))
+        if series is None:
+            series = _Series(self._body(obj, severity, reason, message))
+            subject.said[reason, message] = series
+            _forget_oldest(subject.said, MOST_SAID)
+        series.count += 1
+        # A change is worth a write; what is only said once more can wait.
+        due = subject.latest is not series or self._clock.monotonic() - series.written_at >= REPEAT_PERIOD
+        if due and subject.budgets.setdefault(reason, _Budget(REASON_BURST, REASON_PERIOD, self._clock)).spend():
+            subject.latest = series
+            series.written_at = self._clock.monotonic()
             self._send_later(series)
 
     async def run(self) -> None:
@@ -150,13 +167,6 @@ class EventRecorder:
                 await self._send(series)
             except (ApiError, ApiUnreachableError) as error:
                 self._dropped(series, error)
-
-    def _say_again(self, series: _Series) -> None:
-        series.count += 1
-        now = self._clock.monotonic()
-        if now - series.written_at >= REPEAT_PERIOD:
-            series.written_at = now
-            self._send_later(series)
 
     def _send_later(self, series: _Series) -> None:
         if series.is_waiting:
@@ -197,13 +207,11 @@ class EventRecorder:
                 "no events are recorded: the operator lacks the right to create and patch them", error=str(error)
             )
 
-    def _budget_of(self, object_uid: str) -> _Budget:
-        budget = self._budgets.get(object_uid)
-        if budget is None:
-            budget = self._budgets[object_uid] = _Budget(OBJECT_BURST, OBJECT_PERIOD, self._clock)
-            _forget_oldest(self._budgets)
-        self._budgets.move_to_end(object_uid)
-        return budget
+    def _subject(self, object_uid: str) -> _Subject:
+        subject = self._subjects.setdefault(object_uid, _Subject())
+        self._subjects.move_to_end(object_uid)
+        _forget_oldest(self._subjects, MOST_REMEMBERED)
+        return subject
 
     def _body(self, obj: KubeObject, severity: Severity, reason: Reason, message: str) -> KubeObject:
         key = key_of(obj)
@@ -229,6 +237,6 @@ class EventRecorder:
         }
 
 
-def _forget_oldest(remembered: OrderedDict[_Key, _Value]) -> None:
-    while len(remembered) > MOST_REMEMBERED:
+def _forget_oldest(remembered: OrderedDict[_Key, _Value], most: int) -> None:
+    while len(remembered) > most:
         remembered.popitem(last=False)
