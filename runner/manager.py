@@ -296,7 +296,6 @@ def _run_settings(options: Options, watch: Watch) -> RunSettings:
         log_events=options.ansible_log_events,
         environment=_run_environment(options),
         gather_facts=options.gather_facts,
-        log_output=options.log_output,
     )
 
 

@@ -75,7 +75,6 @@ class Options:
     - ``max_concurrent_runs``: how many reconciles go on at a time over all kinds; None: no limit besides
     - ``retry_delays``: how long failed requests wait, where a watch does not say so itself
     - ``artifacts_limit``: bytes that the artifacts of all runs may take; 0: none are kept; None: no limit
-    - ``log_output``: log everything that Ansible printed in a run when it has ended
     - ``run_timeout``: a run that takes longer is ended with its whole process group; 0: never
     - ``graceful_shutdown_timeout``: how long running roles may go on after SIGTERM
     - ``ansible_verbosity``: 0 to 7, the number of ``-v``. ``verbosity_by_kind`` holds what
@@ -99,7 +98,6 @@ class Options:
     max_concurrent_runs: int | None = None
     retry_delays: RetryDelays = field(default_factory=RetryDelays)
     artifacts_limit: int | None = 128 * 1024 * 1024
-    log_output: bool = False
     run_timeout: float = 3600.0
     graceful_shutdown_timeout: float = 30.0
     ansible_verbosity: int = 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from runner.clock import Clock
 from runner.execution import Engine, InputDir, JobEvent, RunInputs, RunPhases, make_extra_vars
-from runner.logs import LogKey, get_logger
+from runner.logs import get_logger
 from runner.metrics import Metrics, Phase
 from runner.objects import GroupVersionKind, KubeObject, ObjectKey, key_of, uid
 from runner.options import LogEvents
@@ -29,7 +29,7 @@ _log = get_logger("workshop")
 class RunSettings:
     """What of the operator's options shapes a run.
 
-    ``run_timeout`` and ``reconcile_period`` are in seconds, 0: none. ``log_output``: log all that Ansible printed.
+    ``run_timeout`` and ``reconcile_period`` are in seconds, 0: none.
     """
 
     reconcile_period: float
@@ -39,7 +39,6 @@ class RunSettings:
     log_events: LogEvents
     environment: Mapping[str, str]
     gather_facts: bool
-    log_output: bool = False
 
 
 class Workshop:
@@ -68,8 +67,6 @@ class Workshop:
             self._metrics.phase_finished(watch.controller_name, Phase.PREPARE, self._clock.monotonic() - begun)
             try:
                 result = await self._run_in_engine(watch, settings, job)
-                if settings.log_output:
-                    self._log_output(watch, obj, ident)
             finally:
                 self._inputs.finished(watch.gvk, key, ident)
         self._metrics.run_finished(watch.controller_name, result.status, result.duration)
@@ -113,7 +110,3 @@ class Workshop:
         for phase, seconds in phases.finished().items():
             self._metrics.phase_finished(watch.controller_name, phase, seconds)
         return result
-
-    def _log_output(self, watch: Watch, obj: KubeObject, ident: str) -> None:
-        output = self._inputs.output(watch.gvk, key_of(obj), ident)
-        _log.info("output of the run", **{LogKey.JOB.value: ident}, output=output)

@@ -20,7 +20,7 @@ import typer
 
 from runner import logs
 from runner.cli import flags, upstreamflags, values
-from runner.cli.environment import debug_logs, kind_settings, namespaces
+from runner.cli.environment import kind_settings, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
 from runner.errors import ConfigError, RunnerError
@@ -147,7 +147,6 @@ def _start(options: Options, serve: Serve) -> int:
         workers_by_kind=kinds.workers,
         verbosity_by_kind=kinds.verbosity,
         gather_facts=os.environ.get(ENV_GATHERING) != "explicit",
-        log_output=debug_logs(os.environ),
         commit=commit(),
     )
     return serve(complete, loaded.watches)

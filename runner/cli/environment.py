@@ -9,9 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from runner import logs
 from runner.contract import (
-    ENV_DEBUG_LOGS,
     ENV_MAX_CONCURRENT_RECONCILES,
     ENV_VERBOSITY,
     ENV_WATCH_NAMESPACE,
@@ -23,7 +21,6 @@ from runner.objects import GroupVersionKind
 from runner.watches import Watch
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_log = logs.get_logger("runner.cli")
 _WORKERS = range(1, 10_001)
 _VERBOSITY = range(8)
 
@@ -37,15 +34,6 @@ def namespaces(environ: Mapping[str, str]) -> tuple[str, ...]:
                 f"{ENV_WATCH_NAMESPACE}: found {name!r}, expected names of namespaces separated by commas"
             )
     return names
-
-
-def debug_logs(environ: Mapping[str, str]) -> bool:
-    """Return ``ANSIBLE_DEBUG_LOGS``, spelt as Go's ``ParseBool`` reads it; false, with a warning, where it is not."""
-    text = environ.get(ENV_DEBUG_LOGS, "")
-    if text and text.lower() not in {"1", "t", "true", "0", "f", "false"}:
-        message = f"{ENV_DEBUG_LOGS}: found {text!r}, expected true or false; it is ignored"
-        _log.warning("environment", warning=message)
-    return text.lower() in {"1", "t", "true"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,6 @@ from runner.errors import ExecutionError
 from runner.execution.artifacts import ArtifactStore
 from runner.objects import GroupVersionKind, ObjectKey
 
-OUTPUT_LIMIT = 1024 * 1024
-"""Bytes of a run's output that are handed on."""
-
 _ARTIFACTS = "artifacts"
 
 _SETTINGS = {"pexpect_timeout": 1}
@@ -114,16 +111,6 @@ class InputDir:
     def finished(self, gvk: GroupVersionKind, key: ObjectKey, ident: str) -> None:
         """Count the artifacts of a run that ended, and remove what is too much of them and of older ones."""
         self._artifacts.finished(self.path(gvk, key) / _ARTIFACTS / ident)
-
-    def output(self, gvk: GroupVersionKind, key: ObjectKey, ident: str) -> str:
-        """Return what Ansible printed in a run, its last ``OUTPUT_LIMIT`` bytes; empty where there is nothing."""
-        path = self.path(gvk, key) / _ARTIFACTS / ident / "stdout"
-        try:
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - OUTPUT_LIMIT))
-                return file.read().decode(errors="replace")
-        except OSError:
-            return ""
 
     def keys(self, gvk: GroupVersionKind) -> list[ObjectKey]:
         """Return the objects of a kind that have a directory, also those from before this operator's start."""
