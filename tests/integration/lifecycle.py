@@ -59,16 +59,16 @@ OWN_KINDS = ("Orphan", "Mortal", "Quiet", "First", "Second")
 _numbers = itertools.count(1)
 
 
-def definition(kind: str) -> dict[str, Any]:
+def definition(kind: str, group: str = GROUP) -> dict[str, Any]:
     plural = f"{kind.lower()}s"
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}, "schema": schema}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": GROUP,
+            "group": group,
             "scope": "Namespaced",
             "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
             "versions": [version],
