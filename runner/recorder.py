@@ -142,7 +142,7 @@ class EventRecorder:
         if self._clock.monotonic() < self._silent_until:
             return
         subject = self._subject(uid(obj))
-        message = message[:MESSAGE_LIMIT]
+        message = "; ".join(message.splitlines())[:MESSAGE_LIMIT]  # a line of a table in kubectl
         series = subject.said.get((reason, message))
         if series is None:
             series = _Series(self._body(obj, severity, reason, message))

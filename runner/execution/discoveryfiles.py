@@ -26,11 +26,13 @@ def paths(server: str) -> Iterator[Path]:
     """Return the files of runs that see the API server at this address."""
     directory = Path(tempfile.gettempdir())
     yield directory / f"osrcp-{hashlib.md5(server.encode(), usedforsecurity=False).hexdigest()}.json"
-    for user in _users():
-        yield directory / f"k8srcp-{hashlib.sha256(f'{server}-{user}'.encode()).hexdigest()}.json"
+    for identity in (server, *(f"{server}-{user}" for user in _users())):
+        yield directory / f"k8srcp-{hashlib.sha256(identity.encode()).hexdigest()}.json"
 
 
 def _users() -> Iterator[str]:
+    """Return what a run may take for its user's name: which of them depends on its terminal. For root it may be none."""
     with contextlib.suppress(OSError):  # a process without a terminal has no login name
         yield os.getlogin()
     yield str(os.getuid())
+    yield os.environ.get("USERNAME", "")

@@ -76,6 +76,25 @@ class TestWatch:
     def test_an_object_replaced_by_another_of_its_name_matters(self) -> None:
         assert matters_to_watch(WATCH, updated(thing(uid="1"), thing(uid="2")))
 
+    @pytest.mark.parametrize(
+        ("old", "new", "expected"),
+        [
+            ({}, {"reconcile-runner/reconcile-now": "1"}, True),
+            ({"reconcile-runner/paused": "true"}, {}, True),
+            ({}, {"reconcile-runner/paused": "true"}, False),
+        ],
+        ids=["reconcile now", "resumed", "paused"],
+    )
+    def test_annotations_of_our_own_may_ask_for_a_run(
+        self, old: dict[str, str], new: dict[str, str], expected: bool
+    ) -> None:
+        event = updated(thing(annotations=old), thing(annotations=new))
+        assert matters_to_watch(WATCH, event) is expected
+        assert is_wanted_afresh(event) is expected
+
+    def test_a_deletion_starts_the_retries_afresh(self) -> None:
+        assert is_wanted_afresh(updated(thing(), thing(deletionTimestamp="2026-01-01T00:00:00Z")))
+
 
 class TestSelector:
     def test_an_object_that_does_not_match_never_runs(self) -> None:

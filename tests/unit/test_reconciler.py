@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from runner.selector import LabelSelector, Operator, Requirement
 from runner.watches import Finalizer
 from tests.fakes.clock import settle
 from tests.fakes.engine import SUCCESS, FakeEngine
-from tests.fakes.reconcilerbench import FAILURE, GVK, KEY, PATH, SETTINGS, bench
+from tests.fakes.reconcilerbench import FAILURE, PATH, bench
 
 
 async def test_success_is_written_down_and_comes_back_after_the_period(tmp_path: Path) -> None:
@@ -34,35 +33,6 @@ async def test_a_second_success_sends_no_write(tmp_path: Path) -> None:
     await b.reconcile()
     await b.reconcile()
     assert len(b.client.calls_of("PATCH")) == 1
-
-
-async def test_a_run_reads_its_inputs_and_a_kubeconfig_of_its_own(tmp_path: Path) -> None:
-    b = bench(tmp_path)
-    b.put()
-    await b.reconcile()
-    directory = b.engine.jobs[0].private_data_dir
-    kubeconfig = json.loads((directory / "kubeconfig").read_text())
-    assert kubeconfig["clusters"][0]["cluster"]["server"] == "http://127.0.0.1:1"
-    variables = json.loads((directory / "env" / "extravars").read_text())
-    assert variables["size"] == 1
-    assert variables["ansible_operator_meta"] == {"name": "a", "namespace": "default"}
-    assert json.loads((directory / "env" / "envvars").read_text())["FROM_OPERATOR"] == "1"
-
-
-async def test_a_token_is_valid_exactly_while_its_run_lasts(tmp_path: Path) -> None:
-    engine = FakeEngine(hold=True)
-    b = bench(tmp_path, engine)
-    b.put()
-    running = asyncio.create_task(b.reconcile())
-    await settle()
-    text = (engine.jobs[0].private_data_dir / "kubeconfig").read_text()
-    token = json.loads(text)["users"][0]["user"]["token"]
-    owner = b.tokens.owner_of(token)
-    assert owner is not None
-    assert (owner.gvk, owner.key, owner.uid) == (GVK, KEY, "u1")
-    engine.release()
-    await running
-    assert b.tokens.owner_of(token) is None
 
 
 async def test_failure_names_the_task_in_conditions_and_asks_for_a_retry(tmp_path: Path) -> None:
@@ -200,14 +170,6 @@ async def test_the_role_may_ask_to_be_run_again_sooner(tmp_path: Path) -> None:
     assert await b.reconcile() == Succeeded(requeue_after=30.0)
 
 
-async def test_verbosity_follows_the_annotation_and_ignores_nonsense(tmp_path: Path) -> None:
-    b = bench(tmp_path)
-    for text in ("4", "loud"):
-        b.put(annotations={"ansible.sdk.operatorframework.io/verbosity": text})
-        await b.reconcile()
-    assert [job.verbosity for job in b.engine.jobs] == [4, 2]
-
-
 async def test_without_manage_status_nothing_is_written(tmp_path: Path) -> None:
     b = bench(tmp_path, FakeEngine([SUCCESS, FAILURE]), manage_status=False)
     b.put()
@@ -234,40 +196,6 @@ async def test_a_conflicting_write_is_worked_out_anew(tmp_path: Path) -> None:
     b.client.fail("PATCH", f"{PATH}/status", ConflictError(409, "Conflict", "changed"), times=2)
     assert isinstance(await b.reconcile(), Succeeded)
     assert b.condition("Ready")["status"] == "True"
-
-
-async def test_a_timeout_of_zero_means_none(tmp_path: Path) -> None:
-    b = bench(tmp_path, settings=replace(SETTINGS, run_timeout=0))
-    b.put()
-    await b.reconcile()
-    assert b.engine.jobs[0].timeout is None
-
-
-async def test_cancelling_a_reconcile_cancels_its_run_and_voids_its_token(tmp_path: Path) -> None:
-    engine = FakeEngine(hold=True)
-    b = bench(tmp_path, engine)
-    b.put()
-    running = asyncio.create_task(b.reconcile())
-    await settle()
-    token = json.loads((engine.jobs[0].private_data_dir / "kubeconfig").read_text())["users"][0]["user"]["token"]
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert engine.canceled == engine.jobs
-    assert b.tokens.owner_of(token) is None
-
-
-async def test_every_phase_of_a_run_is_measured(tmp_path: Path) -> None:
-    b = bench(tmp_path)
-    b.put()
-    await b.reconcile()
-    measured = {
-        sample.labels["phase"]: sample.value
-        for family in b.metrics.registry.collect()
-        for sample in family.samples
-        if sample.name == "reconcile_runner_phase_seconds_count"
-    }
-    assert measured == dict.fromkeys(("prepare", "fork", "play", "modules", "teardown", "status"), 1.0)
 
 
 async def test_upstreams_status_announces_every_run_and_adds_nothing_of_ours(tmp_path: Path) -> None:

@@ -153,6 +153,12 @@ async def test_what_waits_is_bounded() -> None:
     assert harness.recorder._waiting.qsize() == MOST_WAITING
 
 
+async def test_a_message_of_several_lines_is_one_line(harness: Harness) -> None:
+    harness.fail("first: no disk\nsecond: no network")
+    await settle()
+    assert harness.written() == ["first: no disk; second: no network"]
+
+
 async def test_a_long_message_is_cut(harness: Harness) -> None:
     harness.fail("x" * 5000)
     await settle()

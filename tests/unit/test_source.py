@@ -120,6 +120,12 @@ class TestOwnKind:
         assert (harness.ready(-100), harness.ready(0)) == (1, 1)
         assert await harness.served() == [TWO, ONE]
 
+    async def test_what_is_being_deleted_does_not_wait_behind_the_first_list(self, harness: Harness) -> None:
+        deleting = thing(TWO)
+        deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        harness.things.replace([thing(ONE), deleting])
+        assert (harness.ready(-100), harness.ready(0)) == (1, 1)
+
     async def test_a_new_spec_and_a_deletion_are_queued_and_a_status_write_is_not(self, harness: Harness) -> None:
         await harness.synced([thing(ONE)], [])
         harness.things.upsert({**thing(ONE), "status": {"happy": True}})

@@ -363,6 +363,24 @@ class TestBursts:
         assert metrics.registry.get_sample_value("workqueue_queue_duration_seconds_sum", labels) == pytest.approx(5)
 
 
+class TestReserving:
+    async def test_which_request_it_is_is_decided_when_it_is_taken(self, queue: WorkQueue) -> None:
+        queue.add(A, Priority.BACKGROUND)
+        assert await queue.reserve()
+        assert queue.urgency() is Priority.BACKGROUND
+        queue.add(B)
+        assert queue.urgency() is Priority.LIVE
+        assert queue.take() == B
+        assert await take(queue) == A
+
+    async def test_nothing_is_reserved_or_taken_after_the_end(self, queue: WorkQueue) -> None:
+        queue.add(A)
+        assert await queue.reserve()
+        queue.shut_down()
+        assert queue.take() is None
+        assert not await queue.reserve()
+
+
 class TestBackOff:
     async def test_each_retry_waits_twice_as_long_up_to_the_longest_delay(self, queue: WorkQueue) -> None:
         expected = [min(0.005 * 2**failure, 1000.0) for failure in range(40)]
