@@ -31,7 +31,7 @@ def paths(server: str) -> Iterator[Path]:
 
 
 def _users() -> Iterator[str]:
-    """Return what a run may take for its user's name: which of them depends on its terminal. For root it may be none."""
+    """Return what a run may take for its user's name: which one depends on its terminal; for root, none."""
     with contextlib.suppress(OSError):  # a process without a terminal has no login name
         yield os.getlogin()
     yield str(os.getuid())
