@@ -23,7 +23,7 @@ from runner.clock import Clock, SystemClock
 from runner.controller import Controller
 from runner.discovery import Discovery
 from runner.errors import ConfigError
-from runner.execution import Engine, ForkserverEngine, InputDir, RunnerDir, SubprocessEngine, discoveryfiles
+from runner.execution import Engine, ForkserverEngine, InputDir, RunnerDir, SubprocessEngine
 from runner.execution.artifacts import ArtifactStore
 from runner.execution.forkserver.engine import unsupported
 from runner.execution.rehearsal import rehearse
@@ -235,8 +235,6 @@ async def _start_workshop(
     tokens = TokenRegistry()
     proxy = Proxy(client, tokens, options.proxy_port)
     await proxy.start()
-    discoveryfiles.remove(proxy.url)
-    parts.callback(discoveryfiles.remove, proxy.url)
     parts.push_async_callback(proxy.stop)
     await engine.start()
     parts.push_async_callback(engine.stop)
