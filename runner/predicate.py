@@ -72,8 +72,23 @@ def matters_to_trigger(trigger: Trigger, event: Event) -> bool:
 
 
 def _generation_changed(new: KubeObject, old: KubeObject) -> bool:
-    """Tell whether the spec is a new one. Kinds without generations cannot say: every update of theirs counts."""
-    return generation(new) != generation(old) or generation(new) == 0 or _is_replaced(new, old)
+    """Tell whether the spec is a new one.
+
+    Kinds without generations cannot say: every update of theirs counts, but one that brings nothing but finalizers,
+    which is what the reconciler itself writes there.
+    """
+    if generation(new) != generation(old) or _is_replaced(new, old):
+        return True
+    return generation(new) == 0 and not _differ_in_finalizers_alone(new, old)
+
+
+def _differ_in_finalizers_alone(new: KubeObject, old: KubeObject) -> bool:
+    if metadata(new).get("finalizers") == metadata(old).get("finalizers"):
+        return False
+    aside = _BOOKKEEPING | {"finalizers"}
+    return _without(metadata(new), aside) == _without(metadata(old), aside) and (
+        _without(new, frozenset({"metadata"})) == _without(old, frozenset({"metadata"}))
+    )
 
 
 def _is_replaced(new: KubeObject, old: KubeObject) -> bool:

@@ -184,7 +184,7 @@ class AnsibleReconciler:
         if written is Written.GONE:
             return self._gone(request)
         if not is_deleting(obj) and self._is_news(obj, request):
-            self._record(obj, Severity.NORMAL, Reason.RECONCILED, "The object is as its spec says")
+            self._record(obj, Severity.NORMAL, Reason.RECONCILED, "The last run succeeded")
         self._failing.discard(request)
         stats = result.stats
         _log.info(

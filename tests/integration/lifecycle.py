@@ -53,7 +53,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
 }
 
-OWN_KINDS = ("Orphan", "Mortal", "Quiet", "First", "Second")
+OWN_KINDS = ("Orphan", "Killed", "Mortal", "Quiet", "First", "Second")
 """Kinds of tests that start an operator of their own."""
 
 _numbers = itertools.count(1)

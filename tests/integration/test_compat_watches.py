@@ -37,7 +37,14 @@ def watches(directory: Path) -> list[dict[str, Any]]:
     return [
         entry("Widget", "one.compat.test", "_one_compat_test_widget_spec", role="my.util.keep"),
         entry("Widget", "two-things.compat.test", "_two_things_compat_test_widget_spec", vars={"here": "two-"}),
-        entry("ConfigMap", "", "__configmap", manageStatus=False, selector={"matchLabels": {"keep": "me"}}),
+        entry(
+            "ConfigMap",
+            "",
+            "__configmap",
+            manageStatus=False,
+            selector={"matchLabels": {"keep": "me"}},
+            finalizer={"name": "compat.test/cleanup", "vars": {"here": "gone-"}},
+        ),
         entry("Raw", "one.compat.test", "fooBar", snakeCaseParameters=False, watchAnnotationsChanges=True),
     ]
 
@@ -139,6 +146,11 @@ def test_a_built_in_kind_without_spec_and_status_can_be_watched_and_is_selected_
     assert (result["kind"], result["data"]) == ("ConfigMap", {"a": "b"})
     assert not (directory / "results" / f"{NAMESPACES[0]}-left-out").exists()
     assert "status" not in api.call("GET", path)
+    assert api.call("GET", path)["metadata"]["finalizers"] == ["compat.test/cleanup"]
+    api.call("DELETE", path)
+    assert kept(directory, f"gone-{NAMESPACES[0]}-chosen")["metadata"]["name"] == "chosen"
+    running.wait_for_message("finalized", name="chosen")
+    assert running.runs("chosen") == 2, "our own finalizer starts no run"
 
 
 def test_names_stay_as_they_are_and_annotations_reconcile_where_asked_for(

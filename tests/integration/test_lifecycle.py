@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,27 @@ def test_what_was_deleted_while_no_operator_ran_is_cleaned_up_whoever_put_the_fi
     assert own.noted(made.name) == ["cleanup", "end of cleanup"]
 
 
+def test_an_operator_that_is_killed_in_a_finalizers_run_finishes_it_after_its_next_start(
+    cluster: Cluster, project: Project, api: ApiServer, tmp_path: Path
+) -> None:
+    own, gate = Project(tmp_path), tmp_path / "gate"
+    own.write({"Killed": KINDS["Thing"]})
+    gate.touch()
+    env = {"ANSIBLE_GATHERING": "explicit"}
+    with operator(cluster.kubeconfig, own.watches, env=env) as process:
+        made = thing(api, "Killed").create({"gate": str(gate)})
+        made.becomes_ready()
+        gate.unlink()
+        made.delete()
+        eventually(lambda: own.noted(made.name)[-1] == "cleanup", "the finalizer's run to be under way")
+        process.stop(signal.SIGKILL)
+    assert made.finalizers == [CLEANUP]
+    gate.touch()
+    with operator(cluster.kubeconfig, own.watches, env=env):
+        made.goes()
+    assert own.noted(made.name)[-2:] == ["cleanup", "end of cleanup"]
+
+
 def test_a_paused_object_waits_and_runs_when_it_is_resumed(
     running: OperatorProcess, project: Project, api: ApiServer
 ) -> None:
@@ -167,7 +189,7 @@ def test_events_tell_of_each_change_of_the_outcome(running: OperatorProcess, api
     failed = ("Warning", "ReconcileFailed", "Look into it: run is not possible")
     eventually(lambda: made.events() == [failed], "an Event about the failure")
     made.patch({"spec": {"broken": ""}})
-    eventually(lambda: ("Normal", "Reconciled", "The object is as its spec says") in made.events(), "a second one")
+    eventually(lambda: ("Normal", "Reconciled", "The last run succeeded") in made.events(), "a second one")
     assert len(made.events()) == 2
 
 

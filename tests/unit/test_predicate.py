@@ -68,6 +68,21 @@ class TestWatch:
         same = thing(annotations={"a": "b"})
         assert not matters_to_watch(watch, updated(same, thing(annotations={"a": "b"}, resourceVersion="2")))
 
+    @pytest.mark.parametrize(
+        ("new", "expected"),
+        [
+            (thing(0, finalizers=["a.b/c"], resourceVersion="2"), False),
+            (thing(0, resourceVersion="2"), True),
+            (thing(0, finalizers=["a.b/c"], labels={"a": "b"}), True),
+            (thing(0, finalizers=["a.b/c"], spec={"a": 1}), True),
+        ],
+        ids=["finalizers alone", "nothing", "and labels", "and content"],
+    )
+    def test_every_update_of_a_kind_without_generations_matters_but_a_finalizer(
+        self, new: KubeObject, expected: bool
+    ) -> None:
+        assert matters_to_watch(WATCH, updated(thing(0, resourceVersion="1"), new)) is expected
+
     def test_the_request_to_delete_matters_once(self) -> None:
         deleting = thing(deletionTimestamp="2026-01-01T00:00:00Z")
         assert matters_to_watch(WATCH, updated(thing(), deleting))

@@ -229,7 +229,7 @@ async def test_events_tell_of_a_changed_outcome_and_of_failures_with_their_task(
         await b.reconcile()
         b.seen()
     assert await b.events() == [
-        ("Normal", "Reconciled", "The object is as its spec says"),
+        ("Normal", "Reconciled", "The last run succeeded"),
         ("Warning", "ReconcileFailed", "task 'x' failed: no"),
     ]
 
