@@ -82,7 +82,9 @@ class AnsibleReconciler:
         if reason is not None:
             return Ignored(reason)
         if is_deleting(obj):
-            return await self._finalize(obj, request)
+            if self._finalizer is None or not has_finalizer(obj, self._finalizer):
+                return Ignored("the object is being deleted, and this watch has nothing to do about it")
+            return await self._finalize(obj, request, self._finalizer)
         if self._finalizer is not None and not has_finalizer(obj, self._finalizer):
             try:
                 guarded = await self._guard(obj, request, self._finalizer)
@@ -100,8 +102,6 @@ class AnsibleReconciler:
         return await self._conclude_success(obj, request, ended, period) if isinstance(ended, RunResult) else ended
 
     def _reason_to_ignore(self, obj: KubeObject) -> str | None:
-        if is_deleting(obj) and (self._finalizer is None or not has_finalizer(obj, self._finalizer)):
-            return "the object is being deleted, and this watch has nothing to do about it"
         if not self._watch.selector.matches(labels(obj)):
             return "the selector does not match the object's labels"
         if is_paused(obj):
@@ -117,21 +117,21 @@ class AnsibleReconciler:
             return None
         return await self._scribes.finalizers.add(resource, request, obj, finalizer)
 
-    async def _finalize(self, obj: KubeObject, request: Request) -> Outcome:
+    async def _finalize(self, obj: KubeObject, request: Request, finalizer: str) -> Outcome:
         """Run what is to run before the object may go, and let it go."""
         ended = await self._run(self._deletion_watch, obj, request)
         if not isinstance(ended, RunResult):
             return ended
         try:
             resource = await self._discovery.resource(self._watch.gvk)
-            await self._scribes.finalizers.remove(resource, request, uid(obj), self._finalizer or "")
+            await self._scribes.finalizers.remove(resource, request, uid(obj), finalizer)
         except KindNotFoundError:
             return self._gone(request)
         except (ApiError, ApiUnreachableError) as error:
-            message = f"the finalizer {self._finalizer} ran, but cannot be taken off the object: {error}"
+            message = f"the finalizer {finalizer} ran, but cannot be taken off the object: {error}"
             return await self._conclude_failure(obj, request, message)
-        self._record(obj, Severity.NORMAL, Reason.FINALIZED, f"The finalizer {self._finalizer} is done")
-        _log.info("finalized", finalizer=self._finalizer)
+        self._record(obj, Severity.NORMAL, Reason.FINALIZED, f"The finalizer {finalizer} is done")
+        _log.info("finalized", finalizer=finalizer)
         return await self._conclude_success(obj, request, ended, 0.0)
 
     async def _run(self, watch: Watch, obj: KubeObject, request: Request) -> RunResult | Outcome:
