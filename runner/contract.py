@@ -12,6 +12,15 @@ ANNOTATION_RECONCILE_PERIOD: Final = f"{ANNOTATION_PREFIX}/reconcile-period"
 ANNOTATION_MAX_RUNNER_ARTIFACTS: Final = f"{ANNOTATION_PREFIX}/max-runner-artifacts"
 ANNOTATION_VERBOSITY: Final = f"{ANNOTATION_PREFIX}/verbosity"
 
+DEAD_ANNOTATION_PREFIX: Final = "ansible.operator-sdk/"
+"""What upstream's annotations began with once; some documentation still says so. Nobody reads them."""
+
+OWN_ANNOTATION_PREFIX: Final = "reconcile-runner"
+ANNOTATION_RECONCILE_NOW: Final = f"{OWN_ANNOTATION_PREFIX}/reconcile-now"
+"""A new value of it starts a run."""
+ANNOTATION_PAUSED: Final = f"{OWN_ANNOTATION_PREFIX}/paused"
+"""Any value but ``false``: nothing is run for the object."""
+
 META_VARIABLE: Final = "ansible_operator_meta"
 """The extra var that holds ``name`` and ``namespace`` of the reconciled object."""
 

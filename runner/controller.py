@@ -15,6 +15,7 @@ from runner.logs import LogKey, get_logger, reconcile_context
 from runner.metrics import Metrics, ReconcileResult
 from runner.objects import GroupVersionKind
 from runner.reconcile import Failed, Ignored, Outcome, Postponed, Reconciler, Request, Succeeded
+from runner.runslots import RunSlots
 from runner.workqueue import Priority, WorkQueue
 
 GRACE: Final = 30.0
@@ -26,7 +27,8 @@ _log = get_logger("controller")
 class Controller:
     """Reconciles what its queue holds, ``workers`` requests at a time, never one request twice at a time.
 
-    ``name`` is the one in metrics, tasks and logs; ``grace`` is in seconds.
+    ``name`` is the one in metrics, tasks and logs; ``grace`` is in seconds. ``slots`` are shared with the controllers
+    of other watches: a worker takes no request before it has one.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Controller:
         metrics: Metrics,
         clock: Clock,
         grace: float = GRACE,
+        slots: RunSlots | None = None,
     ) -> None:
         self.name = name
         self._gvk = gvk
@@ -48,6 +51,7 @@ class Controller:
         self._metrics = metrics.for_controller(name, gvk, workers)
         self._clock = clock
         self._grace = grace
+        self._slots = slots or RunSlots(None)
         self._grace_timer: Timer | None = None
         self._workers: list[asyncio.Task[None]] = []
 
@@ -87,19 +91,22 @@ class Controller:
             worker.cancel()
 
     async def _work(self) -> None:
-        while (request := await self._queue.get()) is not None:
-            self._metrics.started()
-            try:
-                with reconcile_context(self._gvk, request, str(uuid.uuid4())):
+        while await self._queue.reserve():
+            async with self._slots.one(self._queue.urgency):
+                request = self._queue.take()
+                if request is not None:
                     await self._serve(request)
-            finally:
-                self._metrics.stopped()
-                self._queue.done(request)
 
     async def _serve(self, request: Request) -> None:
+        self._metrics.started()
         started = self._clock.monotonic()
-        outcome = await self._reconcile(request)
-        self._conclude(request, outcome, self._clock.monotonic() - started)
+        try:
+            with reconcile_context(self._gvk, request, str(uuid.uuid4())):
+                outcome = await self._reconcile(request)
+                self._conclude(request, outcome, self._clock.monotonic() - started)
+        finally:
+            self._metrics.stopped()
+            self._queue.done(request)
 
     async def _reconcile(self, request: Request) -> Outcome:
         """Call the reconciler. Whatever it raises is a failure of this request, never the end of the worker."""

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +24,27 @@ from runner.controller import Controller
 from runner.discovery import Discovery
 from runner.errors import ConfigError
 from runner.execution import Engine, ForkserverEngine, InputDir, RunnerDir, SubprocessEngine
+from runner.execution.artifacts import ArtifactStore
 from runner.execution.forkserver.engine import unsupported
 from runner.execution.rehearsal import rehearse
+from runner.finalizer import FinalizerKeeper
 from runner.healthz import Check, Checks, Probe
 from runner.httpserver import HttpServer, health_server, metrics_server
 from runner.informer import Health
 from runner.logs import get_logger
 from runner.metrics import Metrics
+from runner.objects import GroupVersionKind
 from runner.options import EngineName, Options
 from runner.proxy import Proxy, TokenRegistry
-from runner.reconciler import AnsibleReconciler, RunSettings, Workshop
+from runner.reconcile import RetryDelays
+from runner.reconciler import AnsibleReconciler, Scribes
+from runner.recorder import EventRecorder
+from runner.runslots import RunSlots
 from runner.source import Source
 from runner.status import StatusWriter
 from runner.watches import Watch
 from runner.workqueue import WorkQueue
+from runner.workshop import RunSettings, Workshop
 
 SYNC_PATIENCE: Final = 10.0
 """Seconds that workers wait for every kind to be listed. After that they start with the kinds that are: a linked kind
@@ -90,6 +96,7 @@ def _handle_signals(stopping: asyncio.Event, hurrying: asyncio.Event) -> None:
 class _Unit:
     """What belongs to one watch."""
 
+    gvk: GroupVersionKind
     source: Source
     controller: Controller
 
@@ -97,9 +104,13 @@ class _Unit:
 class _Operator:
     """The started parts that work until they are told to stop."""
 
-    def __init__(self, discovery: Discovery, cache: Cache, units: list[_Unit]) -> None:
+    def __init__(
+        self, discovery: Discovery, cache: Cache, recorder: EventRecorder, inputs: InputDir, units: list[_Unit]
+    ) -> None:
         self._discovery = discovery
         self._cache = cache
+        self._recorder = recorder
+        self._inputs = inputs
         self._units = units
 
     async def serve(self, stopping: asyncio.Event, hurrying: asyncio.Event) -> None:
@@ -107,6 +118,7 @@ class _Operator:
             feeding = [
                 group.create_task(self._discovery.run(), name="discovery"),
                 group.create_task(self._cache.run(), name="cache"),
+                group.create_task(self._recorder.run(), name="event recorder"),
                 group.create_task(self._announce_sync(), name="announce sync"),
                 *(group.create_task(unit.source.wait_synced(), name="source sync") for unit in self._units),
             ]
@@ -134,6 +146,15 @@ class _Operator:
     async def _announce_sync(self) -> None:
         await self._cache.wait_synced()
         _log.info("ready: every kind has been listed")
+        self._clear_up_after_the_deleted()
+
+    def _clear_up_after_the_deleted(self) -> None:
+        """Remove what an earlier operator left in a chosen directory of objects that are gone meanwhile."""
+        for unit in self._units:
+            kind = self._cache.kind(unit.gvk)
+            for key in self._inputs.keys(unit.gvk):
+                if kind is not None and kind.get(key) is None:
+                    self._inputs.remove(unit.gvk, key)
 
 
 async def _all_done_or(hurrying: asyncio.Event, working: list[asyncio.Task[None]]) -> None:
@@ -158,43 +179,59 @@ async def _assemble(
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
     checks.add(Probe.READYZ, "caches", _caches_check(cache, clock))
-    factory = await _start_execution(options, engine, client, discovery, metrics, clock, parts)
+    inputs = _open_input_dir(options, parts)
+    workshop = await _start_workshop(options, engine, inputs, client, metrics, clock, parts)
+    recorder = EventRecorder(client, clock)
+    scribes = Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder)
+    slots = RunSlots(options.max_concurrent_runs)
     units = []
     for watch in watches:
-        queue = WorkQueue(watch.controller_name, clock, metrics)
-        source = Source(watch, cache, queue, metrics)
+        queue = WorkQueue(watch.controller_name, clock, metrics, _retry_delays(options, watch))
+        source = Source(watch, cache, queue, metrics, recorder)
         controller = Controller(
             watch.controller_name,
             watch.gvk,
             queue,
-            factory(watch, cache),
+            AnsibleReconciler(
+                watch,
+                _run_settings(options, watch),
+                cache.require(watch.gvk, whole=True),
+                discovery,
+                scribes,
+                workshop,
+                metrics,
+                clock,
+            ),
             options.workers_for(watch.gvk),
             metrics,
             clock,
             options.graceful_shutdown_timeout,
+            slots,
         )
         source.start()
         checks.add(Probe.HEALTHZ, watch.controller_name, _stuck_check(controller, options.run_timeout))
-        units.append(_Unit(source, controller))
+        units.append(_Unit(watch.gvk, source, controller))
     checks.start_is_complete()
-    return _Operator(discovery, cache, units)
+    return _Operator(discovery, cache, recorder, inputs, units)
 
 
-ReconcilerFactory = Callable[[Watch, Cache], AnsibleReconciler]
+def _open_input_dir(options: Options, parts: AsyncExitStack) -> InputDir:
+    runner_dir = RunnerDir.open(options.runner_dir)
+    parts.callback(runner_dir.close)
+    artifacts = ArtifactStore(options.artifacts_limit)
+    artifacts.take_stock(runner_dir.path)
+    return InputDir(runner_dir.path, artifacts=artifacts)
 
 
-async def _start_execution(
+async def _start_workshop(
     options: Options,
     engine: Engine,
+    inputs: InputDir,
     client: HttpClient,
-    discovery: Discovery,
     metrics: Metrics,
     clock: Clock,
     parts: AsyncExitStack,
-) -> ReconcilerFactory:
-    runner_dir = RunnerDir.open(options.runner_dir)
-    parts.callback(runner_dir.close)
-    inputs = InputDir(runner_dir.path)
+) -> Workshop:
     tokens = TokenRegistry()
     proxy = Proxy(client, tokens, options.proxy_port)
     await proxy.start()
@@ -204,21 +241,7 @@ async def _start_execution(
     if isinstance(engine, ForkserverEngine):
         work = rehearse(engine, inputs, _run_environment(options), options.ansible_verbosity)
         parts.push_async_callback(_end, asyncio.create_task(work, name="rehearsal"))
-    writer = StatusWriter(client, clock)
-
-    def reconciler(watch: Watch, cache: Cache) -> AnsibleReconciler:
-        return AnsibleReconciler(
-            watch,
-            _run_settings(options, watch),
-            cache.require(watch.gvk, whole=True),
-            discovery,
-            writer,
-            Workshop(engine, inputs, tokens, proxy.url),
-            metrics,
-            clock,
-        )
-
-    return reconciler
+    return Workshop(engine, inputs, tokens, proxy.url, metrics, clock)
 
 
 def engine_of(name: EngineName | None) -> Engine:
@@ -272,6 +295,12 @@ def _run_settings(options: Options, watch: Watch) -> RunSettings:
         environment=_run_environment(options),
         gather_facts=options.gather_facts,
     )
+
+
+def _retry_delays(options: Options, watch: Watch) -> RetryDelays:
+    cap = options.retry_delays.cap if watch.failure_backoff_cap is None else watch.failure_backoff_cap
+    base = options.retry_delays.base if watch.failure_backoff_base is None else watch.failure_backoff_base
+    return RetryDelays(base, cap)
 
 
 async def _start_servers(options: Options, checks: Checks, metrics: Metrics, parts: AsyncExitStack) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.objects import GroupVersionKind
+from runner.reconcile import RetryDelays
 
 
 class EngineName(enum.StrEnum):
@@ -71,6 +72,9 @@ class Options:
     - ``reconcile_period``: the period between reconciles of an object that nothing happened to; 0: never
     - ``max_concurrent_reconciles``: workers of each watch (>= 1); default: the number of CPUs that may be used.
       ``workers_by_kind`` holds what ``MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP>`` overrides; ask ``workers_for``
+    - ``max_concurrent_runs``: how many reconciles go on at a time over all kinds; None: no limit besides
+    - ``retry_delays``: how long failed requests wait, where a watch does not say so itself
+    - ``artifacts_limit``: bytes that the artifacts of all runs may take; 0: none are kept; None: no limit
     - ``run_timeout``: a run that takes longer is ended with its whole process group; 0: never
     - ``graceful_shutdown_timeout``: how long running roles may go on after SIGTERM
     - ``ansible_verbosity``: 0 to 7, the number of ``-v``. ``verbosity_by_kind`` holds what
@@ -91,6 +95,9 @@ class Options:
     max_concurrent_reconciles: int = field(default_factory=usable_cpus)
     workers_by_kind: Mapping[GroupVersionKind, int] = field(default_factory=dict)
     verbosity_by_kind: Mapping[GroupVersionKind, int] = field(default_factory=dict)
+    max_concurrent_runs: int | None = None
+    retry_delays: RetryDelays = field(default_factory=RetryDelays)
+    artifacts_limit: int | None = 128 * 1024 * 1024
     run_timeout: float = 3600.0
     graceful_shutdown_timeout: float = 30.0
     ansible_verbosity: int = 2

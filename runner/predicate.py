@@ -13,6 +13,7 @@ from typing import Any, Final
 from runner import objects
 from runner.event import Event, EventType
 from runner.objects import KubeObject, generation, is_deleting, labels, metadata, uid
+from runner.overrides import asks_for_a_run
 from runner.watches import Trigger, Watch
 
 _BOOKKEEPING: Final = frozenset({"resourceVersion", "managedFields", "selfLink"})
@@ -33,16 +34,19 @@ def matters_to_watch(watch: Watch, event: Event) -> bool:
     return (
         _generation_changed(event.object, old)
         or (is_deleting(event.object) and not is_deleting(old))
+        or asks_for_a_run(event.object, old)
         or (watch.watch_annotations_changes and objects.annotations(event.object) != objects.annotations(old))
         or not watch.selector.matches(labels(old))
     )
 
 
-def desired_state_changed(event: Event) -> bool:
-    """Tell whether an event brings a new spec: failures of the old one then say nothing about the next run."""
+def is_wanted_afresh(event: Event) -> bool:
+    """Tell whether failures so far say nothing about the next run: the spec is a new one, or somebody asked for it."""
     old = event.old
     if event.type is not EventType.UPDATED or old is None:
         return event.type is EventType.CREATED
+    if asks_for_a_run(event.object, old) or is_deleting(event.object) != is_deleting(old):
+        return True
     if generation(event.object) == 0:
         return _differs_beyond_status(event.object, old)
     return _generation_changed(event.object, old)
@@ -68,8 +72,23 @@ def matters_to_trigger(trigger: Trigger, event: Event) -> bool:
 
 
 def _generation_changed(new: KubeObject, old: KubeObject) -> bool:
-    """Tell whether the spec is a new one. Kinds without generations cannot say: every update of theirs counts."""
-    return generation(new) != generation(old) or generation(new) == 0 or _is_replaced(new, old)
+    """Tell whether the spec is a new one.
+
+    Kinds without generations cannot say: every update of theirs counts, but one that brings nothing but finalizers,
+    which is what the reconciler itself writes there.
+    """
+    if generation(new) != generation(old) or _is_replaced(new, old):
+        return True
+    return generation(new) == 0 and not _differ_in_finalizers_alone(new, old)
+
+
+def _differ_in_finalizers_alone(new: KubeObject, old: KubeObject) -> bool:
+    if metadata(new).get("finalizers") == metadata(old).get("finalizers"):
+        return False
+    aside = _BOOKKEEPING | {"finalizers"}
+    return _without(metadata(new), aside) == _without(metadata(old), aside) and (
+        _without(new, frozenset({"metadata"})) == _without(old, frozenset({"metadata"}))
+    )
 
 
 def _is_replaced(new: KubeObject, old: KubeObject) -> bool:

@@ -48,6 +48,21 @@ class Ignored:
 Outcome: TypeAlias = Succeeded | Failed | Postponed | Ignored
 
 
+@dataclass(frozen=True, slots=True)
+class RetryDelays:
+    """How long a failed request waits for its next try: ``base`` seconds, then twice as long each time, up to ``cap``.
+
+    The defaults are client-go's, and upstream's with them: 5 ms, and 1000 s.
+    """
+
+    base: float = 0.005
+    cap: float = 1000.0
+
+    def after(self, failures: int) -> float:
+        """Return the seconds to wait after so many failures in a row (>= 1)."""
+        return float(min(self.cap, self.base * 2 ** min(failures - 1, 64)))
+
+
 class Reconciler(Protocol):
     """Brings one object to its desired state. Never called twice at a time for one request."""
 

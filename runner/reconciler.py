@@ -1,44 +1,34 @@
 """The reconciler: one request, one run of the watch's role, one status.
 
-``controller`` calls ``reconcile`` with a request; named phases follow: fetch the object, prepare the run's inputs, run
-(``execution``, behind a token of ``proxy``), conclude (``status``). The outcome goes back to ``controller``, which
-alone decides about retries.
+``controller`` calls ``reconcile`` with a request; named phases follow: fetch the object, see whether there is anything
+to run, put the finalizer on it, run (``workshop``), conclude (``status``, ``recorder``, and ``finalizer`` at the end of
+a deletion). The outcome goes back to ``controller``, which alone decides about retries.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from runner import objects, status
 from runner.cache import KindCache
 from runner.clock import Clock
-from runner.contract import ANNOTATION_MAX_RUNNER_ARTIFACTS, ANNOTATION_RECONCILE_PERIOD, ANNOTATION_VERBOSITY
 from runner.discovery import Discovery
-from runner.duration import parse_duration
-from runner.errors import ApiError, ApiUnreachableError, ExecutionError, KindNotFoundError, RunLostError, RunnerError
-from runner.execution import (
-    Engine,
-    ExtraVars,
-    ExtraVarsError,
-    InputDir,
-    JobEvent,
-    RunInputs,
-    RunPhases,
-    make_extra_vars,
-)
+from runner.errors import ApiError, ApiUnreachableError, ExecutionError, KindNotFoundError, RunLostError
+from runner.execution import ExtraVarsError
+from runner.finalizer import FinalizerKeeper, for_deletion, has_finalizer
 from runner.logs import LogKey, get_logger
 from runner.metrics import Metrics, Phase
 from runner.objects import KubeObject, generation, is_deleting, labels, uid
-from runner.options import LogEvents
-from runner.proxy import Owner, TokenRegistry, kubeconfig
+from runner.overrides import OverrideError, is_paused, overrides_of, reconcile_period_of
 from runner.reconcile import Failed, Ignored, Outcome, Request, Succeeded
-from runner.run import Job, RunResult
-from runner.runlog import RunLog
+from runner.recorder import EventRecorder, Reason, Severity
+from runner.run import RunResult
+from runner.status import Outcome as RunOutcome
+from runner.status import StatusUpdate, StatusWriter, Written, last_outcome, style_of
 from runner.watches import Watch
+from runner.workshop import RunSettings, Workshop
 
 RUNNING_IS_NEWS_AFTER = 1.0
 """Seconds: a run shorter than this never writes ``Running``, so a quick run costs one status write at most."""
@@ -46,31 +36,13 @@ RUNNING_IS_NEWS_AFTER = 1.0
 _log = get_logger("reconciler")
 
 
-class ObjectError(RunnerError):
-    """The object asks for something that cannot be run. It is not tried again until the object changes."""
-
-
 @dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What of the operator's options shapes a run. Seconds; ``run_timeout`` and ``reconcile_period`` 0: none."""
+class Scribes:
+    """Who writes what about objects to the API server."""
 
-    reconcile_period: float
-    run_timeout: float
-    verbosity: int
-    ansible_args: str
-    log_events: LogEvents
-    environment: dict[str, str]
-    gather_facts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """Where runs happen, shared by all watches: the engine, what runs read, and how they reach the API server."""
-
-    engine: Engine
-    inputs: InputDir
-    tokens: TokenRegistry
-    proxy_url: str
+    status: StatusWriter
+    finalizers: FinalizerKeeper
+    recorder: EventRecorder
 
 
 class AnsibleReconciler:
@@ -82,104 +54,122 @@ class AnsibleReconciler:
         settings: RunSettings,
         cached: KindCache,
         discovery: Discovery,
-        writer: status.StatusWriter,
+        scribes: Scribes,
         workshop: Workshop,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._watch = watch
+        self._finalizer = watch.finalizer.name if watch.finalizer else None
+        self._deletion_watch = for_deletion(watch) if watch.finalizer else watch
         self._settings = settings
         self._cached = cached
         self._discovery = discovery
-        self._writer = writer
+        self._scribes = scribes
+        self._style = style_of(watch)
         self._workshop = workshop
         self._metrics = metrics
         self._clock = clock
+        self._failing: set[Request] = set()
 
     async def reconcile(self, request: Request) -> Outcome:
         """Run the role for the object as the cache has it, and write down how that went."""
         obj = self._cached.get(request)
         if obj is None:
-            self._workshop.inputs.remove(self._watch.gvk, request)
+            self._forget(request)
             return Ignored("the object is gone")
+        reason = self._reason_to_ignore(obj)
+        if reason is not None:
+            return Ignored(reason)
         if is_deleting(obj):
-            return Ignored("the object is being deleted")
-        if not self._watch.selector.matches(labels(obj)):
-            return Ignored("the selector does not match the object's labels")
-        _log.info("reconciling", generation=generation(obj))
+            if self._finalizer is None or not has_finalizer(obj, self._finalizer):
+                return Ignored("the object is being deleted, and this watch has nothing to do about it")
+            return await self._finalize(obj, request, self._finalizer)
+        if self._finalizer is not None and not has_finalizer(obj, self._finalizer):
+            try:
+                guarded = await self._guard(obj, request, self._finalizer)
+            except (ApiError, ApiUnreachableError) as error:
+                message = f"the finalizer {self._finalizer} cannot be put on the object: {error}"
+                return await self._conclude_failure(obj, request, message)
+            if guarded is None:
+                return Ignored("the object went away before its run")
+            obj = guarded
         try:
             period = self._reconcile_period(obj)
-            result = await self._run(obj, request)
-        except (ObjectError, ExtraVarsError) as error:
-            return await self._refuse(obj, request, str(error))
+        except OverrideError as error:
+            return await self._conclude_failure(obj, request, str(error), retry=False)
+        ended = await self._run(self._watch, obj, request)
+        return await self._conclude_success(obj, request, ended, period) if isinstance(ended, RunResult) else ended
+
+    def _reason_to_ignore(self, obj: KubeObject) -> str | None:
+        if not self._watch.selector.matches(labels(obj)):
+            return "the selector does not match the object's labels"
+        if is_paused(obj):
+            self._record(obj, Severity.NORMAL, Reason.PAUSED, "Nothing is run while the annotation says so")
+            return "the object is paused"
+        return None
+
+    async def _guard(self, obj: KubeObject, request: Request, finalizer: str) -> KubeObject | None:
+        """Put the finalizer on the object and return it; None where there is none any more that could be run for."""
+        try:
+            resource = await self._discovery.resource(self._watch.gvk)
+        except KindNotFoundError:
+            return None
+        return await self._scribes.finalizers.add(resource, request, obj, finalizer)
+
+    async def _finalize(self, obj: KubeObject, request: Request, finalizer: str) -> Outcome:
+        """Run what is to run before the object may go, and let it go."""
+        ended = await self._run(self._deletion_watch, obj, request)
+        if not isinstance(ended, RunResult):
+            return ended
+        try:
+            resource = await self._discovery.resource(self._watch.gvk)
+            await self._scribes.finalizers.remove(resource, request, uid(obj), finalizer)
+        except KindNotFoundError:
+            return self._gone(request)
+        except (ApiError, ApiUnreachableError) as error:
+            message = f"the finalizer {finalizer} ran, but cannot be taken off the object: {error}"
+            return await self._conclude_failure(obj, request, message)
+        self._record(obj, Severity.NORMAL, Reason.FINALIZED, f"The finalizer {finalizer} is done")
+        _log.info("finalized", finalizer=finalizer)
+        return await self._conclude_success(obj, request, ended, 0.0)
+
+    async def _run(self, watch: Watch, obj: KubeObject, request: Request) -> RunResult | Outcome:
+        """Return the result of a run that succeeded, else the outcome of one that did not."""
+        _log.info("reconciling", generation=generation(obj), **({"deleting": True} if is_deleting(obj) else {}))
+        overrides = overrides_of(obj)
+        for warning in overrides.warnings:
+            _log.warning("an annotation is ignored", warning=warning)
+        try:
+            async with self._announced(obj, request):
+                result = await self._workshop.run(watch, self._settings, overrides, obj)
+        except ExtraVarsError as error:
+            return await self._conclude_failure(obj, request, str(error), retry=False)
         except RunLostError as error:
             return Failed(str(error))
         except ExecutionError as error:
-            return await self._conclude_failure(obj, request, f"Unable to run reconciliation: {error}", None)
-        if result.succeeded:
-            return await self._conclude_success(obj, request, result, period)
-        return await self._conclude_failure(obj, request, result.message, result)
-
-    async def _run(self, obj: KubeObject, request: Request) -> RunResult:
-        begun = self._clock.monotonic()
-        variables = make_extra_vars(self._watch, obj)
-        for warning in variables.warnings:
-            _log.warning("a field of the object is no variable of the role", warning=warning)
-        ident = str(secrets.randbelow(2**63))
-        owner = Owner(self._watch.gvk, request, uid(obj))
-        with self._workshop.tokens.issue(owner) as token:
-            job = self._write_inputs(obj, request, ident, variables, token)
-            self._phase_finished(Phase.PREPARE, self._clock.monotonic() - begun)
-            async with self._announced_when_long(obj, request):
-                result = await self._run_in_engine(job)
-        self._metrics.run_finished(self._watch.controller_name, result.status, result.duration)
-        return result
-
-    async def _run_in_engine(self, job: Job) -> RunResult:
-        log, phases = RunLog(self._settings.log_events, job.ident), RunPhases(self._clock)
-
-        def on_event(event: JobEvent) -> None:
-            phases.add(event)
-            log(event)
-
-        result = await self._workshop.engine.run(job, on_event)
-        for phase, seconds in phases.finished().items():
-            self._phase_finished(phase, seconds)
-        return result
-
-    def _phase_finished(self, phase: Phase, seconds: float) -> None:
-        self._metrics.phase_finished(self._watch.controller_name, phase, seconds)
-
-    def _write_inputs(self, obj: KubeObject, request: Request, ident: str, variables: ExtraVars, token: str) -> Job:
-        inputs = RunInputs(
-            extra_vars=variables.data,
-            kubeconfig=kubeconfig.render(self._workshop.proxy_url, token, request.namespace),
-            env=self._settings.environment,
-            cmdline=self._settings.ansible_args,
-            max_artifacts=_integer_annotation(obj, ANNOTATION_MAX_RUNNER_ARTIFACTS, self._watch.max_runner_artifacts),
-        )
-        return Job(
-            ident=ident,
-            private_data_dir=self._workshop.inputs.write(self._watch.gvk, request, inputs),
-            playbook=self._watch.playbook,
-            role=self._watch.role,
-            verbosity=_integer_annotation(obj, ANNOTATION_VERBOSITY, self._settings.verbosity),
-            timeout=self._settings.run_timeout or None,
-            gather_facts=self._settings.gather_facts,
-        )
+            return await self._conclude_failure(obj, request, f"Unable to run reconciliation: {error}")
+        return result if result.succeeded else await self._conclude_failure(obj, request, result.message, result)
 
     @asynccontextmanager
-    async def _announced_when_long(self, obj: KubeObject, request: Request) -> AsyncIterator[None]:
-        """Write ``Running`` once the run in the block has taken ``RUNNING_IS_NEWS_AFTER``."""
+    async def _announced(self, obj: KubeObject, request: Request) -> AsyncIterator[None]:
+        """Write ``Running`` once the run in the block has taken ``RUNNING_IS_NEWS_AFTER``; as upstream: before it."""
 
         async def announce() -> None:
-            await self._clock.sleep(RUNNING_IS_NEWS_AFTER)
             try:
-                await self._write_status(obj, request, status.running(generation(obj)))
+                await self._write_status(obj, request, self._style.running(generation(obj)))
             except (ApiError, ApiUnreachableError) as error:
                 _log.warning("the status cannot be written", error=str(error))
 
-        announcement = asyncio.create_task(announce(), name=f"announce {request}")
+        async def announce_later() -> None:
+            await self._clock.sleep(RUNNING_IS_NEWS_AFTER)
+            await announce()
+
+        if self._style.announces_every_run:
+            await announce()
+            yield
+            return
+        announcement = asyncio.create_task(announce_later(), name=f"announce {request}")
         try:
             yield
         finally:
@@ -188,11 +178,14 @@ class AnsibleReconciler:
 
     async def _conclude_success(self, obj: KubeObject, request: Request, result: RunResult, period: float) -> Outcome:
         try:
-            there = await self._write_verdict(obj, request, status.succeeded(generation(obj), result))
+            written = await self._write_verdict(obj, request, self._style.succeeded(generation(obj), result))
         except (ApiError, ApiUnreachableError) as error:
             return Failed(f"the status cannot be written: {error}")
-        if not there:
+        if written is Written.GONE:
             return self._gone(request)
+        if not is_deleting(obj) and self._is_news(obj, request):
+            self._record(obj, Severity.NORMAL, Reason.RECONCILED, "The last run succeeded")
+        self._failing.discard(request)
         stats = result.stats
         _log.info(
             "reconciled",
@@ -203,60 +196,57 @@ class AnsibleReconciler:
         return Succeeded(requeue_after=result.requeue_after or period or None)
 
     async def _conclude_failure(
-        self, obj: KubeObject, request: Request, message: str, result: RunResult | None
+        self, obj: KubeObject, request: Request, message: str, result: RunResult | None = None, *, retry: bool = True
     ) -> Outcome:
+        """Write down that a run failed or could not be; ``retry``: whether to try again before the object changes."""
+        reason = Reason.FAILED
+        if is_deleting(obj):
+            message, reason = f"finalizer {self._finalizer}: {message}", Reason.FINALIZER_FAILED
         try:
-            stats = result.stats if result else None
-            there = await self._write_verdict(obj, request, status.failed(generation(obj), message, stats))
+            written = await self._write_verdict(obj, request, self._style.failed(generation(obj), message, result))
         except (ApiError, ApiUnreachableError) as error:
             return Failed(f"{message} (and the status cannot be written: {error})")
-        return Failed(message) if there else self._gone(request)
+        if written is Written.GONE:
+            return self._gone(request)
+        self._failing.add(request)
+        self._record(obj, Severity.WARNING, reason, message)
+        return Failed(message) if retry else Ignored(message)
 
-    async def _refuse(self, obj: KubeObject, request: Request, message: str) -> Outcome:
-        match await self._conclude_failure(obj, request, message, None):
-            case Failed(said) if said == message:
-                return Ignored(message)
-            case outcome:
-                return outcome
+    def _is_news(self, obj: KubeObject, request: Request) -> bool:
+        """Tell whether a success changes the outcome. Without conditions only what failed here is remembered."""
+        if request in self._failing:
+            return True
+        return self._watch.manage_status and last_outcome(obj) is not RunOutcome.SUCCEEDED
 
     def _gone(self, request: Request) -> Outcome:
         """Clean up after an object that went away, or was replaced, during its run: nothing of that is an error."""
-        self._workshop.inputs.remove(self._watch.gvk, request)
+        self._forget(request)
         _log.info("the object went away during its run")
         return Ignored("the object went away during its run")
 
-    async def _write_verdict(self, obj: KubeObject, request: Request, update: status.StatusUpdate) -> bool:
-        begun = self._clock.monotonic()
-        there = await self._write_status(obj, request, update)
-        self._phase_finished(Phase.STATUS, self._clock.monotonic() - begun)
-        return there
+    def _forget(self, request: Request) -> None:
+        self._workshop.clear(self._watch.gvk, request)
+        self._failing.discard(request)
 
-    async def _write_status(self, obj: KubeObject, request: Request, update: status.StatusUpdate) -> bool:
+    async def _write_verdict(self, obj: KubeObject, request: Request, update: StatusUpdate) -> Written:
+        begun = self._clock.monotonic()
+        written = await self._write_status(obj, request, update)
+        self._metrics.phase_finished(self._watch.controller_name, Phase.STATUS, self._clock.monotonic() - begun)
+        return written
+
+    async def _write_status(self, obj: KubeObject, request: Request, update: StatusUpdate) -> Written:
         try:
             resource = await self._discovery.resource(self._watch.gvk)
         except KindNotFoundError:
-            return False  # with its CRD, every object of the kind went away
-        wanted = update if self._watch.manage_status else status.nothing
-        return await self._writer.write(resource, request, uid(obj), wanted)
+            return Written.GONE  # with its CRD, every object of the kind went away
+        return await self._scribes.status.write(resource, request, uid(obj), update)
+
+    def _record(self, obj: KubeObject, severity: Severity, reason: Reason, message: str) -> None:
+        self._scribes.recorder.record(obj, severity, reason, message)
 
     def _reconcile_period(self, obj: KubeObject) -> float:
         """Return the seconds to the next periodic run: the object's annotation, else the watch's, else the flag's."""
-        text = objects.annotations(obj).get(ANNOTATION_RECONCILE_PERIOD)
-        if text is not None:
-            try:
-                return parse_duration(text)
-            except ValueError as error:
-                raise ObjectError(f"annotation {ANNOTATION_RECONCILE_PERIOD}: {error}") from error
-        own = self._watch.reconcile_period
-        return self._settings.reconcile_period if own is None else own
-
-
-def _integer_annotation(obj: KubeObject, name: str, default: int) -> int:
-    """Return an annotation's number, or the default where it is absent or no number (which upstream ignores, too)."""
-    text = objects.annotations(obj).get(name)
-    if text is None:
-        return default
-    if text.isascii() and text.isdigit():
-        return int(text)
-    _log.warning("an annotation is ignored", annotation=name, found=text, expected="a number such as 3")
-    return default
+        for period in (reconcile_period_of(obj), self._watch.reconcile_period):
+            if period is not None:
+                return period
+        return self._settings.reconcile_period

@@ -26,13 +26,14 @@ from runner.event import Event, EventType, Listener
 from runner.fieldpath import FieldPath
 from runner.logs import LogKey, get_logger
 from runner.metrics import Metrics
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey, key_of, labels, metadata
+from runner.objects import GroupVersionKind, KubeObject, ObjectKey, is_deleting, key_of, labels, metadata
 from runner.reconcile import Request
+from runner.recorder import EventRecorder, Reason, Severity
 from runner.watches import Trigger, Watch
 from runner.workqueue import Priority, WorkQueue
 
 _REQUESTS_LOGGED: Final = 10
-"""A log line names so many requests at most."""
+"""A log line names so many requests at most, and so many objects get a Kubernetes Event."""
 
 _log = get_logger("source")
 
@@ -76,8 +77,9 @@ class _Link:
 class Source:
     """Feeds the queue of one watch. Constructed before the caches run."""
 
-    def __init__(self, watch: Watch, kinds: Kinds, queue: WorkQueue, metrics: Metrics) -> None:
+    def __init__(self, watch: Watch, kinds: Kinds, queue: WorkQueue, metrics: Metrics, recorder: EventRecorder) -> None:
         self._watch = watch
+        self._recorder = recorder
         self._queue = queue
         self._metrics = metrics
         self._objects = kinds.require(watch.gvk, whole=True)
@@ -113,7 +115,7 @@ class Source:
         if not predicate.matters_to_watch(self._watch, event):
             return
         request = handler.for_object(event)
-        if predicate.desired_state_changed(event):
+        if predicate.is_wanted_afresh(event):
             self._queue.forget(request)
         self._queue.add(request, _priority_of(event))
 
@@ -129,6 +131,7 @@ class Source:
             self._queue.add(request, _priority_of(event))
         self._metrics.trigger_fired(self._watch.controller_name, link.trigger.gvk, len(requests))
         self._log_linked_event(link.trigger, event, requests)
+        self._record_linked_event(link.trigger, event, requests)
 
     async def _wait_for_link(self, link: _Link) -> None:
         await link.objects.wait_synced()
@@ -169,9 +172,17 @@ class Source:
             objects=named if len(named) == len(requests) else [*named, "…"],
         )
 
+    def _record_linked_event(self, trigger: Trigger, event: Event, requests: list[Request]) -> None:
+        message = f"{trigger.gvk.kind} {key_of(event.object)} was {event.type}"
+        for request in requests[:_REQUESTS_LOGGED]:
+            obj = self._objects.get(request)
+            if obj is not None:
+                self._recorder.record(obj, Severity.NORMAL, Reason.TRIGGERED, message)
+
 
 def _priority_of(event: Event) -> Priority:
-    return Priority.BACKGROUND if event.initial else Priority.LIVE
+    # Somebody waits for what is being deleted, also when the operator has just started.
+    return Priority.BACKGROUND if event.initial and not is_deleting(event.object) else Priority.LIVE
 
 
 def _creation_time(obj: KubeObject) -> float | None:

@@ -56,12 +56,29 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Finalizer:
+    """What runs when an object is deleted, before it may go.
+
+    ``name`` stands in ``metadata.finalizers`` for as long as the object is not cleaned up. At most one of ``playbook``
+    and ``role`` is set, as in ``Watch``; with neither, the watch's own runs with ``vars``, which come on top of the
+    watch's in any case.
+    """
+
+    name: str
+    playbook: Path | None = None
+    role: Path | None = None
+    vars: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """One entry of ``watches.yaml``: a kind, and what to run for each of its objects.
 
     Exactly one of ``playbook`` (absolute path) and ``role`` (absolute path of the role's directory) is set.
     ``reconcile_period`` is in seconds; None: the flag's; 0: never. ``max_runner_artifacts``: runs whose artifacts are
-    kept for each object (0 keeps all). Defaults are upstream's, but for ``mark_unsafe``.
+    kept for each object (0 keeps all). ``upstream_status``: write conditions as upstream does. ``failure_backoff_base``
+    and ``failure_backoff_cap``: seconds before the first retry and before the latest; None: the flags'. Defaults are
+    upstream's, but for ``mark_unsafe``.
     """
 
     gvk: GroupVersionKind
@@ -71,10 +88,14 @@ class Watch:
     reconcile_period: float | None = None
     max_runner_artifacts: int = 20
     manage_status: bool = True
+    upstream_status: bool = False
     snake_case_parameters: bool = True
     mark_unsafe: bool = True
     watch_annotations_changes: bool = False
     selector: LabelSelector = EVERYTHING
+    finalizer: Finalizer | None = None
+    failure_backoff_base: float | None = None
+    failure_backoff_cap: float | None = None
     triggers: tuple[Trigger, ...] = ()
 
     @property

@@ -19,13 +19,7 @@ from typing import Final
 
 from runner.clock import Clock, Timer
 from runner.metrics import Metrics
-from runner.reconcile import Request
-
-FIRST_RETRY_DELAY: Final = 0.005
-"""Seconds before the first retry; each further one doubles it (client-go's default)."""
-
-LONGEST_RETRY_DELAY: Final = 1000.0
-"""Seconds that a retry waits at most (client-go's default)."""
+from runner.reconcile import Request, RetryDelays
 
 AGEING: Final = 60.0
 """Seconds after which the oldest background request gets its share of the workers, however many live ones wait."""
@@ -92,7 +86,16 @@ class WorkQueue:
     ``ageing`` and ``quiet`` are in seconds. Every operation costs O(1), or O(log n) in the number of delayed requests.
     """
 
-    def __init__(self, name: str, clock: Clock, metrics: Metrics, ageing: float = AGEING, quiet: float = QUIET) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        metrics: Metrics,
+        retry_delays: RetryDelays | None = None,
+        ageing: float = AGEING,
+        quiet: float = QUIET,
+    ) -> None:
+        self._retry_delays = retry_delays or RetryDelays()
         self._clock = clock
         self._metrics = metrics.for_queue(name, Priority, self._unfinished_seconds, self._longest_running)
         self._ageing = ageing
@@ -167,14 +170,14 @@ class WorkQueue:
         self._delay(request, priority, due)
 
     def add_rate_limited(self, request: Request) -> float:
-        """Ask for another try after a failure, later each time: 5 ms, 10 ms, … 1000 s. Returns the delay in seconds.
+        """Ask for another try after a failure, later each time. Returns the delay in seconds.
 
         A retry keeps the priority that the failed run was taken with (as in controller-runtime): what somebody waits
         for stays ahead of the background, and a background request does not get ahead by failing.
         """
-        failures = self._failures.get(request, 0)
-        self._failures[request] = failures + 1
-        delay = float(min(LONGEST_RETRY_DELAY, FIRST_RETRY_DELAY * 2 ** min(failures, 32)))
+        failures = self._failures.get(request, 0) + 1
+        self._failures[request] = failures
+        delay = self._retry_delays.after(failures)
         self._metrics.retried()
         self.postpone(request, delay)
         return delay
@@ -185,20 +188,34 @@ class WorkQueue:
         self.add_after(request, delay, work.priority if work else Priority.LIVE)
 
     def forget(self, request: Request) -> None:
-        """Forget a request's failures: the next one is retried after 5 ms again. A pending retry stays pending."""
+        """Forget a request's failures: the next one waits the shortest delay again. A pending retry stays pending."""
         self._failures.pop(request, None)
 
     async def get(self) -> Request | None:
-        """Wait for a request and take it; the caller owes a ``done``. None: the queue was shut down.
+        """Wait for a request and take it; the caller owes a ``done``. None: the queue was shut down."""
+        return self.take() if await self.reserve() else None
 
-        Live requests come first, the oldest of each priority first. Once the oldest background request has waited
-        longer than ``ageing``, one pick in ``BACKGROUND_SHARE`` is its, also when live ones keep coming.
+    async def reserve(self) -> bool:
+        """Wait until a request is ready for the caller, who then calls ``take`` once. False: the queue was shut down.
+
+        Which one it will be is decided by ``take``: what waits for something else meanwhile holds no request up.
         """
         await self._available.acquire()
         if self._closed:
             self._available.release()  # passes the news on to the next worker that waits
-            return None
-        return self._take(self._choose())
+        return not self._closed
+
+    def take(self) -> Request | None:
+        """Take a request that was reserved; the caller owes a ``done``. None: the queue was shut down.
+
+        Live requests come first, the oldest of each priority first. Once the oldest background request has waited
+        longer than ``ageing``, one pick in ``BACKGROUND_SHARE`` is its, also when live ones keep coming.
+        """
+        return None if self._closed else self._take(self._choose())
+
+    def urgency(self) -> Priority:
+        """Return the highest priority among the requests that are ready."""
+        return max((priority for priority, ready in self._ready.items() if ready), default=Priority.BACKGROUND)
 
     def done(self, request: Request) -> None:
         """Give back a request taken with ``get``. If it was added meanwhile, it runs again once its changes pause."""

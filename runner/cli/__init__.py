@@ -19,7 +19,7 @@ from typing import TypeAlias, cast
 import typer
 
 from runner import logs
-from runner.cli import flags
+from runner.cli import flags, upstreamflags, values
 from runner.cli.environment import kind_settings, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     app(args=flags.spell_out_booleans(list(arguments)), prog_name="python -m runner", obj=_serve)
 
 
-@app.command()
+@app.command(context_settings=upstreamflags.SETTINGS, epilog=upstreamflags.HELP)
 def run(
     context: typer.Context,
     *,
@@ -54,6 +54,10 @@ def run(
     kubeconfig: flags.Kubeconfig = None,
     reconcile_period: flags.ReconcilePeriod = "10h",
     max_concurrent_reconciles: flags.MaxConcurrentReconciles = None,
+    max_concurrent_runs: flags.MaxConcurrentRuns = 0,
+    failure_backoff_base: flags.FailureBackoffBase = "5ms",
+    failure_backoff_cap: flags.FailureBackoffCap = "1000s",
+    max_artifacts_size: flags.MaxArtifactsSize = "128Mi",
     run_timeout: flags.RunTimeout = "1h",
     graceful_shutdown_timeout: flags.GracefulShutdownTimeout = "30s",
     ansible_verbosity: flags.Verbosity = 2,
@@ -76,13 +80,17 @@ def run(
     log_format, log_level = _set_up_logs(zap_encoder, zap_log_level, zap_devel)
     with _errors_in_one_line():
         flags.refuse_owner_references(inject_owner_ref)
+        upstreamflags.check(context)
         options = Options(
             watches_file=watches_file,
             kubeconfig=kubeconfig,
-            reconcile_period=flags.duration("--reconcile-period", reconcile_period),
+            reconcile_period=values.duration("--reconcile-period", reconcile_period),
             max_concurrent_reconciles=max_concurrent_reconciles or usable_cpus(),
-            run_timeout=flags.duration("--run-timeout", run_timeout),
-            graceful_shutdown_timeout=flags.duration("--graceful-shutdown-timeout", graceful_shutdown_timeout),
+            max_concurrent_runs=max_concurrent_runs or None,
+            retry_delays=flags.retry_delays(failure_backoff_base, failure_backoff_cap),
+            artifacts_limit=values.size("--max-artifacts-size", max_artifacts_size),
+            run_timeout=values.duration("--run-timeout", run_timeout),
+            graceful_shutdown_timeout=values.duration("--graceful-shutdown-timeout", graceful_shutdown_timeout),
             ansible_verbosity=ansible_verbosity,
             ansible_roles_path=ansible_roles_path,
             ansible_collections_path=ansible_collections_path,
@@ -172,7 +180,7 @@ def _errors_in_one_line() -> Iterator[None]:
 
 
 def _set_up_logs(encoder: LogFormat | None, level: str | None, devel_text: str) -> tuple[LogFormat, LogLevel]:
-    devel = flags.boolean("--zap-devel", devel_text)
+    devel = values.boolean("--zap-devel", devel_text)
     for_people = LogFormat.CONSOLE if devel or sys.stderr.isatty() else LogFormat.JSON
     log_format = encoder or for_people
     log_level = LogLevel.DEBUG if devel else LogLevel.INFO

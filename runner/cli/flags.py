@@ -12,9 +12,11 @@ from typing import Annotated, TypeAlias
 import typer
 
 from runner import logs
-from runner.duration import parse_duration
+from runner.cli import upstreamflags
+from runner.cli.values import boolean, duration
 from runner.errors import ConfigError
 from runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel
+from runner.reconcile import RetryDelays
 
 WatchesFile: TypeAlias = Annotated[Path, typer.Option("--watches-file", metavar="FILE", help="The watches to serve.")]
 Kubeconfig: TypeAlias = Annotated[
@@ -43,6 +45,36 @@ MaxConcurrentReconciles: TypeAlias = Annotated[
         metavar="NUMBER",
         help="Objects of one watch that are reconciled at a time. MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> wins.",
         show_default="number of CPUs",
+    ),
+]
+MaxConcurrentRuns: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--max-concurrent-runs",
+        min=0,
+        metavar="NUMBER",
+        help="Objects of all watches together that are reconciled at a time; 0: no limit besides each watch's own.",
+    ),
+]
+FailureBackoffBase: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--failure-backoff-base",
+        metavar="DURATION",
+        help="How long a failed object waits for its first retry; twice as long for each further one. A watch's "
+        "failureBackoff wins.",
+    ),
+]
+FailureBackoffCap: TypeAlias = Annotated[
+    str,
+    typer.Option("--failure-backoff-cap", metavar="DURATION", help="How long a failed object waits at most."),
+]
+MaxArtifactsSize: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--max-artifacts-size",
+        metavar="SIZE|unlimited",
+        help="How much the artifacts of all runs may take, such as 128Mi; the oldest go first; 0: none are kept.",
     ),
 ]
 RunTimeout: TypeAlias = Annotated[
@@ -171,12 +203,10 @@ ZapDevel: TypeAlias = Annotated[
     typer.Option("--zap-devel", metavar="BOOLEAN", help="Log for people: console, debug."),
 ]
 
-BOOLEAN_FLAGS = frozenset({"--inject-owner-ref", "--zap-devel"})
+BOOLEAN_FLAGS = frozenset({"--inject-owner-ref", "--zap-devel", *upstreamflags.BOOLEANS})
 """Flags that mean ``true`` where no value follows with ``=``, as Go's flags do."""
 
 _log = logs.get_logger("runner.cli")
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 _HIGHEST_PORT = 65535
 
 
@@ -185,19 +215,16 @@ def spell_out_booleans(arguments: list[str]) -> list[str]:
     return [f"{argument}=true" if argument in BOOLEAN_FLAGS else argument for argument in arguments]
 
 
-def boolean(flag: str, text: str) -> bool:
-    """Read what Go's ``strconv.ParseBool`` reads."""
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise typer.BadParameter(f"found {text!r}, expected true or false", param_hint=flag)
-
-
-def duration(flag: str, text: str) -> float:
-    """Return seconds."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=flag) from error
+def retry_delays(base: str, cap: str) -> RetryDelays:
+    """Read the two durations, both above zero and in order."""
+    delays = RetryDelays(duration("--failure-backoff-base", base), duration("--failure-backoff-cap", cap))
+    if delays.base <= 0:
+        message = f"found {base!r}, expected a duration above zero, such as 1s"
+        raise typer.BadParameter(message, param_hint="--failure-backoff-base")
+    if delays.cap < delays.base:
+        message = f"found {cap!r}, expected {base} (--failure-backoff-base) or longer"
+        raise typer.BadParameter(message, param_hint="--failure-backoff-cap")
+    return delays
 
 
 def bind_address(flag: str, text: str) -> BindAddress | None:

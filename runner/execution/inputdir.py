@@ -16,8 +16,10 @@ from pathlib import Path
 import orjson
 
 from runner.errors import ExecutionError
-from runner.execution import artifacts
+from runner.execution.artifacts import ArtifactStore
 from runner.objects import GroupVersionKind, ObjectKey
+
+_ARTIFACTS = "artifacts"
 
 _SETTINGS = {"pexpect_timeout": 1}
 """ansible-runner's: seconds between two looks at a program that has ended but left its terminal to another process."""
@@ -46,10 +48,14 @@ class InputDir:
 
     ``environment`` is the operator's own (default: ``os.environ``): ``VIRTUAL_ENV`` chooses the interpreter of modules,
     ``ANSIBLE_INVENTORY`` (a file or directory) is copied in place of the inventory that holds ``localhost`` alone.
+    ``artifacts`` bounds what finished runs leave (default: for each object alone).
     """
 
-    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, environment: Mapping[str, str] | None = None, artifacts: ArtifactStore | None = None
+    ) -> None:
         self._root = root
+        self._artifacts = artifacts or ArtifactStore()
         self._environment = os.environ if environment is None else environment
 
     def path(self, gvk: GroupVersionKind, key: ObjectKey) -> Path:
@@ -87,11 +93,12 @@ class InputDir:
         _write(directory / "env" / "cmdline", inputs.cmdline.encode())
         self._write_inventory(directory / "inventory")
         if inputs.max_artifacts > 0:
-            artifacts.keep_newest(directory / "artifacts", inputs.max_artifacts - 1)
+            self._artifacts.keep_newest(directory / _ARTIFACTS, inputs.max_artifacts - 1)
 
     def remove(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
         """Remove an object's directory, artifacts and all, and the directories above it that are empty then."""
         directory = self.path(gvk, key)
+        self._artifacts.removed(directory / _ARTIFACTS)
         shutil.rmtree(directory, ignore_errors=True)
         for parent in directory.parents:
             if parent == self._root:
@@ -100,6 +107,18 @@ class InputDir:
                 parent.rmdir()
             except OSError:
                 return
+
+    def finished(self, gvk: GroupVersionKind, key: ObjectKey, ident: str) -> None:
+        """Count the artifacts of a run that ended, and remove what is too much of them and of older ones."""
+        self._artifacts.finished(self.path(gvk, key) / _ARTIFACTS / ident)
+
+    def keys(self, gvk: GroupVersionKind) -> list[ObjectKey]:
+        """Return the objects of a kind that have a directory, also those from before this operator's start."""
+        root = self.path(gvk, ObjectKey("", ""))
+        # An object's directory holds a file that no namespace's directory can hold: files of objects lie deeper.
+        found = [path.parent.relative_to(root).parts for path in root.glob("*/kubeconfig") if path.is_file()]
+        found += [path.parent.relative_to(root).parts for path in root.glob("*/*/kubeconfig") if path.is_file()]
+        return [ObjectKey("" if len(parts) == 1 else parts[0], parts[-1]) for parts in found]
 
     def _write_inventory(self, directory: Path) -> None:
         given = self._environment.get("ANSIBLE_INVENTORY")

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from runner.event import EventType
 from runner.objects import GroupVersionKind
 from runner.selector import EVERYTHING, LabelSelector, Operator, Requirement
-from runner.watches import Match, Trigger, Watch
+from runner.watches import Finalizer, Match, Trigger, Watch
 from runner.watchesfile.findings import Finding, Severity, describe
 from runner.watchesfile.lookup import Lookup
 from runner.watchesfile.shape import (
@@ -28,6 +28,8 @@ from runner.watchesfile.shape import (
     RULE,
     UNKNOWN_KEY,
     EntryShape,
+    FailureBackoffShape,
+    FinalizerShape,
     KindShape,
     MatchShape,
     RequirementShape,
@@ -101,15 +103,26 @@ def check(entry: Entry, lookup: Lookup, unknown_keys: Severity) -> tuple[Watch |
 
 
 def _choose_content(entry: Entry, value: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
-    """Leave one of ``playbook`` and ``role``: an empty one is none, and of two the playbook wins, as upstream."""
-    contents = {"playbook": entry.field("playbook"), "role": entry.field("role")}
+    """Leave one of ``playbook`` and ``role``, in the entry and in its finalizer; the entry needs one of them."""
+    chosen, findings = _playbook_first(entry, value, ())
+    if not any(key.lower() in {"playbook", "role"} for key in chosen):
+        findings.append(entry.finding(Severity.ERROR, "found neither playbook nor role, expected one of them"))
+    for key, finalizer in chosen.items():
+        if key.lower() == "finalizer" and isinstance(finalizer, dict):
+            chosen[key], found = _playbook_first(entry, finalizer, ("finalizer",))
+            findings += found
+    return chosen, findings
+
+
+def _playbook_first(entry: Entry, value: dict[str, Any], path: tuple[str, ...]) -> tuple[dict[str, Any], list[Finding]]:
+    """Drop an empty ``playbook`` or ``role``, which is none, and the role where there are both, as upstream."""
+    contents = {key.lower(): content for key, content in value.items() if key.lower() in {"playbook", "role"}}
     dropped = {name for name, content in contents.items() if content is None or content == ""}
     findings = []
-    if len(dropped) == len(contents):
-        findings.append(entry.finding(Severity.ERROR, "found neither playbook nor role, expected one of them"))
-    if not dropped:
-        dropped = {"role"}
-        findings.append(entry.finding(Severity.WARNING, "is ignored, because playbook is set as well", ("role",)))
+    if len(contents) - len(dropped) > 1:
+        dropped.add("role")
+        message = "is ignored, because playbook is set as well"
+        findings.append(entry.finding(Severity.WARNING, message, (*path, "role")))
     return {key: content for key, content in value.items() if key.lower() not in dropped}, findings
 
 
@@ -170,6 +183,10 @@ def _shape_at(path: tuple[str | int, ...]) -> type[Shape]:
             return MatchShape
         case ("selector",):
             return SelectorShape
+        case ("finalizer",):
+            return FinalizerShape
+        case ("failureBackoff",):
+            return FailureBackoffShape
         case ("selector", "matchExpressions", int()):
             return RequirementShape
         case ("blacklist", int()):
@@ -199,6 +216,8 @@ def _texts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[s
 
 
 def _warnings(entry: Entry, shape: EntryShape) -> Iterator[Finding]:
+    if shape.upstream_status and not shape.manage_status:
+        yield entry.finding(Severity.WARNING, "has no effect, because manageStatus is false", ("upstreamStatus",))
     if shape.manage_status and _looks_built_in(shape.group):
         message = "conditions would be written into the status of a built-in kind; say false unless you mean it"
         yield entry.finding(Severity.WARNING, message, ("manageStatus",))
@@ -208,7 +227,11 @@ def _warnings(entry: Entry, shape: EntryShape) -> Iterator[Finding]:
         path = ("triggers", index, "on")
         if EventType.UPDATED not in trigger.events:
             yield entry.finding(Severity.WARNING, "has no effect, because events leaves out updated", path)
-        if _gvk(trigger) == _gvk(shape) and any(on.text.startswith("status") for on in trigger.on):
+        if (
+            shape.manage_status
+            and _gvk(trigger) == _gvk(shape)
+            and any(on.text.startswith("status") for on in trigger.on)
+        ):
             message = "each status that a run writes starts runs again: this trigger is on the watch's own kind"
             yield entry.finding(Severity.WARNING, message, path)
 
@@ -218,6 +241,7 @@ def _looks_built_in(group: str) -> bool:
 
 
 def _watch(shape: EntryShape) -> Watch:
+    backoff = shape.failure_backoff or FailureBackoffShape()
     return Watch(
         gvk=_gvk(shape),
         playbook=shape.playbook,
@@ -227,12 +251,20 @@ def _watch(shape: EntryShape) -> Watch:
         reconcile_period=shape.reconcile_period or None,
         max_runner_artifacts=shape.max_runner_artifacts or DEFAULT_RUNNER_ARTIFACTS,
         manage_status=shape.manage_status,
+        upstream_status=shape.upstream_status,
         snake_case_parameters=shape.snake_case_parameters,
         mark_unsafe=shape.mark_unsafe,
         watch_annotations_changes=shape.watch_annotations_changes,
         selector=_selector(shape.selector) if shape.selector is not None else EVERYTHING,
+        finalizer=_finalizer(shape.finalizer) if shape.finalizer is not None else None,
+        failure_backoff_base=backoff.base,
+        failure_backoff_cap=backoff.cap,
         triggers=tuple(_trigger(trigger) for trigger in shape.triggers),
     )
+
+
+def _finalizer(shape: FinalizerShape) -> Finalizer:
+    return Finalizer(shape.name, shape.playbook, shape.role, shape.vars)
 
 
 def _gvk(shape: KindShape) -> GroupVersionKind:

@@ -49,6 +49,11 @@ EXPECTED = {
     "reconcilePeriod": f"a duration: {EXPECTED_DURATION}",
     "maxRunnerArtifacts": "a whole number, 0 or more",
     "blacklist": "a list of mappings with group, version and kind",
+    "finalizer": "a mapping with name, and playbook, role or vars",
+    "name": "the name of a finalizer such as example.com/finalizer",
+    "failureBackoff": "a mapping with base, cap or both",
+    "base": f"a duration above zero: {EXPECTED_DURATION}",
+    "cap": f"a duration above zero: {EXPECTED_DURATION}",
     "selector": "a mapping with matchLabels or matchExpressions",
     "matchLabels": "a mapping of label keys to values",
     "matchExpressions": "a list of mappings with key, operator and values",
@@ -118,6 +123,13 @@ def _seconds(value: object) -> float:
         _broken(str(error))
 
 
+def _delay(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds <= 0:
+        _broken(f"found {describe(value)}, expected a duration above zero, such as 1s")
+    return seconds
+
+
 def _field_path(value: object) -> FieldPath:
     text = _text(value)
     if text.startswith(("{", "$")):
@@ -174,6 +186,7 @@ Group: TypeAlias = Annotated[str, _matching(re.compile(rf"({_GROUP.pattern})?"),
 Version: TypeAlias = Annotated[str, _matching(_VERSION, EXPECTED["version"])]
 Kind: TypeAlias = Annotated[str, _matching(_KIND, EXPECTED["kind"])]
 LabelKey: TypeAlias = Annotated[str, _matching(_LABEL_KEY, "a label key such as app.kubernetes.io/name")]
+FinalizerName: TypeAlias = Annotated[str, _matching(_LABEL_KEY, EXPECTED["name"])]
 LabelValue: TypeAlias = Annotated[
     str, _matching(_LABEL_VALUE, "a label value: at most 63 of letters, digits, '-', '_', '.'")
 ]
@@ -254,6 +267,34 @@ class TriggerShape(KindShape):
     namespace: Annotated[NamespaceScope, Field(strict=False)] = NamespaceScope.ANY
 
 
+class FinalizerShape(Shape):
+    """``finalizer``. Validated with a ``Lookup`` as context."""
+
+    name: FinalizerName
+    playbook: Annotated[Path, PlainValidator(_playbook)] | None = None
+    role: Annotated[Path, PlainValidator(_role)] | None = None
+    vars: Annotated[dict[str, Any], AfterValidator(_variables)] = {}
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not (self.playbook or self.role or self.vars):
+            _broken("found a name alone, expected a playbook, a role or vars as well")
+        return self
+
+
+class FailureBackoffShape(Shape):
+    """``failureBackoff``: seconds."""
+
+    base: Annotated[float, PlainValidator(_delay)] | None = None
+    cap: Annotated[float, PlainValidator(_delay)] | None = None
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        if self.base is not None and self.cap is not None and self.base > self.cap:
+            _broken("found a base that is longer than the cap, expected the longest delay as cap")
+        return self
+
+
 class EntryShape(KindShape):
     """One entry of the file. Validated with a ``Lookup`` as context."""
 
@@ -269,16 +310,12 @@ class EntryShape(KindShape):
     selector: SelectorShape | None = None
     triggers: list[TriggerShape] = []
     blacklist: list[KindShape] = []
-    finalizer: Annotated[
-        bool,
-        _not_yet("finalizers are not supported yet, and what this one cleans up at a deletion would be left behind"),
-    ] = False
+    finalizer: FinalizerShape | None = None
+    failure_backoff: FailureBackoffShape | None = None
+    upstream_status: bool = False
     watch_dependent_resources: Annotated[
         bool, _not_yet("dependent resources are not watched yet; say false, or name their kinds in triggers")
     ] = False
     watch_cluster_scoped_resources: Annotated[
         bool, _not_yet("dependent resources are not watched yet; say false, or name their kinds in triggers")
-    ] = False
-    upstream_status: Annotated[
-        bool, _not_yet("writing the status exactly as ansible-operator does is not supported yet; say false")
     ] = False

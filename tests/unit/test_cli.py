@@ -19,6 +19,7 @@ from runner.cli.version import commit
 from runner.errors import ApiUnreachableError, ConfigError, RunnerError
 from runner.objects import GroupVersionKind
 from runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel, Options, usable_cpus
+from runner.reconcile import RetryDelays
 from runner.watches import Watch
 from tests.fakes.logs import logging_restored
 
@@ -89,6 +90,13 @@ FLAGS = [
     ("--reconcile-period", "90s", {"reconcile_period": 90.0}),
     ("--reconcile-period", "0", {"reconcile_period": 0.0}),
     ("--max-concurrent-reconciles", "9", {"max_concurrent_reconciles": 9}),
+    ("--max-concurrent-runs", "3", {"max_concurrent_runs": 3}),
+    ("--max-concurrent-runs", "0", {}),
+    ("--failure-backoff-base", "1s", {"retry_delays": RetryDelays(1.0, 1000.0)}),
+    ("--failure-backoff-cap", "2m", {"retry_delays": RetryDelays(0.005, 120.0)}),
+    ("--max-artifacts-size", "1Gi", {"artifacts_limit": 2**30}),
+    ("--max-artifacts-size", "0", {"artifacts_limit": 0}),
+    ("--max-artifacts-size", "unlimited", {"artifacts_limit": None}),
     ("--run-timeout", "5m", {"run_timeout": 300.0}),
     ("--graceful-shutdown-timeout", "1m", {"graceful_shutdown_timeout": 60.0}),
     ("--ansible-verbosity", "0", {"ansible_verbosity": 0}),
@@ -148,6 +156,9 @@ def test_a_boolean_flag_alone_means_true() -> None:
             ["--max-concurrent-reconciles=0"],
             "'--max-concurrent-reconciles': Input should be greater than or equal to 1",
         ),
+        (["--failure-backoff-base=0s"], "--failure-backoff-base: found '0s', expected a duration above zero"),
+        (["--failure-backoff-base=1m", "--failure-backoff-cap=1s"], "--failure-backoff-cap: found '1s', expected 1m"),
+        (["--max-artifacts-size=1MB"], "--max-artifacts-size: found '1MB', expected a size such as 128Mi"),
         (["--ansible-verbosity=8"], "'--ansible-verbosity': Input should be less than or equal to 7"),
         (["--proxy-port=65536"], "'--proxy-port': Input should be less than or equal to 65535"),
         (["--engine=nope"], "'nope' is not"),
@@ -404,7 +415,7 @@ def flag_helps() -> dict[str, str]:
 
 def test_every_flag_has_a_help_text_and_all_but_those_that_are_off_name_their_default() -> None:
     helps = flag_helps()
-    assert len(helps) == 21
+    assert len(helps) == 25
     assert {flag for flag, text in helps.items() if "default: " not in text} == {
         "--ansible-roles-path",
         "--ansible-args",

@@ -14,6 +14,7 @@ from runner.controller import Controller
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind, ObjectKey
 from runner.reconcile import Failed, Ignored, Outcome, Postponed, Request, Succeeded
+from runner.runslots import RunSlots
 from runner.workqueue import AGEING, Priority, WorkQueue
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.reconciler import FakeReconciler
@@ -27,13 +28,13 @@ GRACE = 30.0
 class Harness:
     """A controller on a fake clock, with a reconciler that answers as told."""
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(self, workers: int = 2, slots: RunSlots | None = None) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.queue = WorkQueue(NAME, self.clock, self.metrics)
         self.reconciler = FakeReconciler()
         self.controller = Controller(
-            NAME, GVK, self.queue, self.reconciler, workers, self.metrics, self.clock, grace=GRACE
+            NAME, GVK, self.queue, self.reconciler, workers, self.metrics, self.clock, grace=GRACE, slots=slots
         )
         self.task: asyncio.Task[None] | None = None
 
@@ -345,6 +346,29 @@ class TestLoad:
         harness.reconciler.release()
         await settle()
         assert sorted(harness.reconciler.finished) == [A, B, C, D]
+
+    async def test_controllers_share_slots_and_take_the_most_urgent_request_when_they_have_one(self) -> None:
+        slots = RunSlots(1)
+        first, second = Harness(slots=slots), Harness(slots=slots)
+        for harness in (first, second):
+            harness.reconciler.hold()
+        first.queue.add(A)
+        tasks = [first.start(), second.start()]
+        await settle()
+        second.queue.add(B, Priority.BACKGROUND)
+        await settle()
+        second.queue.add(C)
+        await settle()
+        assert (first.reconciler.started, second.reconciler.started) == ([A], [])
+        assert second.queue.depth == 2, "what waits for a slot is not in work"
+        first.reconciler.release()
+        await settle()
+        assert second.reconciler.started == [C]
+        second.reconciler.release()
+        for harness in (first, second):
+            harness.controller.stop()
+        await asyncio.gather(*tasks)
+        assert second.reconciler.finished == [C]
 
     @pytest.mark.parametrize("waited", [0.0, AGEING + 1], ids=["fresh", "aged"])
     async def test_a_new_object_starts_next_in_spite_of_a_backlog_of_a_thousand(

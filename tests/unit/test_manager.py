@@ -18,6 +18,7 @@ from runner import manager
 from runner.errors import ConfigError
 from runner.objects import GroupVersionKind
 from runner.options import BindAddress, Options
+from runner.reconcile import RetryDelays
 from runner.watches import Watch
 
 LOOPBACK = BindAddress("127.0.0.1", 0)
@@ -93,3 +94,20 @@ async def test_a_part_that_cannot_start_leaves_none_running(options: Options) ->
         with pytest.raises(ConfigError, match="--metrics-bind-address"):
             await manager.run(replace(options, metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize(
+    ("base", "cap", "expected"),
+    [(None, None, RetryDelays(2.0, 60.0)), (1.0, None, RetryDelays(1.0, 60.0)), (None, 5.0, RetryDelays(2.0, 5.0))],
+    ids=["flags", "base", "cap"],
+)
+def test_a_watchs_retry_delays_win_over_the_flags(
+    base: float | None, cap: float | None, expected: RetryDelays, options: Options
+) -> None:
+    watch = replace(WATCH, failure_backoff_base=base, failure_backoff_cap=cap)
+    assert manager._retry_delays(replace(options, retry_delays=RetryDelays(2.0, 60.0)), watch) == expected
+
+
+def test_a_cap_below_the_base_is_the_delay_from_the_first_retry_on() -> None:
+    delays = RetryDelays(60.0, 5.0)
+    assert [delays.after(failures) for failures in (1, 2, 1000)] == [5.0, 5.0, 5.0]

@@ -8,7 +8,7 @@ import pytest
 from runner.event import Event, EventType
 from runner.fieldpath import FieldPath
 from runner.objects import GroupVersionKind, KubeObject
-from runner.predicate import desired_state_changed, matters_to_trigger, matters_to_watch
+from runner.predicate import is_wanted_afresh, matters_to_trigger, matters_to_watch
 from runner.selector import LabelSelector, Operator, Requirement
 from runner.watches import Match, Trigger, Watch
 
@@ -68,6 +68,21 @@ class TestWatch:
         same = thing(annotations={"a": "b"})
         assert not matters_to_watch(watch, updated(same, thing(annotations={"a": "b"}, resourceVersion="2")))
 
+    @pytest.mark.parametrize(
+        ("new", "expected"),
+        [
+            (thing(0, finalizers=["a.b/c"], resourceVersion="2"), False),
+            (thing(0, resourceVersion="2"), True),
+            (thing(0, finalizers=["a.b/c"], labels={"a": "b"}), True),
+            (thing(0, finalizers=["a.b/c"], spec={"a": 1}), True),
+        ],
+        ids=["finalizers alone", "nothing", "and labels", "and content"],
+    )
+    def test_every_update_of_a_kind_without_generations_matters_but_a_finalizer(
+        self, new: KubeObject, expected: bool
+    ) -> None:
+        assert matters_to_watch(WATCH, updated(thing(0, resourceVersion="1"), new)) is expected
+
     def test_the_request_to_delete_matters_once(self) -> None:
         deleting = thing(deletionTimestamp="2026-01-01T00:00:00Z")
         assert matters_to_watch(WATCH, updated(thing(), deleting))
@@ -75,6 +90,25 @@ class TestWatch:
 
     def test_an_object_replaced_by_another_of_its_name_matters(self) -> None:
         assert matters_to_watch(WATCH, updated(thing(uid="1"), thing(uid="2")))
+
+    @pytest.mark.parametrize(
+        ("old", "new", "expected"),
+        [
+            ({}, {"reconcile-runner/reconcile-now": "1"}, True),
+            ({"reconcile-runner/paused": "true"}, {}, True),
+            ({}, {"reconcile-runner/paused": "true"}, False),
+        ],
+        ids=["reconcile now", "resumed", "paused"],
+    )
+    def test_annotations_of_our_own_may_ask_for_a_run(
+        self, old: dict[str, str], new: dict[str, str], expected: bool
+    ) -> None:
+        event = updated(thing(annotations=old), thing(annotations=new))
+        assert matters_to_watch(WATCH, event) is expected
+        assert is_wanted_afresh(event) is expected
+
+    def test_a_deletion_starts_the_retries_afresh(self) -> None:
+        assert is_wanted_afresh(updated(thing(), thing(deletionTimestamp="2026-01-01T00:00:00Z")))
 
 
 class TestSelector:
@@ -115,7 +149,7 @@ class TestDesiredState:
         ids=["created", "deleted", "spec", "status", "annotations", "replaced", "no generation: status", "and spec"],
     )
     def test_only_a_new_spec_makes_failures_forgotten(self, event: Event, expected: bool) -> None:
-        assert desired_state_changed(event) is expected
+        assert is_wanted_afresh(event) is expected
 
 
 def trigger(*events: EventType, match: Match = BY_NAME, on: tuple[str, ...] | None = None) -> Trigger:

@@ -3,98 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runner.cache import ALL_NAMESPACES, KindCache, NamespaceStore
-from runner.discovery import Discovery
 from runner.errors import ApiUnreachableError, ConflictError, ExecutionError, ForbiddenError, RunLostError
-from runner.execution import InputDir
-from runner.metrics import Metrics
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey
-from runner.options import LogEvents
-from runner.proxy import TokenRegistry
-from runner.reconcile import Failed, Ignored, Outcome, Succeeded
-from runner.reconciler import RUNNING_IS_NEWS_AFTER, AnsibleReconciler, RunSettings, Workshop
-from runner.run import RunResult, RunStats, RunStatus
+from runner.reconcile import Failed, Ignored, Succeeded
+from runner.reconciler import RUNNING_IS_NEWS_AFTER
 from runner.selector import LabelSelector, Operator, Requirement
-from runner.status import StatusWriter
-from runner.watches import Watch
-from tests.fakes.client import FakeClient
-from tests.fakes.clock import FakeClock, settle
+from runner.watches import Finalizer
+from tests.fakes.clock import settle
 from tests.fakes.engine import SUCCESS, FakeEngine
-
-GVK = GroupVersionKind("example.com", "v1", "Thing")
-KEY = ObjectKey("default", "a")
-PATH = "/apis/example.com/v1/namespaces/default/things/a"
-RESOURCES: KubeObject = {
-    "resources": [
-        {"name": "things", "kind": "Thing", "namespaced": True, "verbs": ["get", "list", "watch"]},
-        {"name": "things/status", "kind": "Thing", "namespaced": True, "verbs": ["get", "patch"]},
-    ]
-}
-SETTINGS = RunSettings(
-    reconcile_period=36000,
-    run_timeout=60,
-    verbosity=2,
-    ansible_args="",
-    log_events=LogEvents.TASKS,
-    environment={"FROM_OPERATOR": "1"},
-    gather_facts=False,
-)
-FAILURE = RunResult(RunStatus.FAILED, RunStats(failures=1), message="task 'x' failed: no", duration=0.2)
-
-
-@dataclass
-class Bench:
-    """A reconciler with its surroundings, all in memory but for the private data directory."""
-
-    client: FakeClient
-    store: NamespaceStore
-    engine: FakeEngine
-    clock: FakeClock
-    inputs: InputDir
-    tokens: TokenRegistry
-    metrics: Metrics
-    reconciler: AnsibleReconciler
-
-    def put(self, **metadata: Any) -> KubeObject:
-        """Create the object on the server and in the cache."""
-        base = {"name": "a", "namespace": "default", "uid": "u1", "generation": 1}
-        obj = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": base | metadata, "spec": {"size": 1}}
-        stored = self.client.put(PATH, obj)
-        self.store.replace([stored])
-        return stored
-
-    def condition(self, wanted: str) -> dict[str, Any]:
-        conditions = self.client.objects[PATH].get("status", {}).get("conditions", [])
-        return next((condition for condition in conditions if condition["type"] == wanted), {})
-
-    async def reconcile(self) -> Outcome:
-        return await self.reconciler.reconcile(KEY)
-
-
-def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSettings = SETTINGS, **fields: Any) -> Bench:
-    client, clock, engine = FakeClient(), FakeClock(), engine or FakeEngine()
-    client.answer("/apis/example.com/v1", RESOURCES)
-    cached = KindCache(GVK, metadata_only=False)
-    inputs, tokens, metrics = InputDir(tmp_path, {}), TokenRegistry(), Metrics()
-    watch = replace(Watch(GVK, role=Path("/roles/thing")), **fields)
-    reconciler = AnsibleReconciler(
-        watch,
-        settings,
-        cached,
-        Discovery(client, clock),
-        StatusWriter(client, clock),
-        Workshop(engine, inputs, tokens, "http://127.0.0.1:1"),
-        metrics,
-        clock,
-    )
-    return Bench(client, NamespaceStore(cached, ALL_NAMESPACES), engine, clock, inputs, tokens, metrics, reconciler)
+from tests.fakes.reconcilerbench import FAILURE, PATH, bench
 
 
 async def test_success_is_written_down_and_comes_back_after_the_period(tmp_path: Path) -> None:
@@ -112,35 +33,6 @@ async def test_a_second_success_sends_no_write(tmp_path: Path) -> None:
     await b.reconcile()
     await b.reconcile()
     assert len(b.client.calls_of("PATCH")) == 1
-
-
-async def test_a_run_reads_its_inputs_and_a_kubeconfig_of_its_own(tmp_path: Path) -> None:
-    b = bench(tmp_path)
-    b.put()
-    await b.reconcile()
-    directory = b.engine.jobs[0].private_data_dir
-    kubeconfig = json.loads((directory / "kubeconfig").read_text())
-    assert kubeconfig["clusters"][0]["cluster"]["server"] == "http://127.0.0.1:1"
-    variables = json.loads((directory / "env" / "extravars").read_text())
-    assert variables["size"] == 1
-    assert variables["ansible_operator_meta"] == {"name": "a", "namespace": "default"}
-    assert json.loads((directory / "env" / "envvars").read_text())["FROM_OPERATOR"] == "1"
-
-
-async def test_a_token_is_valid_exactly_while_its_run_lasts(tmp_path: Path) -> None:
-    engine = FakeEngine(hold=True)
-    b = bench(tmp_path, engine)
-    b.put()
-    running = asyncio.create_task(b.reconcile())
-    await settle()
-    text = (engine.jobs[0].private_data_dir / "kubeconfig").read_text()
-    token = json.loads(text)["users"][0]["user"]["token"]
-    owner = b.tokens.owner_of(token)
-    assert owner is not None
-    assert (owner.gvk, owner.key, owner.uid) == (GVK, KEY, "u1")
-    engine.release()
-    await running
-    assert b.tokens.owner_of(token) is None
 
 
 async def test_failure_names_the_task_in_conditions_and_asks_for_a_retry(tmp_path: Path) -> None:
@@ -278,14 +170,6 @@ async def test_the_role_may_ask_to_be_run_again_sooner(tmp_path: Path) -> None:
     assert await b.reconcile() == Succeeded(requeue_after=30.0)
 
 
-async def test_verbosity_follows_the_annotation_and_ignores_nonsense(tmp_path: Path) -> None:
-    b = bench(tmp_path)
-    for text in ("4", "loud"):
-        b.put(annotations={"ansible.sdk.operatorframework.io/verbosity": text})
-        await b.reconcile()
-    assert [job.verbosity for job in b.engine.jobs] == [4, 2]
-
-
 async def test_without_manage_status_nothing_is_written(tmp_path: Path) -> None:
     b = bench(tmp_path, FakeEngine([SUCCESS, FAILURE]), manage_status=False)
     b.put()
@@ -314,35 +198,47 @@ async def test_a_conflicting_write_is_worked_out_anew(tmp_path: Path) -> None:
     assert b.condition("Ready")["status"] == "True"
 
 
-async def test_a_timeout_of_zero_means_none(tmp_path: Path) -> None:
-    b = bench(tmp_path, settings=replace(SETTINGS, run_timeout=0))
+async def test_upstreams_status_announces_every_run_and_adds_nothing_of_ours(tmp_path: Path) -> None:
+    b = bench(tmp_path, upstream_status=True)
     b.put()
     await b.reconcile()
-    assert b.engine.jobs[0].timeout is None
+    assert len(b.client.calls_of("PATCH")) == 2
+    written = b.client.objects[PATH]["status"]
+    assert [condition["type"] for condition in written["conditions"]] == ["Running", "Successful", "Failure"]
+    assert "observedGeneration" not in written
 
 
-async def test_cancelling_a_reconcile_cancels_its_run_and_voids_its_token(tmp_path: Path) -> None:
-    engine = FakeEngine(hold=True)
-    b = bench(tmp_path, engine)
+@pytest.mark.parametrize("text", ["true", ""])
+async def test_nothing_is_run_for_an_object_that_is_paused(tmp_path: Path, text: str) -> None:
+    b = bench(tmp_path, finalizer=Finalizer("example.com/f", vars={"a": 1}))
+    b.put(annotations={"reconcile-runner/paused": text})
+    assert isinstance(await b.reconcile(), Ignored)
+    b.put(
+        annotations={"reconcile-runner/paused": text},
+        deletionTimestamp="2026-01-01T00:00:00Z",
+        finalizers=["example.com/f"],
+    )
+    assert isinstance(await b.reconcile(), Ignored)
+    assert (b.engine.jobs, b.client.calls_of("PATCH")) == ([], [])
+
+
+async def test_events_tell_of_a_changed_outcome_and_of_failures_with_their_task(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([SUCCESS, SUCCESS, FAILURE, FAILURE, SUCCESS]))
     b.put()
-    running = asyncio.create_task(b.reconcile())
-    await settle()
-    token = json.loads((engine.jobs[0].private_data_dir / "kubeconfig").read_text())["users"][0]["user"]["token"]
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert engine.canceled == engine.jobs
-    assert b.tokens.owner_of(token) is None
+    for _ in range(5):
+        await b.reconcile()
+        b.seen()
+    assert await b.events() == [
+        ("Normal", "Reconciled", "The last run succeeded"),
+        ("Warning", "ReconcileFailed", "task 'x' failed: no"),
+    ]
 
 
-async def test_every_phase_of_a_run_is_measured(tmp_path: Path) -> None:
-    b = bench(tmp_path)
+async def test_without_conditions_events_tell_of_failures_and_of_what_follows_them(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([SUCCESS, FAILURE, SUCCESS, SUCCESS]), manage_status=False)
     b.put()
-    await b.reconcile()
-    measured = {
-        sample.labels["phase"]: sample.value
-        for family in b.metrics.registry.collect()
-        for sample in family.samples
-        if sample.name == "reconcile_runner_phase_seconds_count"
-    }
-    assert measured == dict.fromkeys(("prepare", "fork", "play", "modules", "teardown", "status"), 1.0)
+    told = []
+    for _ in range(4):
+        await b.reconcile()
+        told.append([reason for _, reason, _ in await b.events()])
+    assert told == [[], ["ReconcileFailed"], ["ReconcileFailed", "Reconciled"], ["ReconcileFailed", "Reconciled"]]

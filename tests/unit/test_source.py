@@ -17,10 +17,12 @@ from runner.fieldpath import FieldPath
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind, KubeObject, ObjectKey
 from runner.reconcile import Outcome, Request, Succeeded
+from runner.recorder import EventRecorder
 from runner.selector import LabelSelector, Operator, Requirement
 from runner.source import Kinds, Source
 from runner.watches import Match, Trigger, Watch
 from runner.workqueue import WorkQueue
+from tests.fakes.client import FakeClient
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.kinds import FakeKinds
 
@@ -62,8 +64,10 @@ class Harness:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.queue = WorkQueue(watch.controller_name, self.clock, self.metrics)
+        self.client = FakeClient()
+        self.recorder = EventRecorder(self.client, self.clock)
         self.kinds = kinds or FakeKinds()
-        self.source = Source(watch, self.kinds, self.queue, self.metrics)
+        self.source = Source(watch, self.kinds, self.queue, self.metrics, self.recorder)
         self.source.start()
         self.things = self.kinds.store(THING)
 
@@ -115,6 +119,12 @@ class TestOwnKind:
         harness.things.upsert(thing(TWO))
         assert (harness.ready(-100), harness.ready(0)) == (1, 1)
         assert await harness.served() == [TWO, ONE]
+
+    async def test_what_is_being_deleted_does_not_wait_behind_the_first_list(self, harness: Harness) -> None:
+        deleting = thing(TWO)
+        deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        harness.things.replace([thing(ONE), deleting])
+        assert (harness.ready(-100), harness.ready(0)) == (1, 1)
 
     async def test_a_new_spec_and_a_deletion_are_queued_and_a_status_write_is_not(self, harness: Harness) -> None:
         await harness.synced([thing(ONE)], [])
@@ -295,7 +305,7 @@ async def test_a_linked_event_costs_the_same_with_many_objects(count: int, monke
     counting.scans = 0
     harness.kinds.store(POD).upsert(pod("friend-5"))
     assert await harness.served() == [ObjectKey("default", "t5")]
-    assert (lookups, counting.scans, counting.reads) == (["friend-5"], 0, 0)
+    assert (lookups, counting.scans, counting.reads) == (["friend-5"], 0, 1)
 
 
 class World:

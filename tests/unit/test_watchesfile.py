@@ -10,7 +10,7 @@ from runner.event import EventType
 from runner.fieldpath import FieldPath
 from runner.objects import GroupVersionKind
 from runner.selector import LabelSelector, Operator, Requirement
-from runner.watches import Match, NamespaceScope, Trigger, Watch
+from runner.watches import Finalizer, Match, NamespaceScope, Trigger, Watch
 from runner.watchesfile import Lookup, Severity, WatchesFile, WatchesFileError, load
 
 TESTDATA = Path(__file__).parents[1] / "testdata" / "watches"
@@ -97,10 +97,14 @@ def test_a_minimal_entry_has_the_documented_defaults() -> None:
         "reconcile_period": None,
         "max_runner_artifacts": 20,
         "manage_status": True,
+        "upstream_status": False,
         "snake_case_parameters": True,
         "mark_unsafe": True,
         "watch_annotations_changes": False,
         "selector": None,
+        "finalizer": None,
+        "failure_backoff_base": None,
+        "failure_backoff_cap": None,
         "triggers": (),
     }
 
@@ -139,6 +143,11 @@ def test_every_field_arrives_in_the_watch() -> None:
         mark_unsafe=False,
         watch_annotations_changes=True,
         selector=selector,
+        finalizer=Finalizer(
+            "app.example.com/cleanup", playbook=PROJECT / "playbooks" / "foo.yml", vars={"state": "absent"}
+        ),
+        failure_backoff_base=1.0,
+        failure_backoff_cap=300.0,
         triggers=(trigger,),
     )
 
@@ -247,7 +256,27 @@ def test_a_field_without_a_value_counts_as_absent(tmp_path: Path, field: str) ->
     assert watch == Watch(gvk=GroupVersionKind("a.b", "v1", "Foo"), role=PROJECT / "roles" / "foo")
 
 
-@pytest.mark.parametrize("field", ["finalizer", "watchDependentResources", "watchClusterScopedResources"])
+def test_a_finalizer_may_have_a_role_or_only_vars_and_either_delay_may_be_the_flags() -> None:
+    _, second, pod, *_ = load_testdata("valid_upstream.yaml").watches
+    assert second.finalizer == Finalizer("other.example.com/cleanup", vars={"state": "absent"})
+    assert second.upstream_status
+    assert pod.finalizer == Finalizer("one", role=PROJECT / "roles" / "foo")
+    assert (pod.failure_backoff_base, pod.failure_backoff_cap) == (None, 60.0)
+
+
+def test_of_a_finalizers_playbook_and_role_the_playbook_wins_with_a_warning(tmp_path: Path) -> None:
+    finalizer = "{name: a.b/c, playbook: playbooks/foo.yml, role: nowhere}"
+    loaded = load_text(tmp_path, f"[{{version: v1, kind: Foo, group: a.b, role: foo, finalizer: {finalizer}}}]")
+    assert loaded.watches[0].finalizer == Finalizer("a.b/c", playbook=PROJECT / "playbooks" / "foo.yml")
+    assert [warning.field for warning in loaded.warnings] == ["finalizer.role"]
+
+
+def test_a_status_style_without_a_managed_status_is_warned_of(tmp_path: Path) -> None:
+    text = "[{version: v1, kind: Foo, group: a.b, role: foo, manageStatus: false, upstreamStatus: true}]"
+    assert [warning.field for warning in load_text(tmp_path, text).warnings] == ["upstreamStatus"]
+
+
+@pytest.mark.parametrize("field", ["watchDependentResources", "watchClusterScopedResources"])
 def test_a_function_that_is_not_there_yet_may_be_turned_off(tmp_path: Path, field: str) -> None:
     assert load_text(tmp_path, f"[{{version: v1, kind: Foo, group: a.b, role: foo, {field}: false}}]").watches
 

@@ -7,12 +7,11 @@ import pytest
 
 from runner.metrics import Metrics
 from runner.objects import ObjectKey
-from runner.reconcile import Request
+from runner.reconcile import Request, RetryDelays
 from runner.workqueue import (
     AGEING,
     BACKGROUND_SHARE,
     LONGEST_BURST,
-    LONGEST_RETRY_DELAY,
     QUIET,
     Priority,
     WorkQueue,
@@ -364,12 +363,34 @@ class TestBursts:
         assert metrics.registry.get_sample_value("workqueue_queue_duration_seconds_sum", labels) == pytest.approx(5)
 
 
+class TestReserving:
+    async def test_which_request_it_is_is_decided_when_it_is_taken(self, queue: WorkQueue) -> None:
+        queue.add(A, Priority.BACKGROUND)
+        assert await queue.reserve()
+        assert queue.urgency() is Priority.BACKGROUND
+        queue.add(B)
+        assert queue.urgency() is Priority.LIVE
+        assert queue.take() == B
+        assert await take(queue) == A
+
+    async def test_nothing_is_reserved_or_taken_after_the_end(self, queue: WorkQueue) -> None:
+        queue.add(A)
+        assert await queue.reserve()
+        queue.shut_down()
+        assert queue.take() is None
+        assert not await queue.reserve()
+
+
 class TestBackOff:
     async def test_each_retry_waits_twice_as_long_up_to_the_longest_delay(self, queue: WorkQueue) -> None:
         expected = [min(0.005 * 2**failure, 1000.0) for failure in range(40)]
         assert expected[17] == 655.36
-        assert expected[18] == LONGEST_RETRY_DELAY
+        assert expected[18] == 1000.0
         assert [queue.add_rate_limited(A) for _ in range(40)] == expected
+
+    async def test_a_watch_may_have_delays_of_its_own(self, clock: FakeClock, metrics: Metrics) -> None:
+        queue = WorkQueue(NAME, clock, metrics, RetryDelays(base=1.0, cap=5.0))
+        assert [queue.add_rate_limited(A) for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
 
     async def test_a_retry_starts_exactly_after_its_delay(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add(A)

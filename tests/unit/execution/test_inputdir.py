@@ -139,3 +139,14 @@ def test_an_object_that_is_gone_leaves_nothing(tmp_path: Path) -> None:
     directories.remove(FOO, ObjectKey("other", "foo-02"))
     assert list(tmp_path.iterdir()) == []
     directories.remove(FOO, KEY)
+
+
+def test_whose_directories_there_are_is_told_also_of_cluster_scoped_objects(tmp_path: Path) -> None:
+    earlier = InputDir(tmp_path, {})
+    node, config = GroupVersionKind("", "v1", "Node"), ObjectKey("default", "kubeconfig")
+    for gvk, key in ((FOO, KEY), (FOO, config), (node, ObjectKey("", "worker")), (node, ObjectKey("", "artifacts"))):
+        earlier.write(gvk, key, INPUTS)
+    directories = InputDir(tmp_path, {})
+    assert sorted(directories.keys(FOO)) == [KEY, config]
+    assert sorted(directories.keys(node)) == [ObjectKey("", "artifacts"), ObjectKey("", "worker")]
+    assert directories.keys(GroupVersionKind("other", "v1", "Foo")) == []

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from runner import status
-from runner.client import PatchBody, PatchType
-from runner.discovery import Resource
-from runner.errors import ConflictError
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey
+from runner.objects import KubeObject
 from runner.run import RunResult, RunStats, RunStatus
-from tests.fakes.client import FakeClient
-from tests.fakes.clock import FakeClock
+from runner.status import StatusUpdate
+from runner.status import conditions as status
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EARLIER = "2026-01-01T00:00:00Z"
@@ -31,7 +24,7 @@ def foo(status_fields: dict[str, Any] | None = None) -> KubeObject:
     return obj
 
 
-def after(update: status.StatusUpdate, obj: KubeObject) -> KubeObject:
+def after(update: StatusUpdate, obj: KubeObject) -> KubeObject:
     """Apply an update as the API server would."""
     return {**obj, "status": {**(obj.get("status") or {}), **update(obj, NOW)}}
 
@@ -71,7 +64,7 @@ def test_a_new_generation_is_written_even_when_nothing_else_changed() -> None:
 
 def test_failure_says_why_and_takes_ready_away() -> None:
     once = after(status.succeeded(2, SUCCESS), foo())
-    got = conditions(after(status.failed(2, "task x: no", RunStats(failures=1)), once))
+    got = conditions(after(status.failed(2, "task x: no", RunResult(RunStatus.FAILED, RunStats(failures=1))), once))
     assert (got["Failure"]["status"], got["Failure"]["reason"], got["Failure"]["message"]) == (
         "True",
         "Failed",
@@ -120,55 +113,3 @@ def test_a_status_that_a_role_filled_with_anything_is_no_obstacle(junk: Any) -> 
     obj = foo()
     obj["status"] = junk
     assert status.succeeded(2, SUCCESS)(obj, NOW)["observedGeneration"] == 2
-
-
-THINGS = Resource(GroupVersionKind("g", "v1", "Thing"), "things", namespaced=True, subresources=frozenset({"status"}))
-PATH = "/apis/g/v1/namespaces/n/things/a"
-
-
-class DroppingClient(FakeClient):
-    """An API server whose schema of the kind lacks a field of the status."""
-
-    async def patch(
-        self,
-        path: str,
-        body: PatchBody,
-        *,
-        patch_type: PatchType = PatchType.MERGE,
-        params: Mapping[str, str] | None = None,
-    ) -> KubeObject:
-        before = self.objects[PATH]
-        await super().patch(path, body, patch_type=patch_type, params=params)
-        self.objects[PATH]["status"].pop("observedGeneration", None)
-        if self.objects[PATH].get("status") == before.get("status"):
-            self.objects[PATH] = before
-        return copy.deepcopy(self.objects[PATH])
-
-
-async def test_a_field_that_the_schema_drops_is_not_written_again_and_again() -> None:
-    client = DroppingClient()
-    client.put(PATH, foo())
-    writer = status.StatusWriter(client, FakeClock())
-    for _ in range(4):
-        assert await writer.write(THINGS, ObjectKey("n", "a"), "u", status.succeeded(2, SUCCESS))
-    assert len(client.calls_of("PATCH")) == 1
-    await writer.write(THINGS, ObjectKey("n", "a"), "u", status.failed(2, "no"))
-    assert conditions(client.objects[PATH])["Failure"]["status"] == "True"
-
-
-async def test_the_status_of_a_kind_without_the_subresource_is_written_to_the_object() -> None:
-    client = FakeClient()
-    client.put(PATH, foo())
-    plain = dataclasses.replace(THINGS, subresources=frozenset())
-    await status.StatusWriter(client, FakeClock()).write(plain, ObjectKey("n", "a"), "u", status.succeeded(2, SUCCESS))
-    assert [call.path for call in client.calls_of("PATCH")] == [PATH]
-
-
-async def test_conflict_after_conflict_is_handed_to_the_caller() -> None:
-    client = FakeClient()
-    client.put(PATH, foo())
-    client.fail("PATCH", f"{PATH}/status", ConflictError(409, "Conflict", "changed"), times=status.MAX_CONFLICTS)
-    with pytest.raises(ConflictError):
-        await status.StatusWriter(client, FakeClock()).write(
-            THINGS, ObjectKey("n", "a"), "u", status.succeeded(2, SUCCESS)
-        )

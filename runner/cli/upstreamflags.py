@@ -1,0 +1,90 @@
+"""Flags of ``ansible-operator run`` whose function is not there yet, or has none here.
+
+They are accepted, so that the manifest of an operator works as it is, and refused only where they ask for what would
+then be missing: an operator that believes to be elected, or to be reached by TLS, must not run without. ``run`` hands
+every argument here that is none of its own flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+import typer
+
+from runner import logs
+from runner.cli.values import boolean, duration
+from runner.errors import ConfigError
+
+SETTINGS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""What the command ``run`` needs so that it leaves these flags alone."""
+
+BOOLEANS: Final = frozenset(
+    {"--leader-elect", "--enable-leader-election", "--metrics-secure", "--metrics-require-rbac", "--enable-http2"}
+)
+"""Those that mean ``true`` where no value follows with ``=``."""
+
+DURATIONS: Final = frozenset({"--leader-elect-lease-duration", "--leader-elect-renew-deadline"})
+
+TEXTS: Final = frozenset(
+    {
+        "--leader-election-id",
+        "--leader-election-namespace",
+        "--leader-elect-resource-lock",
+        "--zap-stacktrace-level",
+        "--zap-time-encoding",
+    }
+)
+
+HELP: Final = "All flags of ansible-operator run are accepted: docs/cli.md says which have no effect, or not yet."
+
+_TWO_NAMES = ("--leader-elect", "--enable-leader-election")
+_log = logs.get_logger("runner.cli")
+
+
+def check(context: typer.Context) -> None:
+    """Look at the arguments that are none of ``run``'s own flags.
+
+    Raises ``ConfigError`` where one asks for what is not there, ``typer.BadParameter`` where one cannot be read. Any
+    other argument is a usage error.
+    """
+    given = dict(_read(context))
+    asked = {name for name in BOOLEANS & given.keys() if boolean(name, given[name])}
+    for name in DURATIONS & given.keys():
+        duration(name, given[name])
+    if set(_TWO_NAMES) <= given.keys():
+        raise ConfigError(f"{_TWO_NAMES[0]} and {_TWO_NAMES[1]} are both set, expected the first alone")
+    if "--metrics-require-rbac" in asked and "--metrics-secure" not in asked:
+        raise ConfigError("--metrics-require-rbac: found true without --metrics-secure, expected both or none")
+    for name in _TWO_NAMES:
+        if name in asked:
+            raise ConfigError(
+                f"{name}: found true, but leader election is not there yet; expected false, and one replica"
+            )
+    if "--metrics-secure" in asked:
+        raise ConfigError("--metrics-secure: found true, but TLS for metrics is not there yet; expected false")
+    if "--enable-http2" in asked:
+        _log.warning("flag without effect", flag="--enable-http2", reason="every server here speaks HTTP/1.1")
+
+
+def _read(context: typer.Context) -> Iterator[tuple[str, str]]:
+    """Yield names and values, from ``--name=value`` and, but for booleans, ``--name value``."""
+    arguments = iter(context.args)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name not in BOOLEANS | DURATIONS | TEXTS:
+            context.fail(_complaint(context, name))
+        if not equals:
+            value = "true" if name in BOOLEANS else next(arguments, "")
+            if not value:
+                context.fail(f"Option {name!r} requires an argument.")
+        yield name, value
+
+
+def _complaint(context: typer.Context, argument: str) -> str:
+    if not argument.startswith("-"):
+        return f"Got unexpected extra argument ({argument})"
+    known = [option for parameter in context.command.params for option in parameter.opts]
+    guess = difflib.get_close_matches(argument, known, n=1)
+    return f"No such option: {argument}" + (f" Did you mean {guess[0]}?" if guess else "")

@@ -1,0 +1,137 @@
+"""Every name of ansible-operator's contract that an author can type is read here, and stands in the documentation.
+
+What each of them does is tested with its module; this is the list that nothing may fall out of.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from runner import contract
+from runner.cli import app, upstreamflags
+from runner.watchesfile.shape import EntryShape, FinalizerShape, KindShape, RequirementShape, SelectorShape, field_names
+
+REPOSITORY = Path(__file__).parents[2]
+
+# ansible-operator-plugins 1.42: internal/ansible/flags, pflags of controller-runtime's zap.
+FLAGS = [
+    "--watches-file",
+    "--inject-owner-ref",
+    "--ansible-verbosity",
+    "--ansible-roles-path",
+    "--ansible-collections-path",
+    "--ansible-args",
+    "--reconcile-period",
+    "--max-concurrent-reconciles",
+    "--metrics-bind-address",
+    "--metrics-addr",
+    "--metrics-secure",
+    "--metrics-require-rbac",
+    "--health-probe-bind-address",
+    "--leader-elect",
+    "--enable-leader-election",
+    "--leader-election-id",
+    "--leader-election-namespace",
+    "--leader-elect-resource-lock",
+    "--leader-elect-lease-duration",
+    "--leader-elect-renew-deadline",
+    "--graceful-shutdown-timeout",
+    "--ansible-log-events",
+    "--proxy-port",
+    "--enable-http2",
+    "--zap-devel",
+    "--zap-encoder",
+    "--zap-log-level",
+    "--zap-stacktrace-level",
+    "--zap-time-encoding",
+]
+
+# internal/ansible/watches: the alias struct, Finalizer, metav1.LabelSelector.
+WATCH_FIELDS = [
+    "group",
+    "version",
+    "kind",
+    "playbook",
+    "role",
+    "vars",
+    "maxRunnerArtifacts",
+    "reconcilePeriod",
+    "manageStatus",
+    "watchDependentResources",
+    "watchClusterScopedResources",
+    "snakeCaseParameters",
+    "watchAnnotationsChanges",
+    "markUnsafe",
+    "blacklist",
+    "finalizer",
+    "selector",
+]
+FINALIZER_FIELDS = ["name", "playbook", "role", "vars"]
+
+ANNOTATIONS = ["reconcile-period", "max-runner-artifacts", "verbosity"]
+
+ENVIRONMENT = [
+    "WATCH_NAMESPACE",
+    "MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP>",
+    "WORKER_<KIND>_<GROUP>",
+    "ANSIBLE_VERBOSITY_<KIND>_<GROUP>",
+    "ANSIBLE_GATHERING",
+    "ANSIBLE_INVENTORY",
+    "VIRTUAL_ENV",
+    "ANSIBLE_ROLES_PATH",
+    "ANSIBLE_COLLECTIONS_PATH",
+    "KUBECONFIG",
+]
+LEFT_OUT = ["OPERATOR_NAME", "RUNNER_HTTP_URL", "RUNNER_HTTP_PATH"]
+
+
+def documented(name: str) -> str:
+    return (REPOSITORY / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_is_accepted_and_documented(flag: str) -> None:
+    own = set(re.findall(r"--[a-z0-9-]+", CliRunner().invoke(app, ["run", "--help"]).stdout))
+    assert flag in own | upstreamflags.BOOLEANS | upstreamflags.DURATIONS | upstreamflags.TEXTS
+    assert f"`{flag}`" in documented("cli.md")
+
+
+@pytest.mark.parametrize("field", WATCH_FIELDS)
+def test_every_field_of_a_watch_is_known_and_documented(field: str) -> None:
+    assert field in field_names(EntryShape)
+    assert f"`{field}`" in documented("watches.md")
+
+
+def test_every_field_below_is_known() -> None:
+    assert field_names(FinalizerShape) == FINALIZER_FIELDS
+    assert field_names(KindShape) == ["group", "version", "kind"]
+    assert field_names(SelectorShape) == ["matchLabels", "matchExpressions"]
+    assert field_names(RequirementShape) == ["key", "operator", "values"]
+
+
+@pytest.mark.parametrize("annotation", ANNOTATIONS)
+def test_every_annotation_is_in_the_contract_and_documented(annotation: str) -> None:
+    name = f"ansible.sdk.operatorframework.io/{annotation}"
+    assert name in {value for _, value in inspect.getmembers(contract) if isinstance(value, str)}
+    assert f"`{name}`" in documented("watches.md")
+
+
+@pytest.mark.parametrize("variable", ENVIRONMENT)
+def test_every_variable_is_documented(variable: str) -> None:
+    assert f"`{variable}`" in documented("cli.md")
+
+
+@pytest.mark.parametrize("variable", LEFT_OUT)
+def test_variables_that_are_not_read_are_said_to_be_so(variable: str) -> None:
+    assert f"`{variable}`" in documented("migrating.md")
+
+
+def test_names_of_our_own_are_not_in_upstreams_space() -> None:
+    for name in (contract.ANNOTATION_PAUSED, contract.ANNOTATION_RECONCILE_NOW):
+        assert not name.startswith(contract.ANNOTATION_PREFIX)
+        assert f"`{name}`" in documented("watches.md")

@@ -1,0 +1,111 @@
+"""Flags of ansible-operator without a function here: accepted, and refused where something would be missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from runner.cli import app, flags, upstreamflags
+from runner.options import Options
+from runner.watches import Watch
+from tests.fakes.logs import logging_restored
+
+REPOSITORY = Path(__file__).parents[2]
+WATCHES = REPOSITORY / "tests" / "testdata" / "watches"
+
+
+@pytest.fixture(autouse=True)
+def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(WATCHES / "project")
+    with logging_restored():
+        yield
+
+
+def run(*arguments: str) -> tuple[Result, bool]:
+    """Return the result, and whether anything was served."""
+    served: list[Options] = []
+
+    def serve(options: Options, watches: tuple[Watch, ...]) -> int:
+        served.append(options)
+        return 0
+
+    spelt = flags.spell_out_booleans(["run", "--watches-file", str(WATCHES / "valid_minimal.yaml"), *arguments])
+    return CliRunner().invoke(app, spelt, obj=serve, env={"RUNNER_COMMIT": "abc"}), bool(served)
+
+
+ACCEPTED = {
+    "--leader-elect": "false",
+    "--enable-leader-election": "false",
+    "--leader-election-id": "my-operator",
+    "--leader-election-namespace": "default",
+    "--leader-elect-resource-lock": "configmapsleases",
+    "--leader-elect-lease-duration": "15s",
+    "--leader-elect-renew-deadline": "10s",
+    "--metrics-secure": "false",
+    "--metrics-require-rbac": "f",
+    "--enable-http2": "false",
+    "--zap-stacktrace-level": "error",
+    "--zap-time-encoding": "rfc3339",
+}
+
+
+def test_every_one_of_them_is_in_this_table_and_in_the_documentation() -> None:
+    assert set(ACCEPTED) == upstreamflags.BOOLEANS | upstreamflags.DURATIONS | upstreamflags.TEXTS
+    text = (REPOSITORY / "docs" / "cli.md").read_text()
+    assert [flag for flag in ACCEPTED if f"`{flag}`" not in text] == []
+
+
+@pytest.mark.parametrize(("flag", "value"), ACCEPTED.items(), ids=ACCEPTED)
+def test_it_is_accepted_where_nothing_is_missing_without_it(flag: str, value: str) -> None:
+    assert run(f"{flag}={value}", "--zap-log-level=error")[1]
+    if flag not in upstreamflags.BOOLEANS:
+        assert run(flag, value, "--zap-log-level=error")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--leader-elect"], "--leader-elect: found true, but leader election is not there yet"),
+        (["--leader-elect=true", "--leader-election-id", "x"], "--leader-elect: found true, but leader election"),
+        (["--enable-leader-election=1"], "--enable-leader-election: found true, but leader election is not there yet"),
+        (
+            ["--leader-elect=false", "--enable-leader-election=false"],
+            "--leader-elect and --enable-leader-election are both set, expected the first alone",
+        ),
+        (["--metrics-secure"], "--metrics-secure: found true, but TLS for metrics is not there yet"),
+        (["--metrics-require-rbac"], "--metrics-require-rbac: found true without --metrics-secure"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_would_be_missing_is_refused_in_one_line(arguments: list[str], error: str) -> None:
+    result, served = run(*arguments)
+    assert (result.exit_code, served) == (1, False)
+    (line,) = [json.loads(text) for text in result.stderr.splitlines()]
+    assert line["error"][: len(error)] == error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--leader-elect=maybe"], "--leader-elect: found 'maybe', expected true or false"),
+        (["--leader-elect-lease-duration=15"], "--leader-elect-lease-duration: found '15', expected a number with"),
+        (["--leader-election-id"], "Option '--leader-election-id' requires an argument."),
+        (["--watches-fil=x"], "No such option: --watches-fil Did you mean --watches-file?"),
+        (["stray"], "Got unexpected extra argument (stray)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_read_is_a_usage_error(arguments: list[str], said: str) -> None:
+    result, served = run(*arguments)
+    assert (result.exit_code, served) == (2, False)
+    assert said in " ".join(result.stderr.split())
+
+
+def test_a_flag_that_is_ignored_where_it_asks_for_something_says_so() -> None:
+    result, served = run("--enable-http2")
+    assert served
+    assert json.loads(result.stderr.splitlines()[0])["flag"] == "--enable-http2"
