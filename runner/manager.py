@@ -69,7 +69,7 @@ async def run(options: Options, watches: tuple[Watch, ...], engine: Engine | Non
     stopping, hurrying = asyncio.Event(), asyncio.Event()
     _handle_signals(stopping, hurrying)
     async with AsyncExitStack() as parts:
-        operator = await _assemble(options, watches, engine or engine_of(options.engine), parts, SystemClock())
+        operator = await _assemble(options, watches, engine or engine_of(options.engine, watches), parts, SystemClock())
         await operator.serve(stopping, hurrying)
     _log.info("stopped")
     return 0
@@ -244,8 +244,10 @@ async def _start_workshop(
     return Workshop(engine, inputs, tokens, proxy.url, metrics, clock)
 
 
-def engine_of(name: EngineName | None) -> Engine:
+def engine_of(name: EngineName | None, watches: tuple[Watch, ...] = ()) -> Engine:
     """Return the engine that was asked for, not yet started; where none was, the faster one that can be used here.
+
+    ``watches``: those that it is to serve.
 
     Raises ``ConfigError`` where the one that was asked for cannot be used.
     """
@@ -253,7 +255,7 @@ def engine_of(name: EngineName | None) -> Engine:
         return SubprocessEngine()
     why_not = unsupported()
     if why_not is None:
-        return ForkserverEngine()
+        return ForkserverEngine(sources=tuple(path for watch in watches for path in watch.contents))
     if name is EngineName.FORKSERVER:
         raise ConfigError(f"--engine=forkserver cannot be used here: {why_not}")
     _log.warning("each run starts an ansible-playbook of its own, which is slower", reason=why_not)

@@ -99,6 +99,13 @@ class Watch:
     triggers: tuple[Trigger, ...] = ()
 
     @property
+    def contents(self) -> tuple[Path, ...]:
+        """Return the role and playbooks that it runs, its finalizer's among them."""
+        own = (self.playbook, self.role)
+        last = (self.finalizer.playbook, self.finalizer.role) if self.finalizer else ()
+        return tuple(path for path in (*own, *last) if path)
+
+    @property
     def controller_name(self) -> str:
         """Return the name in metrics and logs; it holds the group, so that two groups may share a kind."""
         kind, version, group = self.gvk.kind.lower(), self.gvk.version, self.gvk.group

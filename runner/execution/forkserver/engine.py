@@ -100,11 +100,15 @@ class ForkserverEngine:
     """Runs jobs in forks of a process that holds Ansible. Implements ``Engine``.
 
     ``ordinary`` is the ``ansible-playbook`` for what cannot be run so; None: as ``SubprocessEngine`` finds it.
+    ``sources``: the roles and playbooks to come, whose modules are made ready ahead.
     """
 
-    def __init__(self, ordinary: Path | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, ordinary: Path | None = None, clock: Clock | None = None, sources: tuple[Path, ...] = ()
+    ) -> None:
         self._ordinary = str(ordinary) if ordinary else ansible_playbook()
         self._clock = clock or SystemClock()
+        self._sources = sources
         self._interpreter = sys.executable
         self._home = Path()
         self._directory: RunnerDir | None = None
@@ -185,6 +189,7 @@ class ForkserverEngine:
             "runner.execution.forkserver.server",
             str(self._home),
             str(os.getpid()),
+            *map(str, self._sources),
             cwd=_PACKAGE_ROOT,
             stdin=listener.fileno(),
             stdout=asyncio.subprocess.PIPE,

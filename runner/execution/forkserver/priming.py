@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import io
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from runner.execution.forkserver import (
     configuration,
     payloadcache,
     playworker,
+    rolemodules,
     targetmodules,
     warmcaches,
 )
@@ -81,11 +83,12 @@ class Primed:
         return True
 
 
-def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
+def prime(read_terminal: Callable[[], bytes], payloads: Path, sources: Iterable[Path]) -> Primed:
     """Load Ansible as ``ansible-playbook`` in this environment would. Raises whatever that raises.
 
     stdout must be a terminal, as it is in a run: Ansible looks at it when it is imported. ``read_terminal`` returns
-    what was written to it. ``payloads`` is the directory to make for the zips of modules.
+    what was written to it. ``payloads`` is the directory to make for the zips of modules, ``sources`` are the roles and
+    playbooks whose modules are made ready.
     """
     new = ImportSystem.current()
     files = configuration.config_files(os.environ)
@@ -111,14 +114,15 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
         plugins = OwnPlugins([own, *targetmodules.preloaded(collections)])
         playworker.install(plugins)
         templates.install(plugins)
+        rolemodules.make_archives(sources)
         parsed_files.install()
     read_terminal()
     scratch = Path(constants.DEFAULT_LOCAL_TMP)
-    scratch.rmdir()
+    shutil.rmtree(scratch)
     needs_directory = configuration.needs_directory(constants.config, os.environ)
     controller = ImportSystem.current()
     target.imports.install(instead_of=controller)
-    return Primed(
+    primed = Primed(
         controller=controller,
         stock=Stock(target, Archives(payloads, announced, target)),
         templates=templates,
@@ -129,6 +133,8 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path) -> Primed:
         files=files,
         needs_directory=needs_directory,
     )
+    primed.learn()
+    return primed
 
 
 @contextlib.contextmanager

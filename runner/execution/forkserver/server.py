@@ -46,7 +46,7 @@ path = list(sys.path)
 sys.path.insert(0, sys.argv.pop(1))
 from runner.execution.forkserver import zygote
 sys.path[:] = path
-zygote.main(*map(int, sys.argv[1:4]), sys.argv[4], int(sys.argv[5]))
+zygote.main(*map(int, sys.argv[1:4]), sys.argv[4], int(sys.argv[5]), *sys.argv[6:])
 """
 
 
@@ -69,11 +69,15 @@ class Zygote:
 
 
 class Server:
-    """Serves the clients that connect to ``listener``; ``home`` is the engine's private directory."""
+    """Serves the clients that connect to ``listener``; ``home`` is the engine's private directory.
 
-    def __init__(self, listener: socket.socket, home: Path) -> None:
+    ``sources``: the roles and playbooks that zygotes look at ahead.
+    """
+
+    def __init__(self, listener: socket.socket, home: Path, sources: tuple[str, ...]) -> None:
         self._listener = listener
         self._home = home
+        self._sources = sources
         self._zygotes: dict[Key, Zygote] = {}
         self._retired: list[Zygote] = []
         self._selector = selectors.DefaultSelector()
@@ -139,7 +143,11 @@ class Server:
         errors = os.dup(2)
         passed = (theirs.fileno(), terminal, errors)
         started = subprocess.Popen(
-            [sys.executable, "-c", _BOOTSTRAP, _PACKAGE_ROOT, *map(str, passed), str(self._home), str(os.getpid())],
+            [
+                *(sys.executable, "-c", _BOOTSTRAP, _PACKAGE_ROOT),
+                *map(str, passed),
+                *(str(self._home), str(os.getpid()), *self._sources),
+            ],
             cwd=self._home / "empty",
             env=environment,
             stdin=slave,
@@ -255,13 +263,16 @@ def _with_descendants(roots: frozenset[int]) -> frozenset[int]:
 
 
 def main() -> None:
-    """Serve on the socket that is stdin, in the directory that is the first argument, for the second as parent."""
+    """Serve on the socket that is stdin, in the directory that is the first argument, for the second as parent.
+
+    Further arguments are the roles and playbooks that zygotes look at ahead.
+    """
     home = Path(sys.argv[1])
     signal.signal(signal.SIGTERM, lambda _number, _frame: _end(home))
     process.die_with_parent(signal.SIGTERM, int(sys.argv[2]))
     process.adopt_orphans()
     listener = socket.socket(fileno=os.dup(0))
-    Server(listener, home).serve()
+    Server(listener, home, tuple(sys.argv[3:])).serve()
 
 
 def _end(home: Path) -> NoReturn:

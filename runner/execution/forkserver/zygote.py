@@ -105,16 +105,18 @@ def _with_descendants(roots: Iterable[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-def main(descriptor: int, terminal: int, errors: int, home: str, parent: int) -> None:
+def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *sources: str) -> None:
     """Prime this process, say so over the socket ``descriptor`` in one line of JSON, and serve.
 
     The standard descriptors are the slave of ``terminal``; ``errors`` is where what this process itself says goes.
+    ``sources``: the roles and playbooks whose modules are made ready.
     """
     process.die_with_parent(signal.SIGKILL, parent)
     process.adopt_orphans()
     requests = socket.socket(fileno=descriptor)
     try:
-        primed = priming.prime(lambda: _read_available(terminal), Path(home) / f"payloads-{os.getpid()}")
+        payloads = Path(home) / f"payloads-{os.getpid()}"
+        primed = priming.prime(lambda: _read_available(terminal), payloads, map(Path, sources))
         unfit = "" if process.threads() == 1 else f"{process.threads()} threads run after Ansible was loaded"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - Ansible's, a plugin's or a library's: said to the server
         primed, unfit = None, f"{type(error).__name__}: {error}"
