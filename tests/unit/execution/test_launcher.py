@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -87,3 +88,15 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
         "runner.execution.processtree",
     }
     assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp"} & set(modules) == set()
+
+
+def test_what_is_written_in_one_piece_is_what_was_written_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher.runner_module, "json", json)
+    launcher._write_events_at_once()
+    event = {"stdout": "é\n", "event_data": {"res": {"nested": [1, None, True, {"a": 1.5}]}}}
+    for options in ({}, {"ensure_ascii": False}):
+        pieces, whole = io.StringIO(), io.StringIO()
+        json.dump(event, pieces, **options)
+        launcher.runner_module.json.dump(event, whole, **options)
+        assert whole.getvalue() == pieces.getvalue()
+    assert launcher.runner_module.json.load is json.load
