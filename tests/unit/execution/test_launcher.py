@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_runner import runner as runner_module
 
 from runner.execution import launcher
 from tests.cores import PROJECT
@@ -91,12 +92,12 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
 
 
 def test_what_is_written_in_one_piece_is_what_was_written_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher.runner_module, "json", json)
+    monkeypatch.setattr(runner_module, "json", json)
     launcher._write_events_at_once()
     event = {"stdout": "é\n", "event_data": {"res": {"nested": [1, None, True, {"a": 1.5}]}}}
     for options in ({}, {"ensure_ascii": False}):
         pieces, whole = io.StringIO(), io.StringIO()
         json.dump(event, pieces, **options)
-        launcher.runner_module.json.dump(event, whole, **options)
+        runner_module.json.dump(event, whole, **options)
         assert whole.getvalue() == pieces.getvalue()
-    assert launcher.runner_module.json.load is json.load
+    assert runner_module.json.load is json.load
