@@ -95,9 +95,9 @@ def test_what_is_written_in_one_piece_is_what_was_written_piece_by_piece(monkeyp
     monkeypatch.setattr(runner_module, "json", json)
     launcher._write_events_at_once()
     event = {"stdout": "é\n", "event_data": {"res": {"nested": [1, None, True, {"a": 1.5}]}}}
-    for options in ({}, {"ensure_ascii": False}):
+    for ensure_ascii in (True, False):
         pieces, whole = io.StringIO(), io.StringIO()
-        json.dump(event, pieces, **options)
-        runner_module.json.dump(event, whole, **options)
+        json.dump(event, pieces, ensure_ascii=ensure_ascii)
+        runner_module.json.dump(event, whole, ensure_ascii=ensure_ascii)
         assert whole.getvalue() == pieces.getvalue()
     assert runner_module.json.load is json.load
