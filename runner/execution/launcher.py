@@ -27,6 +27,7 @@ from typing import IO, Any, NoReturn
 
 import ansible_runner
 from ansible_runner import runner as runner_module
+from ptyprocess import PtyProcess
 
 from runner.execution import artifacts
 from runner.execution.processtree import JOB_VARIABLE, kill_until_gone, living_descendants
@@ -109,10 +110,27 @@ def _write_events_at_once() -> None:
     runner_module.json = SimpleNamespace(**{**vars(json), "dump": dump})
 
 
+def _leave_ended_programs_at_once() -> None:
+    """Have a terminal closed without a pause where its program has ended.
+
+    ``ptyprocess`` sleeps for ``delayafterclose``, 0.1 s, for the kernel to notice the end of a program that loses its
+    terminal. ansible-runner closes it when that has long happened.
+    """
+    ordinary = PtyProcess.close
+
+    def close(self: Any, force: bool = True) -> None:
+        if not self.isalive():
+            self.delayafterclose = 0
+        ordinary(self, force)
+
+    PtyProcess.close = close
+
+
 def main() -> None:
     """Serve jobs until the operator wants no more, or is gone."""
     _become_reaper()
     _write_events_at_once()
+    _leave_ended_programs_at_once()
     signal.signal(signal.SIGTERM, _on_sigterm)
     channel = Channel()
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_runner import runner as runner_module
+from ptyprocess import PtyProcess, ptyprocess
 
 from runner.execution import launcher
 from tests.cores import PROJECT
@@ -101,3 +102,18 @@ def test_what_is_written_in_one_piece_is_what_was_written_piece_by_piece(monkeyp
         runner_module.json.dump(event, whole, ensure_ascii=ensure_ascii)
         assert whole.getvalue() == pieces.getvalue()
     assert runner_module.json.load is json.load
+
+
+def test_the_terminal_of_a_program_that_has_ended_is_closed_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PtyProcess, "close", PtyProcess.close)
+    launcher._leave_ended_programs_at_once()
+    naps: list[float] = []
+    monkeypatch.setattr(ptyprocess.time, "sleep", naps.append)
+    ended = PtyProcess.spawn(["true"])
+    ended.wait()
+    ended.close()
+    running = PtyProcess.spawn(["sleep", "60"])
+    running.close()
+    assert not running.isalive()
+    assert naps[0] == 0
+    assert naps[1] > 0, "a program that still runs is given its time to end"
