@@ -72,6 +72,7 @@ def run(
     metrics_bind_address: flags.MetricsBindAddress = None,
     metrics_addr: flags.MetricsAddr = None,
     health_probe_bind_address: flags.HealthProbeBindAddress = ":6789",
+    user_metrics_bind_address: flags.UserMetricsBindAddress = "127.0.0.1:5050",
     zap_encoder: flags.ZapEncoder = None,
     zap_log_level: flags.ZapLogLevel = None,
     zap_devel: flags.ZapDevel = "false",
@@ -101,6 +102,7 @@ def run(
             proxy_port=proxy_port,
             metrics_bind_address=flags.metrics_bind_address(metrics_bind_address, metrics_addr),
             health_probe_bind_address=flags.bind_address("--health-probe-bind-address", health_probe_bind_address),
+            user_metrics_bind_address=flags.bind_address("--user-metrics-bind-address", user_metrics_bind_address),
             log_format=log_format,
             log_level=log_level,
         )

@@ -176,6 +176,14 @@ HealthProbeBindAddress: TypeAlias = Annotated[
         help="Where /healthz and /readyz are served; 0: nowhere; port 0: any free one.",
     ),
 ]
+UserMetricsBindAddress: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--user-metrics-bind-address",
+        metavar="[HOST]:PORT",
+        help="Where roles' metrics (osdk_metric) are taken; 0: nowhere; port 0: any free one.",
+    ),
+]
 InjectOwnerRef: TypeAlias = Annotated[
     str | None,
     typer.Option(
