@@ -24,10 +24,14 @@ class EngineName(enum.StrEnum):
 
 
 class LogEvents(enum.StrEnum):
-    """How much of a run is logged (``--ansible-log-events``)."""
+    """How much of a run is logged (``--ansible-log-events``): each member more than the one before it.
+
+    ``OUTPUT`` is not upstream's: what Ansible prints, in lines of the log.
+    """
 
     NOTHING = "nothing"
     TASKS = "tasks"
+    OUTPUT = "output"
     EVERYTHING = "everything"
 
 

@@ -20,7 +20,7 @@ import typer
 
 from runner import logs
 from runner.cli import flags, upstreamflags, values
-from runner.cli.environment import kind_settings, namespaces
+from runner.cli.environment import kind_settings, log_events, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
 from runner.errors import ConfigError, RunnerError
@@ -148,6 +148,7 @@ def _start(options: Options, serve: Serve) -> int:
         namespaces=namespaces(os.environ),
         workers_by_kind=kinds.workers,
         verbosity_by_kind=kinds.verbosity,
+        ansible_log_events=log_events(os.environ, options.ansible_log_events),
         gather_facts=os.environ.get(ENV_GATHERING) != "explicit",
         commit=commit(),
     )

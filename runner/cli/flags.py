@@ -126,7 +126,9 @@ AnsibleArgs: TypeAlias = Annotated[
 ]
 AnsibleLogEvents: TypeAlias = Annotated[
     str,
-    typer.Option("--ansible-log-events", metavar="nothing|tasks|everything", help="How much of a run is logged."),
+    typer.Option(
+        "--ansible-log-events", metavar="nothing|tasks|output|everything", help="How much of a run is logged."
+    ),
 ]
 Engine: TypeAlias = Annotated[
     EngineName | None,
@@ -261,7 +263,7 @@ def log_events(text: str) -> LogEvents:
     try:
         return LogEvents(text.lower())
     except ValueError:
-        message = f"found {text!r}, expected nothing, tasks or everything; tasks is used"
+        message = f"found {text!r}, expected nothing, tasks, output or everything; tasks is used"
         _log.error("unknown value of a flag", flag="--ansible-log-events", error=message)
         return LogEvents.TASKS
 
