@@ -197,6 +197,8 @@ def send(module, address, body):
             pass
     except urllib.error.HTTPError as exc:
         module.fail_json(msg=exc.read().decode(errors="replace").strip() or str(exc), status_code=exc.code)
+    except urllib.error.URLError as exc:
+        module.fail_json(msg=f"the operator cannot be reached at {address}: {exc.reason}")
     except (OSError, ValueError, http.client.HTTPException) as exc:
         module.fail_json(msg=f"the operator cannot be reached at {address}: {exc}")
 
