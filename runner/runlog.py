@@ -11,7 +11,7 @@ import json
 import logging
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from runner.execution import EventKind, JobEvent, failuretext
 from runner.logs import LogKey, get_logger
@@ -140,12 +140,12 @@ def _item(event: JobEvent) -> object:
     return event.res.get("_ansible_item_label", "")
 
 
-def _recap(event: JobEvent) -> dict[str, dict[str, Any]]:
+def _recap(event: JobEvent) -> dict[str, dict[str, int]]:
     """Return each host's counts that are not zero, as the last lines of Ansible's output have them."""
-    recap: dict[str, dict[str, Any]] = {}
+    recap: dict[str, dict[str, int]] = {}
     for count, by_host in event.data.items():
         if count in _RECAP_WORDS and isinstance(by_host, dict):
             for host, number in by_host.items():
-                if number:
+                if isinstance(number, int) and number:
                     recap.setdefault(host, {})[_RECAP_WORDS[count]] = number
     return recap
