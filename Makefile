@@ -65,8 +65,8 @@ check: setup ## Run the static checks alone: format, lint, types, layers, Ansibl
 	$(ISOLATED) $(BIN)/ansible-lint --offline
 
 .PHONY: molecule
-molecule: binaries ## Run the molecule default scenario alone
-	$(ISOLATED) $(BIN)/molecule test
+molecule: binaries ## Run the molecule scenarios alone, those of the examples among them
+	@for project in . examples/*/; do (cd "$$project" && $(ISOLATED) molecule test) || exit 1; done
 
 .PHONY: bench
 bench: binaries ## Measure the engines side by side (BENCH_ARGS='--peer PATH': another operator, too)

@@ -32,6 +32,11 @@ ENV_GATHERING: Final = "ANSIBLE_GATHERING"
 ENV_COMMIT: Final = "RUNNER_COMMIT"
 """The commit that an image was built from; ours, not upstream's."""
 
+ENV_USER_METRICS_URL: Final = "RECONCILE_RUNNER_METRICS_URL"
+"""Tells the module ``osdk_metric`` of a run where to send metrics; ours, not upstream's."""
+ENV_DEBUG_LOGS: Final = "ANSIBLE_DEBUG_LOGS"
+ENV_ALL_VERBOSITY: Final = "ANSIBLE_VERBOSITY"
+
 REQUEUE_AFTER_ACTIONS: Final = frozenset(
     {"operator_sdk.util.requeue_after", "requeue_after", "reconcile_runner.util.requeue_after"}
 )

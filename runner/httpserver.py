@@ -1,4 +1,4 @@
-"""The servers that others look at: probes for the kubelet, metrics for Prometheus.
+"""The servers that others talk to: probes for the kubelet, metrics for Prometheus, metrics from roles.
 
 ``manager`` starts them first and stops them last, so that a probe is answered as long as the process lives.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -13,6 +14,12 @@ from runner.errors import ConfigError
 from runner.healthz import Checks, Probe
 from runner.metrics import Metrics
 from runner.options import BindAddress
+from runner.usermetrics import UserMetricError, UserMetrics
+
+METRICS_PATH: Final = "/metrics"
+
+_LARGEST_REQUEST: Final = 64 * 1024
+"""Bytes of a request's body; a larger one is answered with 413."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -20,14 +27,22 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HttpServer:
     """One listening address with its routes."""
 
-    def __init__(self, name: str, address: BindAddress, routes: dict[str, Handler]) -> None:
+    def __init__(
+        self, name: str, address: BindAddress, routes: dict[str, Handler], *, takes_posts: bool = False
+    ) -> None:
         self._name = name
         self._wanted = address
-        application = web.Application()
+        application = web.Application(client_max_size=_LARGEST_REQUEST)
+        add_route = application.router.add_post if takes_posts else application.router.add_get
         for path, handler in routes.items():
-            application.router.add_get(path, handler)
+            add_route(path, handler)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         self.address = address
+
+    def url(self, path: str) -> str:
+        """Return the URL of one of its paths, for a client on this machine."""
+        host = self.address.host or "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.address.port}{path}"
 
     async def start(self) -> None:
         """Listen; ``address`` then holds the port that was chosen. Raises ``ConfigError`` where that is impossible."""
@@ -61,10 +76,24 @@ def health_server(address: BindAddress, checks: Checks) -> HttpServer:
     return HttpServer("--health-probe-bind-address", address, routes)
 
 
-def metrics_server(address: BindAddress, metrics: Metrics) -> HttpServer:
+def metrics_server(address: BindAddress, metrics: Metrics, user_metrics: UserMetrics) -> HttpServer:
     """Return the server of ``/metrics`` in Prometheus' text format."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.content_type})
+        text = metrics.exposition() + user_metrics.exposition()
+        return web.Response(body=text, headers={"Content-Type": metrics.content_type})
 
-    return HttpServer("--metrics-bind-address", address, {"/metrics": answer})
+    return HttpServer("--metrics-bind-address", address, {METRICS_PATH: answer})
+
+
+def user_metrics_server(address: BindAddress, user_metrics: UserMetrics) -> HttpServer:
+    """Return the server to which roles post their metrics: 200 for one that was taken, 400 and why for another."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            user_metrics.apply(await request.read())
+        except UserMetricError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        return web.Response()
+
+    return HttpServer("--user-metrics-bind-address", address, {METRICS_PATH: answer}, takes_posts=True)

@@ -42,6 +42,11 @@ class LogKey(enum.StrEnum):
     JOB = "job"
     RECONCILE_ID = "reconcile_id"
     TASK = "task"
+    TASK_PATH = "task_path"
+    ITEM = "item"
+    STDOUT = "stdout"
+    EVENT_DATA = "event_data"
+    RECAP = "recap"
     DURATION_SECONDS = "duration_seconds"
     REQUEUE_AFTER_SECONDS = "requeue_after_seconds"
 

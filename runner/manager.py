@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,16 +25,17 @@ from runner.discovery import Discovery
 from runner.errors import ConfigError
 from runner.execution import Engine, ForkserverEngine, InputDir, RunnerDir, SubprocessEngine
 from runner.execution.artifacts import ArtifactStore
+from runner.execution.environment import run_environment
 from runner.execution.forkserver.engine import unsupported
 from runner.execution.rehearsal import rehearse
 from runner.finalizer import FinalizerKeeper
 from runner.healthz import Check, Checks, Probe
-from runner.httpserver import HttpServer, health_server, metrics_server
+from runner.httpserver import METRICS_PATH, HttpServer, health_server, metrics_server, user_metrics_server
 from runner.informer import Health
 from runner.logs import get_logger
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind
-from runner.options import EngineName, Options
+from runner.options import USER_METRICS_BIND_ADDRESS, EngineName, Options
 from runner.proxy import Proxy, TokenRegistry
 from runner.reconcile import RetryDelays
 from runner.reconciler import AnsibleReconciler, Scribes
@@ -42,6 +43,7 @@ from runner.recorder import EventRecorder
 from runner.runslots import RunSlots
 from runner.source import Source
 from runner.status import StatusWriter
+from runner.usermetrics import UserMetrics
 from runner.watches import Watch
 from runner.workqueue import WorkQueue
 from runner.workshop import RunSettings, Workshop
@@ -175,12 +177,13 @@ async def _assemble(
     connected = await connect(options.kubeconfig, observe=metrics.request_finished)
     client = await parts.enter_async_context(connected)
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
-    await _start_servers(options, checks, metrics, parts)
+    user_metrics_url = await _start_servers(options, checks, metrics, parts)
+    environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
     checks.add(Probe.READYZ, "caches", _caches_check(cache, clock))
     inputs = _open_input_dir(options, parts)
-    workshop = await _start_workshop(options, engine, inputs, client, metrics, clock, parts)
+    workshop = await _start_workshop(options, environment, engine, inputs, client, metrics, clock, parts)
     recorder = EventRecorder(client, clock)
     scribes = Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder)
     slots = RunSlots(options.max_concurrent_runs)
@@ -194,7 +197,7 @@ async def _assemble(
             queue,
             AnsibleReconciler(
                 watch,
-                _run_settings(options, watch),
+                _run_settings(options, watch, environment),
                 cache.require(watch.gvk, whole=True),
                 discovery,
                 scribes,
@@ -225,6 +228,7 @@ def _open_input_dir(options: Options, parts: AsyncExitStack) -> InputDir:
 
 async def _start_workshop(
     options: Options,
+    environment: dict[str, str],
     engine: Engine,
     inputs: InputDir,
     client: HttpClient,
@@ -239,7 +243,7 @@ async def _start_workshop(
     await engine.start()
     parts.push_async_callback(engine.stop)
     if isinstance(engine, ForkserverEngine):
-        work = rehearse(engine, inputs, _run_environment(options), options.ansible_verbosity)
+        work = rehearse(engine, inputs, environment, options.ansible_verbosity)
         parts.push_async_callback(_end, asyncio.create_task(work, name="rehearsal"))
     return Workshop(engine, inputs, tokens, proxy.url, metrics, clock)
 
@@ -267,34 +271,14 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _run_environment(options: Options) -> dict[str, str]:
-    """Return what every run's environment has besides the operator's own.
-
-    Runs have a working directory of their own, so that paths are made absolute here.
-    """
-    environment = {}
-    if options.ansible_roles_path:
-        environment["ANSIBLE_ROLES_PATH"] = options.ansible_roles_path
-    if options.ansible_collections_path:
-        environment["ANSIBLE_COLLECTIONS_PATH"] = options.ansible_collections_path
-    for name in ("ANSIBLE_ROLES_PATH", "ANSIBLE_COLLECTIONS_PATH"):
-        path = environment.get(name) or os.environ.get(name)
-        if path:
-            environment[name] = os.pathsep.join(str(Path(part).absolute()) for part in path.split(os.pathsep) if part)
-    config = Path("ansible.cfg")
-    if "ANSIBLE_CONFIG" not in os.environ and config.exists():
-        environment["ANSIBLE_CONFIG"] = str(config.absolute())
-    return environment
-
-
-def _run_settings(options: Options, watch: Watch) -> RunSettings:
+def _run_settings(options: Options, watch: Watch, environment: dict[str, str]) -> RunSettings:
     return RunSettings(
         reconcile_period=options.reconcile_period,
         run_timeout=options.run_timeout,
         verbosity=options.verbosity_for(watch.gvk),
         ansible_args=options.ansible_args,
         log_events=options.ansible_log_events,
-        environment=_run_environment(options),
+        environment=environment,
         gather_facts=options.gather_facts,
     )
 
@@ -305,16 +289,32 @@ def _retry_delays(options: Options, watch: Watch) -> RetryDelays:
     return RetryDelays(base, cap)
 
 
-async def _start_servers(options: Options, checks: Checks, metrics: Metrics, parts: AsyncExitStack) -> None:
+async def _start_servers(options: Options, checks: Checks, metrics: Metrics, parts: AsyncExitStack) -> str:
+    """Start the servers that the options name; return the URL to which roles' metrics go, empty for none."""
+
     async def start(server: HttpServer, message: str) -> None:
         await server.start()
         parts.push_async_callback(server.stop)
         _log.info(message, address=f"{server.address.host}:{server.address.port}")
 
+    user_metrics = UserMetrics(metrics)
     if options.health_probe_bind_address:
         await start(health_server(options.health_probe_bind_address, checks), "probes are served")
     if options.metrics_bind_address:
-        await start(metrics_server(options.metrics_bind_address, metrics), "metrics are served")
+        await start(metrics_server(options.metrics_bind_address, metrics, user_metrics), "metrics are served")
+    if not options.user_metrics_bind_address:
+        return ""
+    server = user_metrics_server(options.user_metrics_bind_address, user_metrics)
+    try:
+        await start(server, "metrics of roles are taken")
+    except ConfigError as error:
+        if options.user_metrics_bind_address != USER_METRICS_BIND_ADDRESS:
+            raise
+        # Another operator on this machine: no reason not to start, if nobody insists on the port.
+        _log.warning("another port is used; only osdk_metric of reconcile_runner.util finds it", error=str(error))
+        server = user_metrics_server(replace(USER_METRICS_BIND_ADDRESS, port=0), user_metrics)
+        await start(server, "metrics of roles are taken")
+    return server.url(METRICS_PATH)
 
 
 def _caches_check(cache: Cache, clock: Clock) -> Check:

@@ -351,6 +351,15 @@ class Metrics:
         """Count an API request by the HTTP status of its answer; ``<error>``, as in client-go, where none came."""
         self._client_requests.labels(code, method, host).inc()
 
+    def series_names(self) -> frozenset[str]:
+        """Return the names that a scrape may show, so that nobody else takes one of them."""
+        names = {definition.name for definition in DEFINITIONS}
+        for family in self.registry.collect():
+            names |= {family.name, *(sample.name for sample in family.samples)}
+            if family.type == "histogram":
+                names |= {f"{family.name}_{suffix}" for suffix in ("bucket", "sum", "count")}
+        return frozenset(names)
+
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry) + self._created_at.exposition()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from runner.objects import GroupVersionKind
 from runner.reconcile import RetryDelays
@@ -23,10 +24,14 @@ class EngineName(enum.StrEnum):
 
 
 class LogEvents(enum.StrEnum):
-    """How much of a run is logged (``--ansible-log-events``)."""
+    """How much of a run is logged (``--ansible-log-events``): each member more than the one before it.
+
+    ``OUTPUT`` is not upstream's: what Ansible prints, in lines of the log.
+    """
 
     NOTHING = "nothing"
     TASKS = "tasks"
+    OUTPUT = "output"
     EVERYTHING = "everything"
 
 
@@ -52,6 +57,10 @@ class BindAddress:
 
     host: str
     port: int
+
+
+USER_METRICS_BIND_ADDRESS: Final = BindAddress("127.0.0.1", 5050)
+"""Where ``osdk_metric`` of upstream's collection sends metrics, and of this project's where it is not told better."""
 
 
 def usable_cpus() -> int:
@@ -86,6 +95,8 @@ class Options:
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
     - ``commit``: what this was built from, for the build information among the metrics; empty: unknown
     - ``health_probe_bind_address``, ``metrics_bind_address``: None turns the server off
+    - ``user_metrics_bind_address``: where roles' metrics are taken; where the port of the default is taken, any free
+      one; None turns the server off
     """
 
     watches_file: Path = Path("watches.yaml")
@@ -111,6 +122,7 @@ class Options:
     runner_dir: Path | None = None
     health_probe_bind_address: BindAddress | None = BindAddress("", 6789)
     metrics_bind_address: BindAddress | None = BindAddress("", 8443)
+    user_metrics_bind_address: BindAddress | None = USER_METRICS_BIND_ADDRESS
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
     commit: str = ""

@@ -20,7 +20,7 @@ import typer
 
 from runner import logs
 from runner.cli import flags, upstreamflags, values
-from runner.cli.environment import kind_settings, namespaces
+from runner.cli.environment import kind_settings, log_events, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
 from runner.errors import ConfigError, RunnerError
@@ -72,6 +72,7 @@ def run(
     metrics_bind_address: flags.MetricsBindAddress = None,
     metrics_addr: flags.MetricsAddr = None,
     health_probe_bind_address: flags.HealthProbeBindAddress = ":6789",
+    user_metrics_bind_address: flags.UserMetricsBindAddress = "127.0.0.1:5050",
     zap_encoder: flags.ZapEncoder = None,
     zap_log_level: flags.ZapLogLevel = None,
     zap_devel: flags.ZapDevel = "false",
@@ -101,6 +102,7 @@ def run(
             proxy_port=proxy_port,
             metrics_bind_address=flags.metrics_bind_address(metrics_bind_address, metrics_addr),
             health_probe_bind_address=flags.bind_address("--health-probe-bind-address", health_probe_bind_address),
+            user_metrics_bind_address=flags.bind_address("--user-metrics-bind-address", user_metrics_bind_address),
             log_format=log_format,
             log_level=log_level,
         )
@@ -146,6 +148,7 @@ def _start(options: Options, serve: Serve) -> int:
         namespaces=namespaces(os.environ),
         workers_by_kind=kinds.workers,
         verbosity_by_kind=kinds.verbosity,
+        ansible_log_events=log_events(os.environ, options.ansible_log_events),
         gather_facts=os.environ.get(ENV_GATHERING) != "explicit",
         commit=commit(),
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from runner.contract import (
+    ENV_ALL_VERBOSITY,
+    ENV_DEBUG_LOGS,
     ENV_MAX_CONCURRENT_RECONCILES,
     ENV_VERBOSITY,
     ENV_WATCH_NAMESPACE,
@@ -18,6 +20,7 @@ from runner.contract import (
 )
 from runner.errors import ConfigError
 from runner.objects import GroupVersionKind
+from runner.options import LogEvents
 from runner.watches import Watch
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -34,6 +37,18 @@ def namespaces(environ: Mapping[str, str]) -> tuple[str, ...]:
                 f"{ENV_WATCH_NAMESPACE}: found {name!r}, expected names of namespaces separated by commas"
             )
     return names
+
+
+def log_events(environ: Mapping[str, str], asked_for: LogEvents) -> LogEvents:
+    """Return how much of a run is logged, where variables may ask for Ansible's output besides.
+
+    ``ANSIBLE_DEBUG_LOGS=true`` always does; a positive ``ANSIBLE_VERBOSITY`` does where tasks are logged, as upstream.
+    """
+    debug = environ.get(ENV_DEBUG_LOGS, "").lower() in {"1", "t", "true"}
+    verbosity = environ.get(ENV_ALL_VERBOSITY, "")
+    verbose = verbosity.isascii() and verbosity.isdecimal() and int(verbosity) > 0
+    with_output = {LogEvents.NOTHING: debug, LogEvents.TASKS: debug or verbose}
+    return LogEvents.OUTPUT if with_output.get(asked_for) else asked_for
 
 
 @dataclass(frozen=True, slots=True)

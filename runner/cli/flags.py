@@ -126,7 +126,9 @@ AnsibleArgs: TypeAlias = Annotated[
 ]
 AnsibleLogEvents: TypeAlias = Annotated[
     str,
-    typer.Option("--ansible-log-events", metavar="nothing|tasks|everything", help="How much of a run is logged."),
+    typer.Option(
+        "--ansible-log-events", metavar="nothing|tasks|output|everything", help="How much of a run is logged."
+    ),
 ]
 Engine: TypeAlias = Annotated[
     EngineName | None,
@@ -174,6 +176,14 @@ HealthProbeBindAddress: TypeAlias = Annotated[
         "--health-probe-bind-address",
         metavar="[HOST]:PORT",
         help="Where /healthz and /readyz are served; 0: nowhere; port 0: any free one.",
+    ),
+]
+UserMetricsBindAddress: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--user-metrics-bind-address",
+        metavar="[HOST]:PORT",
+        help="Where roles' metrics (osdk_metric) are taken; 0: nowhere; port 0: any free one.",
     ),
 ]
 InjectOwnerRef: TypeAlias = Annotated[
@@ -253,7 +263,7 @@ def log_events(text: str) -> LogEvents:
     try:
         return LogEvents(text.lower())
     except ValueError:
-        message = f"found {text!r}, expected nothing, tasks or everything; tasks is used"
+        message = f"found {text!r}, expected nothing, tasks, output or everything; tasks is used"
         _log.error("unknown value of a flag", flag="--ansible-log-events", error=message)
         return LogEvents.TASKS
 

@@ -259,7 +259,7 @@ def test_a_field_that_the_schema_does_not_know_is_named(foo: Foo) -> None:
         pytest.param({"namespace": None}, "this kind is namespaced, so the option namespace", None, id="no namespace"),
         pytest.param(
             {"status": {"happy": "very"}},
-            "the API server refuses the status as invalid: ",
+            "the API server refuses it as invalid: ",
             "Invalid",
             id="wrong type",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -109,6 +109,46 @@ def test_a_pod_in_any_namespace_makes_a_foo_happy_until_it_is_gone(
     assert LINKED not in by_hand.output
     assert UPDATED in by_hand.output
     assert kube.happy(NAMESPACE, "anywhere") is False
+
+
+def event(kube: Kube, name: str) -> dict[str, Any]:
+    return kube.api.call("GET", f"/api/v1/namespaces/{NAMESPACE}/events/{name}")
+
+
+def test_a_change_of_happiness_is_an_event_about_the_foo(kube: Kube, proxy: RecordingProxy, by_hand: ByHand) -> None:
+    kube.create_foo(NAMESPACE, "told", "hugo")
+    for round_number in (1, 2):
+        by_hand.run("told")
+        unhappy = event(kube, "told.unhappy")
+        assert (unhappy["reason"], unhappy["count"]) == ("Unhappy", round_number)
+        kube.create_pod(NAMESPACE, "hugo")
+        by_hand.run("told")
+        happy = event(kube, "told.happy")
+        assert (happy["reason"], happy["type"], happy["count"]) == ("Happy", "Normal", round_number)
+        assert happy["message"] == "A Pod named 'hugo' exists"
+        assert happy["involvedObject"]["uid"] == kube.foo(NAMESPACE, "told")["metadata"]["uid"]
+        kube.delete_pod(NAMESPACE, "hugo")
+
+    by_hand.run("told")
+    proxy.seen.clear()
+    by_hand.run("told")
+    assert proxy.of("events") == []
+
+
+def test_whoever_may_not_write_events_can_still_make_foos_happy(
+    kube: Kube, proxy: RecordingProxy, by_hand: ByHand
+) -> None:
+    def forbid_events(request: SeenRequest) -> int | None:
+        return HTTPStatus.FORBIDDEN if "/events" in request.path else None
+
+    kube.create_foo(NAMESPACE, "silent", "ines")
+    kube.create_pod(NAMESPACE, "ines")
+    proxy.interfere = forbid_events
+    by_hand.run("silent")
+    assert by_hand.changed == 1
+    assert kube.happy(NAMESPACE, "silent") is True
+    assert "cannot read it: forbidden" in by_hand.output
+    assert "...ignoring" in by_hand.output
 
 
 def test_the_pod_is_asked_for_with_one_small_request(kube: Kube, proxy: RecordingProxy, by_hand: ByHand) -> None:

@@ -108,6 +108,7 @@ FLAGS = [
     ("--ansible-args", "'", {"ansible_args": "'"}),
     ("--ansible-log-events", "Everything", {"ansible_log_events": LogEvents.EVERYTHING}),
     ("--ansible-log-events", "NOTHING", {"ansible_log_events": LogEvents.NOTHING}),
+    ("--ansible-log-events", "output", {"ansible_log_events": LogEvents.OUTPUT}),
     ("--engine", "subprocess", {"engine": EngineName.SUBPROCESS}),
     ("--runner-dir", "/r", {"runner_dir": Path("/r")}),
     ("--proxy-port", "8888", {"proxy_port": 8888}),
@@ -116,6 +117,8 @@ FLAGS = [
     ("--metrics-addr", ":1", {"metrics_bind_address": BindAddress("", 1)}),
     ("--health-probe-bind-address", "[::1]:80", {"health_probe_bind_address": BindAddress("::1", 80)}),
     ("--health-probe-bind-address", "localhost:80", {"health_probe_bind_address": BindAddress("localhost", 80)}),
+    ("--user-metrics-bind-address", "0", {"user_metrics_bind_address": None}),
+    ("--user-metrics-bind-address", ":81", {"user_metrics_bind_address": BindAddress("", 81)}),
     ("--inject-owner-ref", "false", {}),
     ("--zap-encoder", "console", {"log_format": LogFormat.CONSOLE}),
     ("--zap-log-level", "error", {"log_level": LogLevel.ERROR}),
@@ -259,7 +262,27 @@ def test_an_unknown_amount_of_log_events_is_logged_as_an_error_and_means_tasks()
     assert serve.options == DEFAULTS
     (line,) = log_lines(result)
     assert line["level"] == "error"
-    assert line["error"] == "found 'some', expected nothing, tasks or everything; tasks is used"
+    assert line["error"] == "found 'some', expected nothing, tasks, output or everything; tasks is used"
+
+
+@pytest.mark.parametrize(
+    ("environ", "asked_for", "expected"),
+    [
+        ({}, "tasks", LogEvents.TASKS),
+        ({"ANSIBLE_DEBUG_LOGS": "True"}, "tasks", LogEvents.OUTPUT),
+        ({"ANSIBLE_DEBUG_LOGS": "1"}, "nothing", LogEvents.OUTPUT),
+        ({"ANSIBLE_DEBUG_LOGS": "true"}, "everything", LogEvents.EVERYTHING),
+        ({"ANSIBLE_DEBUG_LOGS": "false"}, "tasks", LogEvents.TASKS),
+        ({"ANSIBLE_VERBOSITY": "1"}, "tasks", LogEvents.OUTPUT),
+        ({"ANSIBLE_VERBOSITY": "1"}, "nothing", LogEvents.NOTHING),
+        ({"ANSIBLE_VERBOSITY": "0"}, "tasks", LogEvents.TASKS),
+        ({"ANSIBLE_VERBOSITY": "much"}, "tasks", LogEvents.TASKS),
+    ],
+)
+def test_variables_ask_for_ansibles_output_in_the_log(
+    environ: dict[str, str], asked_for: str, expected: LogEvents
+) -> None:
+    assert options_of(f"--ansible-log-events={asked_for}", **environ).ansible_log_events is expected
 
 
 def test_the_deprecated_name_of_a_flag_is_warned_of() -> None:
@@ -415,7 +438,7 @@ def flag_helps() -> dict[str, str]:
 
 def test_every_flag_has_a_help_text_and_all_but_those_that_are_off_name_their_default() -> None:
     helps = flag_helps()
-    assert len(helps) == 25
+    assert len(helps) == 26
     assert {flag for flag, text in helps.items() if "default: " not in text} == {
         "--ansible-roles-path",
         "--ansible-args",

@@ -7,9 +7,10 @@ import pytest
 
 from runner.errors import ConfigError
 from runner.healthz import Checks, Probe
-from runner.httpserver import health_server, metrics_server
+from runner.httpserver import health_server, metrics_server, user_metrics_server
 from runner.metrics import Metrics
 from runner.options import BindAddress
+from runner.usermetrics import UserMetrics
 
 ANY_PORT = BindAddress("127.0.0.1", 0)
 
@@ -36,7 +37,10 @@ async def test_probes_answer_ok_or_500_with_the_reason() -> None:
 
 
 async def test_metrics_are_served_as_prometheus_reads_them() -> None:
-    server = metrics_server(ANY_PORT, Metrics("1.2.3", "abc"))
+    metrics = Metrics("1.2.3", "abc")
+    user_metrics = UserMetrics(metrics)
+    user_metrics.apply(b'{"name": "backups", "counter": {"increment": true}}')
+    server = metrics_server(ANY_PORT, metrics, user_metrics)
     await server.start()
     try:
         status, text = await ask(server.address, "/metrics")
@@ -44,6 +48,38 @@ async def test_metrics_are_served_as_prometheus_reads_them() -> None:
         await server.stop()
     assert status == 200
     assert 'ansible_operator_build_info{commit="abc",version="1.2.3"} 1.0' in text
+    assert text.endswith("# TYPE backups counter\nbackups 1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "expected"),
+    [
+        ("POST", b'{"name": "backups", "counter": {"increment": true}}', (200, "")),
+        ("POST", b'{"name": "backups"}', (400, "found none, expected exactly one of")),
+        ("POST", b"x" * 100_000, (413, "")),
+        ("GET", b"", (405, "")),
+        ("PUT", b"{}", (405, "")),
+    ],
+)
+async def test_metrics_of_roles_are_taken_or_refused_with_the_reason(
+    method: str, body: bytes, expected: tuple[int, str]
+) -> None:
+    server = user_metrics_server(ANY_PORT, UserMetrics(Metrics()))
+    await server.start()
+    try:
+        url = server.url("/metrics")
+        async with aiohttp.ClientSession() as session, session.request(method, url, data=body) as answer:
+            assert (answer.status, expected[1] in await answer.text()) == (expected[0], True)
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("", "http://127.0.0.1:80/x"), ("localhost", "http://localhost:80/x"), ("::1", "http://[::1]:80/x")],
+)
+def test_a_url_is_one_that_this_machine_can_use(host: str, url: str) -> None:
+    assert health_server(BindAddress(host, 80), Checks()).url("/x") == url
 
 
 async def test_a_port_that_is_taken_is_a_sentence_with_the_flag() -> None:

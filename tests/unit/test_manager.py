@@ -111,3 +111,39 @@ def test_a_watchs_retry_delays_win_over_the_flags(
 def test_a_cap_below_the_base_is_the_delay_from_the_first_retry_on() -> None:
     delays = RetryDelays(60.0, 5.0)
     assert [delays.after(failures) for failures in (1, 2, 1000)] == [5.0, 5.0, 5.0]
+
+
+async def test_a_taken_port_for_roles_metrics_is_an_error_only_where_it_was_asked_for(options: Options) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        port = taken.sockets[0].getsockname()[1]
+        with pytest.raises(ConfigError, match="--user-metrics-bind-address: cannot listen on"):
+            await manager.run(replace(options, user_metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+
+
+async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        port = taken.sockets[0].getsockname()[1]
+        default = BindAddress("127.0.0.1", port)
+        monkeypatch.setattr(manager, "USER_METRICS_BIND_ADDRESS", default)
+        with capture_logs() as lines:
+            serving = asyncio.create_task(manager.run(replace(options, user_metrics_bind_address=default), (WATCH,)))
+
+            async def is_taken() -> bool:
+                return any(line["event"] == "metrics of roles are taken" for line in lines)
+
+            await until(is_taken)
+            [address] = [line["address"] for line in lines if line["event"] == "metrics of roles are taken"]
+            body = b'{"name": "backups", "gauge": {"set": 0}}'
+            url = f"http://{address}/metrics"
+            async with aiohttp.ClientSession() as session, session.post(url, data=body) as answer:
+                assert answer.status == 200
+            [metrics] = [line["address"] for line in lines if line["event"] == "metrics are served"]
+            assert "backups 0.0" in (await get(metrics, "/metrics"))[1]
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await serving == 0
+    [warning] = [line for line in lines if line["event"].startswith("another port is used")]
+    assert f"127.0.0.1:{port}" in warning["error"]

@@ -153,14 +153,10 @@ import copy
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.reconcile_runner.util.plugins.module_utils.api import RequestError, Target, connect
 from ansible_collections.reconcile_runner.util.plugins.module_utils.conditions import ConditionError, normalise
 from ansible_collections.reconcile_runner.util.plugins.module_utils.status import Request
-from ansible_collections.reconcile_runner.util.plugins.module_utils.status_client import (
-    StatusError,
-    Target,
-    connect,
-    update_status,
-)
+from ansible_collections.reconcile_runner.util.plugins.module_utils.status_client import update_status
 
 
 def argument_spec():
@@ -217,9 +213,8 @@ def run(module):
         outcome = update_status(connect(module, target), target, request)
     except ConditionError as exc:
         module.fail_json(msg=str(exc))
-    except StatusError as exc:
-        details = {"reason": exc.reason, "code": exc.code}
-        module.fail_json(msg=str(exc), **{key: value for key, value in details.items() if value is not None})
+    except RequestError as exc:
+        module.fail_json(msg=str(exc), **exc.details())
     if outcome.dropped:
         module.warn(
             f"{target.type_text}: the API server dropped {', '.join(outcome.dropped)}:"

@@ -1,0 +1,219 @@
+"""The example operators, each from its own watches file, on a control plane with its controllers."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devcluster import crds
+from tests.integration.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from devcluster.cluster import Cluster
+
+pytestmark = pytest.mark.timeout(300)
+
+EXAMPLES = REPOSITORY / "examples"
+
+_numbers = itertools.count(1)
+
+
+class Example:
+    """One example, and the requests that tests make about its objects."""
+
+    def __init__(self, kube: Kube, namespace: str, group: str, plural: str) -> None:
+        self.kube = kube
+        self.namespace = namespace
+        self.group = group
+        self.plural = plural
+
+    def path(self, name: str = "") -> str:
+        return f"/apis/{self.group}/v1/namespaces/{self.namespace}/{self.plural}/{name}".rstrip("/")
+
+    def create(self, kind: str, name: str, spec: dict[str, Any]) -> None:
+        body = {"apiVersion": f"{self.group}/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        self.kube.api.call("POST", self.path(), body)
+
+    def change(self, name: str, **spec: Any) -> None:
+        self.kube.patch(self.path(name), {"spec": spec})
+
+    def status(self, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = self.kube.api.call("GET", self.path(name)).get("status", {})
+        return status
+
+    def delete(self, path: str) -> None:
+        self.kube.api.call("DELETE", path)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return an object, or an empty mapping where there is none."""
+        return self.kube.api.call("GET", path) if self.kube.exists(path) else {}
+
+
+def refusal_of(watches: Path, *flags: str) -> str | None:
+    """Return why the operator cannot serve an example as it is yet, or None where it can."""
+    command = [sys.executable, "-m", "runner", "run", "--watches-file", str(watches), *flags]
+    command += ["--ansible-roles-path", str(watches.parent / "roles"), "--kubeconfig", "/dev/null"]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    return ended.stderr if "yet" in ended.stderr else None
+
+
+def flags_of(name: str) -> tuple[str, ...]:
+    return ("--ansible-roles-path", str(EXAMPLES / name / "roles"))
+
+
+def example(cluster: Cluster, name: str, group: str, plural: str) -> Example:
+    crds.install(cluster.api, EXAMPLES / name / "crds")
+    kube = Kube(cluster.api)
+    namespace = f"{name}-{next(_numbers)}"
+    kube.create_namespace(namespace)
+    return Example(kube, namespace, group, plural)
+
+
+@pytest.fixture(scope="module")
+def apps(controllers_cluster: Cluster) -> Example:
+    return example(controllers_cluster, "appservice", "app.example.com", "appservices")
+
+
+@pytest.fixture(scope="module")
+def serving_apps(apps: Example, controllers_cluster: Cluster) -> Iterator[OperatorProcess]:
+    watches = EXAMPLES / "appservice" / "watches.yaml"
+    env = {"WATCH_NAMESPACE": apps.namespace, "ANSIBLE_GATHERING": "explicit"}
+    with operator(controllers_cluster.kubeconfig, watches, flags=flags_of("appservice"), env=env) as running:
+        yield running
+
+
+def deployment(apps: Example, name: str) -> str:
+    return f"/apis/apps/v1/namespaces/{apps.namespace}/deployments/{name}"
+
+
+def service(apps: Example, name: str) -> str:
+    return f"/api/v1/namespaces/{apps.namespace}/services/{name}"
+
+
+def ports(apps: Example, name: str) -> list[int]:
+    return [port["port"] for port in apps.get(service(apps, name)).get("spec", {}).get("ports", [])]
+
+
+def image(apps: Example, name: str) -> str:
+    found = apps.get(deployment(apps, name))
+    return str(found["spec"]["template"]["spec"]["containers"][0]["image"]) if found else ""
+
+
+HTTP = {"name": "http", "port": 80}
+HTTPS = {"name": "https", "port": 443, "targetPort": 8443}
+
+
+def test_an_app_service_has_pods_and_ports_as_it_says_and_follows_each_change(
+    apps: Example, serving_apps: OperatorProcess
+) -> None:
+    apps.create("AppService", "shop", {"size": 2, "image": "shop:1", "ports": [HTTP]})
+    eventually(lambda: ports(apps, "shop") == [80], "the Service")
+    assert apps.get(deployment(apps, "shop"))["spec"]["replicas"] == 2
+    [seen] = apps.get(service(apps, "shop"))["spec"]["ports"]
+    eventually(lambda: apps.status("shop").get("nodePorts") == [seen["nodePort"]], "the port of the nodes")
+    pods = f"/api/v1/namespaces/{apps.namespace}/pods?labelSelector=app.kubernetes.io/instance=shop"
+    eventually(lambda: len(apps.get(pods)["items"]) == 2, "the Pods, which the controllers make")
+
+    apps.change("shop", size=3, image="shop:2", ports=[HTTPS])
+    eventually(lambda: image(apps, "shop") == "shop:2", "the new image")
+    eventually(lambda: ports(apps, "shop") == [443], "the new port in place of the old one")
+    assert apps.get(deployment(apps, "shop"))["spec"]["replicas"] == 3
+
+
+def test_pods_that_become_ready_are_counted(apps: Example, serving_apps: OperatorProcess) -> None:
+    apps.create("AppService", "counted", {"size": 1, "image": "shop:1", "ports": [HTTP]})
+    eventually(lambda: apps.status("counted").get("readyReplicas") == 0, "none to be ready")
+    pods = f"/api/v1/namespaces/{apps.namespace}/pods?labelSelector=app.kubernetes.io/instance=counted"
+    eventually(lambda: len(apps.get(pods)["items"]) == 1, "the Pod")
+    [pod] = apps.get(pods)["items"]
+    # What a kubelet would say.
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    apps.kube.patch(f"/api/v1/namespaces/{apps.namespace}/pods/{pod['metadata']['name']}/status", {"status": ready})
+    eventually(lambda: apps.status("counted").get("readyReplicas") == 1, "one to be ready")
+
+
+@pytest.fixture(scope="module")
+def owned(controllers_cluster: Cluster) -> Example:
+    """Return a namespace that the operator above does not serve."""
+    return example(controllers_cluster, "appservice", "app.example.com", "appservices")
+
+
+@pytest.fixture(scope="module")
+def owning_apps(owned: Example, controllers_cluster: Cluster) -> Iterator[OperatorProcess]:
+    watches = EXAMPLES / "appservice" / "watches.yaml"
+    refusal = refusal_of(watches, "--inject-owner-ref=true")
+    if refusal:
+        pytest.skip(f"the operator does not make dependents yet: {refusal.strip()}")
+    env = {"WATCH_NAMESPACE": owned.namespace, "ANSIBLE_GATHERING": "explicit"}
+    flags = (*flags_of("appservice"), "--inject-owner-ref=true")
+    with operator(controllers_cluster.kubeconfig, watches, flags=flags, env=env) as running:
+        yield running
+
+
+def test_a_dependent_that_is_deleted_comes_back_and_all_go_with_their_owner(
+    owned: Example, owning_apps: OperatorProcess
+) -> None:
+    owned.create("AppService", "healed", {"image": "shop:1", "ports": [HTTP]})
+    eventually(lambda: ports(owned, "healed") == [80], "the Service")
+    dependents = deployment(owned, "healed"), service(owned, "healed")
+    for path in dependents:
+        comes_back(owned, path)
+    owned.delete(owned.path("healed"))
+    eventually(lambda: not any(map(owned.kube.exists, dependents)), "the dependents to be gone")
+
+
+def comes_back(owned: Example, path: str) -> None:
+    """Delete an object, and wait for another one in its place."""
+    before = owned.get(path)["metadata"]["uid"]
+    owned.delete(path)
+    eventually(lambda: owned.get(path).get("metadata", {}).get("uid", before) != before, f"a new {path}")
+
+
+@pytest.fixture(scope="module")
+def posts(controllers_cluster: Cluster) -> Example:
+    return example(controllers_cluster, "blogpost", "iximiuz.com", "blogposts")
+
+
+@pytest.fixture(scope="module")
+def serving_posts(posts: Example, controllers_cluster: Cluster) -> Iterator[OperatorProcess]:
+    watches = EXAMPLES / "blogpost" / "watches.yaml"
+    refusal = refusal_of(watches)
+    if refusal:
+        pytest.skip(f"the operator does not serve finalizers yet: {refusal.strip()}")
+    env = {"WATCH_NAMESPACE": posts.namespace, "ANSIBLE_GATHERING": "explicit"}
+    with operator(controllers_cluster.kubeconfig, watches, flags=flags_of("blogpost"), env=env) as running:
+        yield running
+
+
+def page(posts: Example, name: str) -> str:
+    return f"/api/v1/namespaces/{posts.namespace}/configmaps/blogpost-{name}"
+
+
+def html(posts: Example, name: str) -> str:
+    return str(posts.get(page(posts, name)).get("data", {}).get("index.html", ""))
+
+
+def test_a_blog_post_is_published_once_follows_its_title_and_is_unpublished_when_deleted(
+    posts: Example, serving_posts: OperatorProcess
+) -> None:
+    posts.create("BlogPost", "first", {"title": "Hello <world> & {{ 1 + 1 }}", "author": "Jane"})
+    escaped = "<h1>Hello &lt;world&gt; &amp; {{ 1 + 1 }}</h1>"
+    eventually(lambda: escaped in html(posts, "first"), "the page")
+    eventually(lambda: bool(posts.status("first").get("publishedAt")), "the time of publication")
+    published = posts.status("first")["publishedAt"]
+    assert posts.status("first")["page"] == "blogpost-first"
+
+    posts.change("first", title="Hello again")
+    eventually(lambda: "<h1>Hello again</h1>" in html(posts, "first"), "the new title")
+    assert posts.status("first")["publishedAt"] == published
+
+    posts.delete(posts.path("first"))
+    eventually(lambda: not posts.kube.exists(posts.path("first")), "the post to be gone")
+    assert not posts.kube.exists(page(posts, "first"))
