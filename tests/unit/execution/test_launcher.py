@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,13 @@ def test_the_terminal_of_a_program_that_has_ended_is_closed_without_a_pause(monk
     monkeypatch.setattr(PtyProcess, "close", PtyProcess.close)
     launcher._leave_ended_programs_at_once()
     naps: list[float] = []
-    monkeypatch.setattr(ptyprocess.time, "sleep", naps.append)
+    nap = time.sleep
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        nap(seconds)
+
+    monkeypatch.setattr(ptyprocess.time, "sleep", sleep)
     ended = PtyProcess.spawn(["true"])
     ended.wait()
     ended.close()
