@@ -22,7 +22,11 @@ TESTS = (
     "tests/unit/execution",
     "tests/integration/test_unsafe_extravars.py",
     "tests/integration/test_execution_names.py",
-    *(f"tests/integration/test_forkserver_{part}.py" for part in ("corpus", "isolation", "modules", "deaths")),
+    "tests/integration/test_forkserver_corpus.py",
+    "tests/integration/test_forkserver_isolation.py",
+    "tests/integration/test_forkserver_modules.py",
+    "tests/integration/test_forkserver_deaths.py",
+    "tests/integration/test_forkserver_memory.py",
 )
 
 
