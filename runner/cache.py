@@ -1,199 +1,55 @@
-"""The objects of the kinds somebody watches, and indexes over their fields.
+"""The kinds somebody watches, and the informers that keep them up to date.
 
-``informer`` writes into it through the ``Store`` Protocol; here it is worked out what happened to an object, the store
-and its indexes are brought up to date, and then the listeners are called (``source``, which hands on to ``predicate``
-and ``handler``). ``handler`` asks the indexes, ``reconciler`` and ``proxy`` read objects.
+``manager`` runs it. What somebody asked for before the start (``require``: watches and triggers) is waited for and
+counts for readiness; what is asked for later (``follow``: dependents) is watched as far as the API server lets us.
+``source``, ``dependents`` and ``reconciler`` hold the ``KindCache`` of their kinds, ``proxy`` asks for a ``View``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, KeysView
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
-from runner.client import ApiClient
+import structlog
+
+from runner.client import ApiClient, Backoff, Trouble
 from runner.clock import Clock
 from runner.discovery import Discovery, Resource
-from runner.event import Event, EventType, Listener
-from runner.fieldpath import FieldPath
-from runner.informer import Health, Informer
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey, key_of, metadata, resource_version, uid
+from runner.errors import ApiError, ApiUnreachableError, ForbiddenError, KindNotFoundError
+from runner.informer import Health, Informer, Listing
+from runner.kindcache import ALL_NAMESPACES, FieldIndex, KindCache, NamespaceStore
+from runner.objects import GroupVersionKind
 
-ALL_NAMESPACES: Final = ""
-_NO_KEYS: Final[frozenset[ObjectKey]] = frozenset()
+__all__ = ["ALL_NAMESPACES", "Cache", "FieldIndex", "KindCache", "NamespaceStore", "View"]
 
+FORBIDDEN_PERIOD: Final = 300.0
+"""Seconds after which a kind is tried again that the operator was not allowed to list and watch."""
 
-class FieldIndex:
-    """Which objects have a value at a path. One lookup costs the same with ten objects or 100,000."""
-
-    def __init__(self, path: FieldPath) -> None:
-        self.path = path
-        self._keys_by_value: dict[str, set[ObjectKey]] = {}
-
-    def lookup(self, value: str) -> Collection[ObjectKey]:
-        """Return the keys of the objects that have ``value`` at the path.
-
-        It is the index's own set, not a copy: read it before the event loop gets its next turn.
-        """
-        return self._keys_by_value.get(value, _NO_KEYS)
-
-    def replace(self, key: ObjectKey, old: KubeObject | None, new: KubeObject | None) -> None:
-        """Move an object from the values it had to those it has; None stands for an object that is not there."""
-        before = self.path.values(old) if old is not None else frozenset()
-        after = self.path.values(new) if new is not None else frozenset()
-        for value in before - after:
-            keys = self._keys_by_value[value]
-            keys.discard(key)
-            if not keys:
-                del self._keys_by_value[value]
-        for value in after - before:
-            self._keys_by_value.setdefault(value, set()).add(key)
-
-
-class KindCache:
-    """The objects of one kind. ``metadata_only`` ones hold nothing of an object but kind and ``metadata``."""
-
-    def __init__(self, gvk: GroupVersionKind, *, metadata_only: bool) -> None:
-        self.gvk = gvk
-        self.metadata_only = metadata_only
-        self._objects: dict[ObjectKey, KubeObject] = {}
-        self._indexes: dict[FieldPath, FieldIndex] = {}
-        self._listeners: list[Listener] = []
-        self._unsynced: set[str] = {ALL_NAMESPACES}
-        self._synced = asyncio.Event()
-
-    @property
-    def has_synced(self) -> bool:
-        """Tell whether every namespace has been listed once. It stays true when the kind goes away later."""
-        return self._synced.is_set()
-
-    async def wait_synced(self) -> None:
-        """Wait until ``has_synced``."""
-        await self._synced.wait()
-
-    def get(self, key: ObjectKey) -> KubeObject | None:
-        """Return an object, or None. It is shared: never change it."""
-        return self._objects.get(key)
-
-    def keys(self) -> KeysView[ObjectKey]:
-        """Return the keys of all objects, as a live view."""
-        return self._objects.keys()
-
-    def subscribe(self, listener: Listener) -> None:
-        """Call ``listener`` for every event from now on; store and indexes are up to date by then."""
-        self._listeners.append(listener)
-
-    def index_by(self, path: FieldPath) -> FieldIndex:
-        """Return the index over a path, shared by all who ask for it.
-
-        Raises ``ValueError`` where the cache holds metadata only and the path leads elsewhere.
-        """
-        if self.metadata_only and not path.is_metadata:
-            raise ValueError(f"{self.gvk} is cached as metadata only: no index by {path}")
-        index = self._indexes.get(path)
-        if index is None:
-            index = self._indexes[path] = FieldIndex(path)
-            for key, obj in self._objects.items():
-                index.replace(key, None, obj)
-        return index
-
-    def scopes(self, namespaces: Iterable[str]) -> list[NamespaceStore]:
-        """Return a store for each namespace (an empty one: all) to be listed from now on.
-
-        What is stored of other namespaces is deleted: a kind may come back cluster-scoped.
-        """
-        wanted = tuple(namespaces)
-        if ALL_NAMESPACES not in wanted:
-            for key in [key for key in self._objects if key.namespace not in wanted]:
-                self._remove(key, self._objects[key])
-        if not self.has_synced:
-            self._unsynced = set(wanted)
-        return [NamespaceStore(self, namespace) for namespace in wanted]
-
-    def clear(self) -> None:
-        """Delete every object, because the kind is gone."""
-        for key, obj in list(self._objects.items()):
-            self._remove(key, obj)
-
-    def take_list(self, namespace: str, objects: Iterable[KubeObject]) -> None:
-        """Take the complete list of a namespace; what is stored but not listed was deleted meanwhile."""
-        gone = {key for key in self._objects if namespace in (ALL_NAMESPACES, key.namespace)}
-        for obj in objects:
-            key = key_of(obj)
-            gone.discard(key)
-            self._take(namespace, key, obj)
-        for key in gone:
-            self._remove(key, self._objects[key])
-        self._unsynced.discard(namespace)
-        if not self._unsynced:
-            self._synced.set()
-
-    def take(self, namespace: str, obj: KubeObject) -> None:
-        """Take an object as it is now. An equal resourceVersion is no news; another uid: it was deleted in between."""
-        self._take(namespace, key_of(obj), obj)
-
-    def _take(self, namespace: str, key: ObjectKey, obj: KubeObject) -> None:
-        old = self._objects.get(key)
-        if old is not None and resource_version(old) == resource_version(obj):
-            return
-        if old is not None and uid(old) != uid(obj):
-            self._remove(key, old)
-            old = None
-        new = self._reduced(obj)
-        self._objects[key] = new
-        self._index(key, old, new)
-        if old is None:
-            self._tell(Event(EventType.CREATED, new, initial=namespace in self._unsynced))
-        else:
-            self._tell(Event(EventType.UPDATED, new, old))
-
-    def take_deleted(self, obj: KubeObject) -> None:
-        """Take the last state of an object that is gone."""
-        key = key_of(obj)
-        if key in self._objects:
-            self._remove(key, self._reduced(obj))
-
-    def _remove(self, key: ObjectKey, last: KubeObject) -> None:
-        self._index(key, self._objects.pop(key), None)
-        self._tell(Event(EventType.DELETED, last))
-
-    def _reduced(self, obj: KubeObject) -> KubeObject:
-        """Return what is kept of an object.
-
-        Items of lists of built-in kinds do not say their kind, and partial ones say another: all get their own.
-        """
-        metadata(obj).pop("managedFields", None)
-        own = {"apiVersion": self.gvk.api_version, "kind": self.gvk.kind}
-        return {**own, "metadata": metadata(obj)} if self.metadata_only else {**obj, **own}
-
-    def _index(self, key: ObjectKey, old: KubeObject | None, new: KubeObject | None) -> None:
-        for index in self._indexes.values():
-            index.replace(key, old, new)
-
-    def _tell(self, event: Event) -> None:
-        for listener in self._listeners:
-            listener(event)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class NamespaceStore:
-    """One namespace of a kind, or all of them: the ``Store`` of one informer."""
+class View:
+    """A kind in one scope, complete, and as fresh as an open watch makes it.
+
+    ``resource_version`` is that of the whole scope, as a list has it.
+    """
 
     kind: KindCache
-    namespace: str
+    resource_version: str
+    listing: Listing
 
-    def replace(self, objects: Iterable[KubeObject]) -> None:
-        """Take a complete list."""
-        self.kind.take_list(self.namespace, objects)
 
-    def upsert(self, obj: KubeObject) -> None:
-        """Take an object that was listed or watched."""
-        self.kind.take(self.namespace, obj)
+@dataclass(slots=True)
+class _Followed:
+    """A kind and the informers that are at work for it now."""
 
-    def delete(self, obj: KubeObject) -> None:
-        """Take the last state of a deleted object."""
-        self.kind.take_deleted(obj)
+    kind: KindCache
+    informers: list[Informer] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+    is_refused: bool = False
 
 
 class Cache:
@@ -207,69 +63,142 @@ class Cache:
         self._discovery = discovery
         self._clock = clock
         self._namespaces = tuple(dict.fromkeys(namespaces)) or (ALL_NAMESPACES,)
-        self._kinds: dict[GroupVersionKind, KindCache] = {}
-        self._informers: dict[GroupVersionKind, list[Informer]] = {}
-        self._is_running = False
+        self._required: dict[GroupVersionKind, _Followed] = {}
+        self._optional: dict[GroupVersionKind, _Followed] = {}
+        self._group: asyncio.TaskGroup | None = None
 
     def require(self, gvk: GroupVersionKind, *, whole: bool) -> KindCache:
         """Return the cache of a kind, which is filled once ``run`` runs; whole if anybody needs it whole.
 
         Raises ``RuntimeError`` after the start.
         """
-        if self._is_running:
+        if self._group is not None:
             raise RuntimeError(f"{gvk} was asked for after the caches had been started")
-        kind = self._kinds.get(gvk)
-        if kind is None:
-            kind = self._kinds[gvk] = KindCache(gvk, metadata_only=not whole)
+        followed = self._required.get(gvk)
+        if followed is None:
+            followed = self._required[gvk] = _Followed(KindCache(gvk, metadata_only=not whole))
         elif whole:
-            kind.metadata_only = False
-        return kind
+            followed.kind.metadata_only = False
+        return followed.kind
+
+    def follow(self, gvk: GroupVersionKind, *, whole: bool) -> KindCache:
+        """Return the cache of a kind, watched from now on (once ``run`` runs) for as long as the API server serves it.
+
+        Nothing waits for such a kind. One that may not be listed and watched costs one warning and a try every five
+        minutes; one that is gone is empty, and followed anew by the next call. A kind that was required is shared,
+        unless it holds less than is asked for. ``whole`` counts in the first call only.
+        """
+        required = self._required.get(gvk)
+        if required is not None and not (whole and required.kind.metadata_only):
+            return required.kind
+        followed = self._optional.get(gvk)
+        if followed is None:
+            followed = self._optional[gvk] = _Followed(KindCache(gvk, metadata_only=not whole))
+        if self._group is not None and (followed.task is None or followed.task.done()):
+            followed.task = self._group.create_task(self._follow_while_served(followed), name=f"dependents {gvk}")
+        return followed.kind
 
     def kind(self, gvk: GroupVersionKind) -> KindCache | None:
-        """Return the cache of a kind, or None where nobody asked for it."""
-        return self._kinds.get(gvk)
+        """Return the cache of a kind, or None where nobody required it."""
+        followed = self._required.get(gvk)
+        return followed.kind if followed is not None else None
+
+    def required(self) -> Iterator[KindCache]:
+        """Yield the caches of the kinds that were required."""
+        return (followed.kind for followed in self._required.values())
+
+    def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
+        """Return the kind in a namespace (empty: all), or None unless it is held completely and a watch is open.
+
+        ``whole``: nothing that holds metadata only.
+        """
+        for followed in (self._required.get(gvk), self._optional.get(gvk)):
+            if followed is None or (whole and followed.kind.metadata_only) or not followed.kind.has_synced:
+                continue
+            for informer in followed.informers:
+                if informer.health.namespace not in (ALL_NAMESPACES, namespace):
+                    continue
+                if informer.health.connected and informer.listing is not None:
+                    return View(followed.kind, informer.resource_version, informer.listing)
+        return None
 
     @property
     def has_synced(self) -> bool:
-        """Tell whether every kind has been listed once."""
+        """Tell whether every required kind has been listed once."""
         return not self.unsynced()
 
     def unsynced(self) -> list[GroupVersionKind]:
-        """Return the kinds that have not been listed completely."""
-        return [gvk for gvk, kind in self._kinds.items() if not kind.has_synced]
+        """Return the required kinds that have not been listed completely."""
+        return [gvk for gvk, followed in self._required.items() if not followed.kind.has_synced]
 
     def missing(self) -> list[GroupVersionKind]:
-        """Return the kinds that the API server does not serve, or has not been asked for yet."""
-        return [gvk for gvk in self._kinds if not self._informers.get(gvk)]
+        """Return the required kinds that the API server does not serve, or has not been asked for yet."""
+        return [gvk for gvk, followed in self._required.items() if not followed.informers]
 
     async def wait_synced(self) -> None:
-        """Wait until every kind has been listed once."""
-        for kind in self._kinds.values():
+        """Wait until every required kind has been listed once."""
+        for kind in self.required():
             await kind.wait_synced()
 
     def health(self) -> list[Health]:
-        """Return how each informer is doing; a kind that is missing has none."""
-        return [informer.health for informers in self._informers.values() for informer in informers]
+        """Return how each informer of a required kind is doing; a kind that is missing has none."""
+        return [informer.health for followed in self._required.values() for informer in followed.informers]
 
     async def run(self) -> None:
         """Keep every kind up to date, for ever."""
-        self._is_running = True
-        async with asyncio.TaskGroup() as group:
-            for gvk, kind in self._kinds.items():
-                group.create_task(self._follow(kind), name=f"cache of {gvk}")
+        async with asyncio.TaskGroup() as self._group:
+            for gvk, followed in self._required.items():
+                self._group.create_task(self._follow(followed), name=f"cache of {gvk}")
+            for gvk, followed in self._optional.items():
+                self.follow(gvk, whole=not followed.kind.metadata_only)
+            await asyncio.Event().wait()
 
-    async def _follow(self, kind: KindCache) -> None:
+    async def _follow(self, followed: _Followed) -> None:
         """Run the informers of a kind, anew when it is gone, came back or is served in another way."""
+        kind = followed.kind
         while True:
             resource = await self._discovery.wait_for(kind.gvk)
-            informers = self._make_informers(kind, resource)
-            self._informers[kind.gvk] = informers
-            await _run_until_one_returns(informers)
-            self._informers[kind.gvk] = []
+            await self._keep_up(followed, resource, optional=False)
             if self._discovery.known(kind.gvk) is None:
                 kind.clear()
 
-    def _make_informers(self, kind: KindCache, resource: Resource) -> list[Informer]:
+    async def _follow_while_served(self, followed: _Followed) -> None:
+        """Run the informers of a kind until it is gone; a kind that may not be read is asked for now and then."""
+        kind, backoff, trouble = followed.kind, Backoff(), Trouble(self._clock)
+        while True:
+            try:
+                resource = await self._discovery.resource(kind.gvk)
+                await self._keep_up(followed, resource, optional=True)
+            except KindNotFoundError:
+                kind.clear()
+                return
+            except ForbiddenError as error:
+                self._complain_once(followed, error)
+                await self._clock.sleep(FORBIDDEN_PERIOD)
+            except (ApiError, ApiUnreachableError) as error:
+                if trouble.is_news(type(error).__name__):
+                    _log.warning("dependents cannot be watched, trying again", gvk=str(kind.gvk), error=str(error))
+                await self._clock.sleep(backoff.next())
+
+    async def _keep_up(self, followed: _Followed, resource: Resource, *, optional: bool) -> None:
+        """Run the informers of a kind until one returns; raises what an optional one raises."""
+        followed.informers = self._make_informers(followed.kind, resource, optional=optional)
+        try:
+            await _run_until_one_returns(followed.informers)
+        finally:
+            followed.informers = []
+
+    def _complain_once(self, followed: _Followed, error: ForbiddenError) -> None:
+        if followed.is_refused:
+            return
+        followed.is_refused = True
+        _log.warning(
+            "dependents of this kind may not be listed and watched: what happens to them reconciles nothing",
+            gvk=str(followed.kind.gvk),
+            error=str(error),
+        )
+
+    def _make_informers(self, kind: KindCache, resource: Resource, *, optional: bool) -> list[Informer]:
         namespaces = self._namespaces if resource.namespaced else (ALL_NAMESPACES,)
         return [
             Informer(
@@ -280,6 +209,7 @@ class Cache:
                 store,
                 self._clock,
                 metadata_only=kind.metadata_only,
+                optional=optional,
             )
             for store in kind.scopes(namespaces)
         ]

@@ -21,6 +21,11 @@ ANNOTATION_RECONCILE_NOW: Final = f"{OWN_ANNOTATION_PREFIX}/reconcile-now"
 ANNOTATION_PAUSED: Final = f"{OWN_ANNOTATION_PREFIX}/paused"
 """Any value but ``false``: nothing is run for the object."""
 
+ANNOTATION_PRIMARY_RESOURCE: Final = "operator-sdk/primary-resource"
+"""On an object that cannot refer to its owner: the owner's ``namespace/name``."""
+ANNOTATION_PRIMARY_RESOURCE_TYPE: Final = "operator-sdk/primary-resource-type"
+"""On such an object: the owner's ``Kind.group``; ``Kind`` for the core group."""
+
 META_VARIABLE: Final = "ansible_operator_meta"
 """The extra var that holds ``name`` and ``namespace`` of the reconciled object."""
 

@@ -7,7 +7,7 @@ yet; ``informer``, ``proxy`` and ``reconciler`` make their paths from a ``Resour
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -60,11 +60,45 @@ class Discovery:
         self._client = client
         self._clock = clock
         self._resources: dict[GroupVersionKind, Resource] = {}
+        self._by_plural: dict[tuple[str, str, str], Resource] = {}
         self._used: set[tuple[str, str]] = set()
 
     def known(self, gvk: GroupVersionKind) -> Resource | None:
         """Return what is remembered of a kind, without asking."""
         return self._resources.get(gvk)
+
+    def known_plural(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return what is remembered of the kind that a path names, without asking."""
+        return self._by_plural.get((group, version, plural))
+
+    async def resource_of_plural(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return the resource that a path names, asked for where it is not known; None where there is none.
+
+        Raises ``ApiUnreachableError`` or ``ApiError``.
+        """
+        if (group, version, plural) not in self._by_plural:
+            await self._ask(group, version)
+        return self._by_plural.get((group, version, plural))
+
+    async def preferred(self, wanted: Callable[[str], bool]) -> list[Resource]:
+        """Return all that the API server serves now of the ``wanted`` groups, each in its preferred version.
+
+        Asks for all of it, and remembers none. Raises ``ApiUnreachableError`` or ``ApiError``.
+        """
+        groups: list[Mapping[str, Any]] = (await self._client.get("/apis")).get("groups") or []
+        versions = [("", "v1"), *((group["name"], group["preferredVersion"]["version"]) for group in groups)]
+        found: list[Resource] = []
+        for group, version in versions:
+            if not wanted(group):
+                continue
+            try:
+                answer = await self._client.get(_root(group, version))
+            except ApiError as error:
+                # An aggregated API server that is down takes nothing with it but its own kinds.
+                _log.debug("discovery failed", group=group, error=str(error))
+                continue
+            found += _resources_in(answer, group, version).values()
+        return found
 
     async def resource(self, gvk: GroupVersionKind) -> Resource:
         """Return the kind's resource, asked for where it is not known.
@@ -139,7 +173,9 @@ class Discovery:
                 message = "kind changed" if gvk in found else "kind is gone"
                 _log.info(message, gvk=str(gvk))
             del self._resources[gvk]
+            self._by_plural.pop((group, version, resource.plural), None)
         self._resources.update(found)
+        self._by_plural.update(((group, version, resource.plural), resource) for resource in found.values())
 
 
 def _root(group: str, version: str) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from runner.event import Event
-from runner.objects import ObjectKey, key_of
+from runner.objects import GroupVersionKind, ObjectKey, key_of
+from runner.ownership import owner_keys
 from runner.reconcile import Request
 from runner.watches import NamespaceScope, Trigger
 
@@ -43,3 +44,12 @@ def for_trigger(trigger: Trigger, index: Index, event: Event) -> tuple[Request, 
         namespace = key_of(event.object).namespace
         return tuple(key for key in linked if key.namespace == namespace)
     return tuple(linked)
+
+
+def for_owners(gvk: GroupVersionKind, event: Event) -> tuple[Request, ...]:
+    """Return the requests for the owners of one kind that the event's object has or had, each once.
+
+    Some may name no object: an owner reference does not say where its owner is (``ownership.owner_keys``).
+    """
+    states = (event.object, event.old) if event.old is not None else (event.object,)
+    return tuple(dict.fromkeys(key for state in states for key in owner_keys(state, gvk)))

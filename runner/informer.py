@@ -28,7 +28,7 @@ from runner.client import (
 )
 from runner.clock import Clock
 from runner.discovery import Discovery, Resource
-from runner.errors import ApiError, ApiUnreachableError, GoneError, KindNotFoundError, NotFoundError
+from runner.errors import ApiError, ApiUnreachableError, ForbiddenError, GoneError, KindNotFoundError, NotFoundError
 from runner.event import Store
 from runner.objects import GroupVersionKind, KubeObject, metadata, resource_version
 
@@ -61,11 +61,22 @@ class Health:
     last_alive: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How the API server words a list of the kind: the list's own kind, and whether each item says its kind."""
+
+    api_version: str
+    kind: str
+    items_say_kind: bool | None
+    """None: there was no item to tell by."""
+
+
 class Informer:
     """One kind in one namespace, or in all where ``namespace`` is empty.
 
     ``resource`` is how discovery saw the kind when the informer was made; ``run`` returns when the kind is gone or is
-    served in another way, and its owner starts another informer for what there is then.
+    served in another way, and its owner starts another informer for what there is then. Where the kind may not be read,
+    it asks again for ever; an ``optional`` one raises ``ForbiddenError`` instead.
     """
 
     def __init__(
@@ -78,6 +89,7 @@ class Informer:
         clock: Clock,
         *,
         metadata_only: bool,
+        optional: bool = False,
         random_factor: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
@@ -87,11 +99,13 @@ class Informer:
         self._store = store
         self._clock = clock
         self._metadata_only = metadata_only
+        self._optional = optional
         self._random_factor = random_factor
         self._backoff = Backoff(random_factor)
         self._trouble = Trouble(clock)
         self._log = _log.bind(gvk=str(resource.gvk), namespace=namespace)
         self._resource_version = ""
+        self._listing: Listing | None = None
         self._connected = False
         self._since = clock.monotonic()
         self._opened_at: float | None = None
@@ -102,6 +116,16 @@ class Informer:
     def health(self) -> Health:
         """Return how it is doing."""
         return Health(self._resource.gvk, self._namespace, self._connected, self._since, self._last_alive)
+
+    @property
+    def resource_version(self) -> str:
+        """Return the place in history that the store shows: while connected, a watch can go on from there."""
+        return self._resource_version
+
+    @property
+    def listing(self) -> Listing | None:
+        """Return how the last complete list was worded; None before there was one."""
+        return self._listing
 
     async def run(self) -> None:
         """List and watch until the kind is gone or is served differently."""
@@ -120,6 +144,10 @@ class Informer:
             except GoneError as error:
                 self._log.info("history is gone, listing again", error=str(error))
                 self._resource_version = ""
+            except ForbiddenError as error:
+                if self._optional:
+                    raise
+                self._complain(error)
             except ApiError as error:
                 self._complain(error)
                 asked_pause = error.retry_after or 0.0
@@ -156,6 +184,8 @@ class Informer:
             if not token:
                 break
             params = {**limit, "continue": token}
+        says_kind = "kind" in objects[0] if objects else None
+        self._listing = Listing(page.get("apiVersion") or "", page.get("kind") or "", says_kind)
         self._store.replace(objects)
         return resource_version(page)
 

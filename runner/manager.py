@@ -21,6 +21,7 @@ from runner.cache import Cache
 from runner.client import HttpClient, connect
 from runner.clock import Clock, SystemClock
 from runner.controller import Controller
+from runner.dependents import Dependents
 from runner.discovery import Discovery
 from runner.errors import ConfigError
 from runner.execution import Engine, ForkserverEngine, InputDir, RunnerDir, SubprocessEngine
@@ -36,13 +37,14 @@ from runner.logs import get_logger
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind
 from runner.options import USER_METRICS_BIND_ADDRESS, EngineName, Options
-from runner.proxy import Proxy, TokenRegistry
+from runner.proxy import Knowledge, Proxy, TokenRegistry
 from runner.reconcile import RetryDelays
 from runner.reconciler import AnsibleReconciler, Scribes
 from runner.recorder import EventRecorder
 from runner.runslots import RunSlots
 from runner.source import Source
 from runner.status import StatusWriter
+from runner.survey import Survey
 from runner.usermetrics import UserMetrics
 from runner.watches import Watch
 from runner.workqueue import WorkQueue
@@ -107,10 +109,17 @@ class _Operator:
     """The started parts that work until they are told to stop."""
 
     def __init__(
-        self, discovery: Discovery, cache: Cache, recorder: EventRecorder, inputs: InputDir, units: list[_Unit]
+        self,
+        discovery: Discovery,
+        cache: Cache,
+        survey: Survey | None,
+        recorder: EventRecorder,
+        inputs: InputDir,
+        units: list[_Unit],
     ) -> None:
         self._discovery = discovery
         self._cache = cache
+        self._survey = survey
         self._recorder = recorder
         self._inputs = inputs
         self._units = units
@@ -122,6 +131,7 @@ class _Operator:
                 group.create_task(self._cache.run(), name="cache"),
                 group.create_task(self._recorder.run(), name="event recorder"),
                 group.create_task(self._announce_sync(), name="announce sync"),
+                *([group.create_task(self._survey.run(), name="survey")] if self._survey is not None else []),
                 *(group.create_task(unit.source.wait_synced(), name="source sync") for unit in self._units),
             ]
             working = [group.create_task(self._work(unit, stopping), name=unit.controller.name) for unit in self._units]
@@ -183,7 +193,14 @@ async def _assemble(
     cache = Cache(client, discovery, clock, options.namespaces)
     checks.add(Probe.READYZ, "caches", _caches_check(cache, clock))
     inputs = _open_input_dir(options, parts)
-    workshop = await _start_workshop(options, environment, engine, inputs, client, metrics, clock, parts)
+    dependents = Dependents(cache)
+    proxy = Proxy(
+        client,
+        TokenRegistry(),
+        Knowledge(discovery, cache, dependents, injects=options.inject_owner_ref),
+        options.proxy_port,
+    )
+    workshop = await _start_workshop(options, environment, engine, inputs, proxy, metrics, clock, parts)
     recorder = EventRecorder(client, clock)
     scribes = Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder)
     slots = RunSlots(options.max_concurrent_runs)
@@ -212,10 +229,30 @@ async def _assemble(
             slots,
         )
         source.start()
+        if options.inject_owner_ref:
+            dependents.add_watch(watch, cache.require(watch.gvk, whole=True), queue)
         checks.add(Probe.HEALTHZ, watch.controller_name, _stuck_check(controller, options.run_timeout))
         units.append(_Unit(watch.gvk, source, controller))
     checks.start_is_complete()
-    return _Operator(discovery, cache, recorder, inputs, units)
+    survey = _survey(options, watches, client, discovery, cache, dependents, clock)
+    return _Operator(discovery, cache, survey, recorder, inputs, units)
+
+
+def _survey(
+    options: Options,
+    watches: tuple[Watch, ...],
+    client: HttpClient,
+    discovery: Discovery,
+    cache: Cache,
+    dependents: Dependents,
+    clock: Clock,
+) -> Survey | None:
+    """Return what looks for dependents of earlier runs, where anybody wants dependents; what is cached has scouts."""
+    if not options.inject_owner_ref or not any(watch.watch_dependent_resources for watch in watches):
+        return None
+    for kind in cache.required():
+        kind.subscribe(dependents.scout(discovery.known, kind.gvk))
+    return Survey(client, discovery, dependents, clock, options.namespaces)
 
 
 def _open_input_dir(options: Options, parts: AsyncExitStack) -> InputDir:
@@ -231,13 +268,11 @@ async def _start_workshop(
     environment: dict[str, str],
     engine: Engine,
     inputs: InputDir,
-    client: HttpClient,
+    proxy: Proxy,
     metrics: Metrics,
     clock: Clock,
     parts: AsyncExitStack,
 ) -> Workshop:
-    tokens = TokenRegistry()
-    proxy = Proxy(client, tokens, options.proxy_port)
     await proxy.start()
     parts.push_async_callback(proxy.stop)
     await engine.start()
@@ -245,7 +280,7 @@ async def _start_workshop(
     if isinstance(engine, ForkserverEngine):
         work = rehearse(engine, inputs, environment, options.ansible_verbosity)
         parts.push_async_callback(_end, asyncio.create_task(work, name="rehearsal"))
-    return Workshop(engine, inputs, tokens, proxy.url, metrics, clock)
+    return Workshop(engine, inputs, proxy.tokens, proxy.url, metrics, clock)
 
 
 def engine_of(name: EngineName | None, watches: tuple[Watch, ...] = ()) -> Engine:

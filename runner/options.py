@@ -91,6 +91,7 @@ class Options:
     - ``ansible_roles_path``, ``ansible_collections_path``, ``ansible_args``: handed to Ansible when not empty
     - ``gather_facts``: whether a role's play gathers facts first; False where ``ANSIBLE_GATHERING=explicit``
     - ``engine``: how runs are started; None: ``forkserver`` where it can be used, else ``subprocess``
+    - ``inject_owner_ref``: whether what a run creates gets its owner, and is watched as a dependent
     - ``proxy_port``: loopback port between runs and the API server; 0: any free one
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
     - ``commit``: what this was built from, for the build information among the metrics; empty: unknown
@@ -118,6 +119,7 @@ class Options:
     ansible_log_events: LogEvents = LogEvents.TASKS
     gather_facts: bool = True
     engine: EngineName | None = None
+    inject_owner_ref: bool = True
     proxy_port: int = 0
     runner_dir: Path | None = None
     health_probe_bind_address: BindAddress | None = BindAddress("", 6789)

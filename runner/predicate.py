@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from runner import objects
 from runner.event import Event, EventType
-from runner.objects import KubeObject, generation, is_deleting, labels, metadata, uid
+from runner.objects import KubeObject, generation, is_deleting, labels, metadata, resource_version, uid
 from runner.overrides import asks_for_a_run
 from runner.watches import Trigger, Watch
 
@@ -69,6 +69,23 @@ def matters_to_trigger(trigger: Trigger, event: Event) -> bool:
     if trigger.on is None:
         return _differs_beyond_status(new, old)
     return any(path.subtree(new) != path.subtree(old) for path in trigger.on)
+
+
+def matters_to_owner(event: Event, *, metadata_only: bool) -> bool:
+    """Tell whether an event of a dependent asks for a reconcile of its owners.
+
+    Upstream's rules: a creation does not (the owner's run made it), a deletion does, an update does unless only the
+    status, or metadata that the API server keeps for itself, changed. Where nothing but ``metadata`` is known, the
+    generation stands for the rest of the object; kinds without generations are then taken to have no status.
+    """
+    old = event.old
+    if event.type is not EventType.UPDATED or old is None:
+        return event.type is EventType.DELETED
+    if _is_replaced(event.object, old):
+        return True
+    if metadata_only and generation(event.object) == 0:
+        return resource_version(event.object) != resource_version(old)
+    return _differs_beyond_status(event.object, old)
 
 
 def _generation_changed(new: KubeObject, old: KubeObject) -> bool:

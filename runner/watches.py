@@ -77,8 +77,9 @@ class Watch:
     Exactly one of ``playbook`` (absolute path) and ``role`` (absolute path of the role's directory) is set.
     ``reconcile_period`` is in seconds; None: the flag's; 0: never. ``max_runner_artifacts``: runs whose artifacts are
     kept for each object (0 keeps all). ``upstream_status``: write conditions as upstream does. ``failure_backoff_base``
-    and ``failure_backoff_cap``: seconds before the first retry and before the latest; None: the flags'. Defaults are
-    upstream's, but for ``mark_unsafe``.
+    and ``failure_backoff_cap``: seconds before the first retry and before the latest; None: the flags'. Of dependents,
+    those of a kind in ``blacklist`` are not watched, and cluster-scoped ones that only an annotation ties to their
+    owner just where ``watch_cluster_scoped_resources``. Defaults are upstream's, but for ``mark_unsafe``.
     """
 
     gvk: GroupVersionKind
@@ -96,6 +97,9 @@ class Watch:
     finalizer: Finalizer | None = None
     failure_backoff_base: float | None = None
     failure_backoff_cap: float | None = None
+    watch_dependent_resources: bool = True
+    watch_cluster_scoped_resources: bool = False
+    blacklist: frozenset[GroupVersionKind] = frozenset()
     triggers: tuple[Trigger, ...] = ()
 
     @property

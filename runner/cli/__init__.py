@@ -65,7 +65,7 @@ def run(
     ansible_collections_path: flags.CollectionsPath = "",
     ansible_args: flags.AnsibleArgs = "",
     ansible_log_events: flags.AnsibleLogEvents = "tasks",
-    inject_owner_ref: flags.InjectOwnerRef = None,
+    inject_owner_ref: flags.InjectOwnerRef = "true",
     engine: flags.Engine = None,
     runner_dir: flags.RunnerDirectory = None,
     proxy_port: flags.ProxyPort = 0,
@@ -80,7 +80,6 @@ def run(
     """Reconcile until SIGTERM or Ctrl-C."""
     log_format, log_level = _set_up_logs(zap_encoder, zap_log_level, zap_devel)
     with _errors_in_one_line():
-        flags.refuse_owner_references(inject_owner_ref)
         upstreamflags.check(context)
         options = Options(
             watches_file=watches_file,
@@ -97,6 +96,7 @@ def run(
             ansible_collections_path=ansible_collections_path,
             ansible_args=flags.ansible_args(ansible_args),
             ansible_log_events=flags.log_events(ansible_log_events),
+            inject_owner_ref=flags.inject_owner_ref(inject_owner_ref),
             engine=engine,
             runner_dir=runner_dir,
             proxy_port=proxy_port,

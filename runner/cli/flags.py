@@ -187,12 +187,12 @@ UserMetricsBindAddress: TypeAlias = Annotated[
     ),
 ]
 InjectOwnerRef: TypeAlias = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--inject-owner-ref",
         metavar="BOOLEAN",
-        help="Make a run's objects dependents of the reconciled one. Only false can be asked for so far.",
-        show_default="false",
+        help="Make what a run creates a dependent of the reconciled object: it goes with its owner, and what happens "
+        "to it reconciles the owner.",
     ),
 ]
 ZapEncoder: TypeAlias = Annotated[
@@ -278,12 +278,12 @@ def metrics_bind_address(text: str | None, deprecated: str | None) -> BindAddres
     return bind_address("--metrics-bind-address", text if text is not None else ":8443")
 
 
-def refuse_owner_references(text: str | None) -> None:
-    """Raise ``ConfigError`` where owner references are asked for: a run would silently make none."""
-    if text is not None and boolean("--inject-owner-ref", text):
-        raise ConfigError(
-            "--inject-owner-ref: found true, but owner references are not injected yet; expected false, or no such flag"
-        )
+def inject_owner_ref(text: str) -> bool:
+    """Read whether runs make dependents; say that they do not, as upstream does."""
+    injects = boolean("--inject-owner-ref", text)
+    if not injects:
+        _log.warning("owner references are not injected and dependents not watched", flag="--inject-owner-ref=false")
+    return injects
 
 
 def log_level(flag: str, text: str) -> LogLevel:

@@ -19,6 +19,7 @@ from runner.client.api import (
 from runner.client.backoff import Backoff
 from runner.client.http import HttpClient, connect
 from runner.client.trouble import Trouble
+from runner.client.upgrade import Upgraded
 
 __all__ = [
     "ACCEPT_JSON",
@@ -31,6 +32,7 @@ __all__ = [
     "PatchBody",
     "PatchType",
     "Trouble",
+    "Upgraded",
     "WatchEvent",
     "WatchEventType",
     "connect",

@@ -32,6 +32,7 @@ from runner.client.answers import decode_event, decode_object, error_of_answer
 from runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
 from runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
 from runner.client.trouble import Trouble
+from runner.client.upgrade import Upgraded, open_upgrade
 from runner.clock import Clock, SystemClock
 from runner.errors import ApiUnreachableError, UnauthorizedError
 from runner.objects import KubeObject
@@ -207,6 +208,27 @@ class HttpClient:
                     raise
             return await self._upgrade(url, protocols, await credentials.authorization())
 
+    async def upgrade(self, method: str, path_qs: str, headers: Mapping[str, str], body: bytes) -> Upgraded:
+        """Open a connection for the protocol that ``headers`` name (SPDY); a 401 is tried once more. Close it.
+
+        Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
+        """
+        credentials = self._cluster.credentials
+        kept = {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
+
+        async def try_once(header: str) -> Upgraded:
+            own = {**kept, "Authorization": header} if header else kept
+            return await open_upgrade(self._cluster, method, path_qs, own, body, self._connect_timeout)
+
+        header = await credentials.authorization()
+        async with self._outage_noted(method):
+            try:
+                return await try_once(header)
+            except UnauthorizedError:
+                if not await credentials.renew(header):
+                    raise
+            return await try_once(await credentials.authorization())
+
     async def _upgrade(self, url: URL, protocols: Sequence[str], header: str) -> aiohttp.ClientWebSocketResponse:
         try:
             return await self._forwards.ws_connect(
@@ -311,7 +333,7 @@ class HttpClient:
         """Turn whatever aiohttp and the sockets raise into one sentence that names the server and the cause."""
         try:
             yield
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, EOFError) as error:
             raise ApiUnreachableError(f"{self.server} {what}: {_cause_of(error)}") from error
 
 

@@ -1,56 +1,65 @@
-"""The proxy's server: loopback only, 401 without a run's token, everything else passed through.
+"""The proxy's server: loopback only, 401 without a run's token, and who serves which request.
 
-A role's modules talk to it as if it were the API server (``kubeconfig``). Bodies are streamed, so that a watch or a log
-arrives as it happens; ``exec``, ``attach`` and ``port-forward`` pass as WebSockets. ``client`` adds the operator's
-credentials; a run's own never reach the API server.
+A role's modules talk to it as if it were the API server (``kubeconfig``). Reads are answered by ``cachedreads`` where
+it can, writes go through ``writes``, upgrades through ``upgrade``, and all else is streamed by ``forwarding``, so that
+a watch or a log arrives as it happens. ``client`` adds the operator's credentials; a run's own go no further.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
-from aiohttp import ClientResponse, WSMsgType, web
-from aiohttp.client_ws import ClientWebSocketResponse
+from aiohttp import hdrs, web
 
+from runner.cache import Cache
 from runner.client import HttpClient
+from runner.dependents import Dependents
+from runner.discovery import Discovery, Resource
 from runner.errors import ApiError, ApiUnreachableError, ConfigError
-from runner.proxy.tokens import Owner, TokenRegistry
+from runner.proxy.cachedreads import CachedReads
+from runner.proxy.forwarding import Forwarder
+from runner.proxy.requestinfo import RequestInfo, parse_path
+from runner.proxy.tokens import ProxiedRun, TokenRegistry
+from runner.proxy.upgrade import bridge, tunnel
+from runner.proxy.writes import WriteProxy
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK: Final = "127.0.0.1"
+RUN: Final = web.RequestKey("run", ProxiedRun)
+_READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
-NOT_PASSED_ON = frozenset(
-    {
-        "authorization",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""Headers that belong to one connection (RFC 9110, 7.6.1), and the run's credential."""
 
-OWNER = web.RequestKey("owner", Owner)
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the proxy asks of the rest of the operator. ``injects`` False: runs make no dependents."""
+
+    discovery: Discovery
+    cache: Cache
+    dependents: Dependents
+    injects: bool = True
 
 
 class Proxy:
     """Serves runs on a loopback port. ``port`` 0 asks the system for a free one."""
 
-    def __init__(self, client: HttpClient, tokens: TokenRegistry, port: int = 0) -> None:
+    def __init__(self, client: HttpClient, tokens: TokenRegistry, knowledge: Knowledge, port: int = 0) -> None:
         self._client = client
-        self._tokens = tokens
+        self.tokens = tokens
+        self._knowledge = knowledge
         self._port = port
+        self._forwarder = Forwarder(client)
+        self._reads = CachedReads(knowledge.cache, knowledge.discovery)
+        self._writes = WriteProxy(
+            client,
+            self._forwarder,
+            knowledge.discovery,
+            knowledge.cache,
+            knowledge.dependents,
+            injects=knowledge.injects,
+        )
         application = web.Application(middlewares=[self._authenticate], client_max_size=0)
         application.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(
@@ -79,76 +88,61 @@ class Proxy:
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        owner = self._tokens.owner_of(token.strip()) if scheme.lower() == "bearer" else None
-        if owner is None:
+        run = self.tokens.run_of(token.strip()) if scheme.lower() == "bearer" else None
+        if run is None:
             return _status(401, "Unauthorized", "the token is not that of a run in hand")
-        request[OWNER] = owner
+        request[RUN] = run
         return await handler(request)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:
             match request.headers.get("Upgrade", "").lower():
                 case "":
-                    return await self._pass_on(request)
+                    return await self._serve_plain(request)
                 case "websocket":
-                    return await self._bridge(request)
-                case other:
-                    return _status(400, "BadRequest", f"the proxy upgrades to websocket, not to {other}")
+                    return await bridge(request, self._client)
+                case _:
+                    return await tunnel(request, self._client)
         except ApiUnreachableError as error:
             return _status(502, "BadGateway", str(error))
         except ApiError as error:
             return _status(error.status, error.reason, str(error))
 
-    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in NOT_PASSED_ON}
-        body = await request.read() if request.can_read_body else None
-        upstream = await self._client.forward(request.method, request.raw_path, headers, body)
+    async def _serve_plain(self, request: web.Request) -> web.StreamResponse:
+        info = parse_path(request.raw_path)
+        if info is None:
+            return await self._forwarder.stream(request)
+        if request.method not in _READS:
+            return await self._writes.serve(request, info, request[RUN])
+        if request.method == hdrs.METH_GET and _may_be_cached(request):
+            answer = self._reads.answer(request, info, request[RUN].writes)
+            if answer is not None:
+                return answer
+            if info.name and not info.subresource:
+                return await self._read_object(request, info)
+        return await self._forwarder.stream(request)
+
+    async def _read_object(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        """Pass the read of one object on, and look whether it is a dependent whose kind is not watched yet."""
+        resource = await self._resource_of(info)
+        dependents = self._knowledge.dependents
+        if resource is None or not dependents.may_follow(resource) or dependents.is_followed(resource):
+            return await self._forwarder.stream(request)
+        answer = await self._forwarder.fetch(request)
+        obj = answer.decoded()
+        if obj is not None and obj.get("kind") == resource.gvk.kind:
+            dependents.saw(resource, obj)
+        return answer.response()
+
+    async def _resource_of(self, info: RequestInfo) -> Resource | None:
         try:
-            return await _stream(request, upstream)
-        finally:
-            upstream.close()
-
-    async def _bridge(self, request: web.Request) -> web.StreamResponse:
-        offered = [
-            name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()
-        ]
-        upstream = await self._client.websocket(request.raw_path, offered)
-        downstream = web.WebSocketResponse(protocols=[upstream.protocol] if upstream.protocol else [], max_msg_size=0)
-        try:
-            await downstream.prepare(request)
-            async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(_pump(upstream, downstream), name="websocket from API server")
-                pumps.create_task(_pump(downstream, upstream), name="websocket to API server")
-        finally:
-            await upstream.close()
-        return downstream
+            return await self._knowledge.discovery.resource_of_plural(info.group, info.version, info.plural)
+        except (ApiError, ApiUnreachableError):
+            return None  # the read itself shows the run what is wrong
 
 
-async def _stream(request: web.Request, upstream: ClientResponse) -> web.StreamResponse:
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-    for name, value in upstream.headers.items():
-        if name.lower() not in NOT_PASSED_ON:
-            response.headers.add(name, value)
-    if upstream.content_length is not None:
-        response.content_length = upstream.content_length
-    await response.prepare(request)
-    async for chunk in upstream.content.iter_any():
-        await response.write(chunk)
-    await response.write_eof()
-    return response
-
-
-Socket: TypeAlias = ClientWebSocketResponse | web.WebSocketResponse
-
-
-async def _pump(source: Socket, sink: Socket) -> None:
-    """Copy messages until the source closes, then close the sink with the same code."""
-    async for message in source:
-        if message.type is WSMsgType.BINARY:
-            await sink.send_bytes(message.data)
-        elif message.type is WSMsgType.TEXT:
-            await sink.send_str(message.data)
-    await sink.close(code=source.close_code or 1000)
+def _may_be_cached(request: web.Request) -> bool:
+    return "no-cache" not in request.headers.get("Cache-Control", "").lower()
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:

@@ -8,38 +8,43 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from runner.objects import GroupVersionKind, ObjectKey
+from runner.ownership import Owner
+from runner.proxy.ownwrites import OwnWrites
 
 TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """The object that a run is for: who a request through the proxy comes from."""
+class ProxiedRun:
+    """A run in hand: who it is for, and what it has written."""
 
-    gvk: GroupVersionKind
-    key: ObjectKey
-    uid: str
+    owner: Owner
+    writes: OwnWrites = field(default_factory=OwnWrites)
 
 
 class TokenRegistry:
     """The tokens of the runs in hand."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, Owner] = {}
+        self._runs: dict[str, ProxiedRun] = {}
 
     @contextmanager
     def issue(self, owner: Owner) -> Iterator[str]:
         """Yield a token that is accepted until the block ends."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._owners[token] = owner
+        self._runs[token] = ProxiedRun(owner)
         try:
             yield token
         finally:
-            del self._owners[token]
+            del self._runs[token]
+
+    def run_of(self, token: str) -> ProxiedRun | None:
+        """Return whose token it is, or None for one that was never issued or whose run has ended."""
+        return self._runs.get(token)
 
     def owner_of(self, token: str) -> Owner | None:
-        """Return whose token it is, or None for one that was never issued or whose run has ended."""
-        return self._owners.get(token)
+        """Return the object that a token's run is for, or None."""
+        run = self.run_of(token)
+        return run.owner if run is not None else None

@@ -259,6 +259,9 @@ def _watch(shape: EntryShape) -> Watch:
         finalizer=_finalizer(shape.finalizer) if shape.finalizer is not None else None,
         failure_backoff_base=backoff.base,
         failure_backoff_cap=backoff.cap,
+        watch_dependent_resources=shape.watch_dependent_resources,
+        watch_cluster_scoped_resources=shape.watch_cluster_scoped_resources,
+        blacklist=frozenset(_gvk(kind) for kind in shape.blacklist),
         triggers=tuple(_trigger(trigger) for trigger in shape.triggers),
     )
 

@@ -104,17 +104,6 @@ def _matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _not_yet(reason: str) -> PlainValidator:
-    """Refuse a field that asks for a function which is not there yet; ``false`` asks for none."""
-
-    def check(value: object) -> bool:
-        if value is not False:
-            _broken(f"found {describe(value)}, but {reason}")
-        return False
-
-    return PlainValidator(check)
-
-
 def _seconds(value: object) -> float:
     text = _text(value)
     try:
@@ -313,9 +302,5 @@ class EntryShape(KindShape):
     finalizer: FinalizerShape | None = None
     failure_backoff: FailureBackoffShape | None = None
     upstream_status: bool = False
-    watch_dependent_resources: Annotated[
-        bool, _not_yet("dependent resources are not watched yet; say false, or name their kinds in triggers")
-    ] = False
-    watch_cluster_scoped_resources: Annotated[
-        bool, _not_yet("dependent resources are not watched yet; say false, or name their kinds in triggers")
-    ] = False
+    watch_dependent_resources: bool = True
+    watch_cluster_scoped_resources: bool = False

@@ -119,7 +119,8 @@ FLAGS = [
     ("--health-probe-bind-address", "localhost:80", {"health_probe_bind_address": BindAddress("localhost", 80)}),
     ("--user-metrics-bind-address", "0", {"user_metrics_bind_address": None}),
     ("--user-metrics-bind-address", ":81", {"user_metrics_bind_address": BindAddress("", 81)}),
-    ("--inject-owner-ref", "false", {}),
+    ("--inject-owner-ref", "false", {"inject_owner_ref": False}),
+    ("--inject-owner-ref", "t", {}),
     ("--zap-encoder", "console", {"log_format": LogFormat.CONSOLE}),
     ("--zap-log-level", "error", {"log_level": LogLevel.ERROR}),
     ("--zap-log-level", "PANIC", {"log_level": LogLevel.PANIC}),
@@ -146,7 +147,7 @@ def test_a_flag_changes_its_option_in_both_of_gos_spellings(
 def test_a_boolean_flag_alone_means_true() -> None:
     assert options_of("--zap-devel").log_level is LogLevel.DEBUG
     assert options_of("--zap-devel", "--zap-log-level=info").log_format is LogFormat.CONSOLE
-    assert run("--inject-owner-ref").exit_code == 1
+    assert options_of("--inject-owner-ref").inject_owner_ref
 
 
 @pytest.mark.parametrize(
@@ -196,11 +197,10 @@ def test_a_command_line_that_cannot_be_read_ends_with_2_and_says_what_was_expect
             {},
             "--metrics-bind-address and --metrics-addr are both set, expected the first alone",
         ),
-        (["--inject-owner-ref=true"], {}, "--inject-owner-ref: found true, but owner references are not injected yet"),
         ([], {"WATCH_NAMESPACE": "a,B"}, "WATCH_NAMESPACE: found 'B', expected names of namespaces"),
         (["--watches-file=/nowhere.yaml"], {}, "/nowhere.yaml: cannot be read: no such file or directory"),
     ],
-    ids=["metrics", "owner_ref", "namespace", "watches_file"],
+    ids=["metrics", "namespace", "watches_file"],
 )
 def test_where_a_start_is_impossible_the_reason_is_logged_in_one_line_and_the_exit_code_is_1(
     arguments: list[str], environ: dict[str, str], error: str

@@ -105,6 +105,9 @@ def test_a_minimal_entry_has_the_documented_defaults() -> None:
         "finalizer": None,
         "failure_backoff_base": None,
         "failure_backoff_cap": None,
+        "watch_dependent_resources": True,
+        "watch_cluster_scoped_resources": False,
+        "blacklist": frozenset(),
         "triggers": (),
     }
 
@@ -148,6 +151,9 @@ def test_every_field_arrives_in_the_watch() -> None:
         ),
         failure_backoff_base=1.0,
         failure_backoff_cap=300.0,
+        watch_dependent_resources=False,
+        watch_cluster_scoped_resources=True,
+        blacklist=frozenset({GroupVersionKind("apps", "v1", "Deployment"), GroupVersionKind("", "v1", "Secret")}),
         triggers=(trigger,),
     )
 

@@ -1,0 +1,50 @@
+"""A proxy in front of any server, and a run's token for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import yaml
+
+from runner.cache import Cache
+from runner.client import HttpClient, connect
+from runner.clock import SystemClock
+from runner.dependents import Dependents
+from runner.discovery import Discovery
+from runner.objects import GroupVersionKind, ObjectKey
+from runner.proxy import Knowledge, Owner, Proxy, TokenRegistry
+
+OWNER = Owner(GroupVersionKind("g", "v1", "K"), ObjectKey("n", "a"), "u")
+OPERATORS_TOKEN = "the-operators-own"
+
+
+@asynccontextmanager
+async def proxy_before(server: str, directory: Path) -> AsyncIterator[tuple[str, str]]:
+    """Yield the proxy's URL and a token."""
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": OPERATORS_TOKEN}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = directory / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    tokens = TokenRegistry()
+    async with await connect(path) as client:
+        proxy = Proxy(client, tokens, _knowledge(client))
+        await proxy.start()
+        try:
+            with tokens.issue(OWNER) as token:
+                yield proxy.url, token
+        finally:
+            await proxy.stop()
+
+
+def _knowledge(client: HttpClient) -> Knowledge:
+    """Return what a proxy knows that nobody told anything."""
+    clock = SystemClock()
+    discovery = Discovery(client, clock)
+    cache = Cache(client, discovery, clock)
+    return Knowledge(discovery, cache, Dependents(cache))
