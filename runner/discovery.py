@@ -7,6 +7,7 @@ yet; ``informer``, ``proxy`` and ``reconciler`` make their paths from a ``Resour
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,6 +62,7 @@ class Discovery:
         self._clock = clock
         self._resources: dict[GroupVersionKind, Resource] = {}
         self._by_plural: dict[tuple[str, str, str], Resource] = {}
+        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
         self._used: set[tuple[str, str]] = set()
 
     def known(self, gvk: GroupVersionKind) -> Resource | None:
@@ -77,7 +79,10 @@ class Discovery:
         Raises ``ApiUnreachableError`` or ``ApiError``.
         """
         if (group, version, plural) not in self._by_plural:
-            await self._ask(group, version)
+            # A thousand runs may want to know at once; the first one asks.
+            async with self._asking.setdefault((group, version), asyncio.Lock()):
+                if (group, version, plural) not in self._by_plural:
+                    await self._ask(group, version)
         return self._by_plural.get((group, version, plural))
 
     async def preferred(self, wanted: Callable[[str], bool]) -> list[Resource]:

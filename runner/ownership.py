@@ -84,7 +84,8 @@ def is_referenced(obj: KubeObject, gvk: GroupVersionKind) -> bool:
 
 
 def _referencing(meta: dict[str, Any], owner: Owner) -> dict[str, Any]:
-    references = meta.get("ownerReferences") or []
+    references = meta.get("ownerReferences")
+    references = [] if references is None else references
     if not isinstance(references, list):
         return meta
     if any(isinstance(reference, dict) and reference.get("uid") == owner.uid for reference in references):
@@ -94,7 +95,8 @@ def _referencing(meta: dict[str, Any], owner: Owner) -> dict[str, Any]:
 
 
 def _annotated(meta: dict[str, Any], owner: Owner) -> dict[str, Any]:
-    present = meta.get("annotations") or {}
+    present = meta.get("annotations")
+    present = {} if present is None else present
     own = {ANNOTATION_PRIMARY_RESOURCE: str(owner.key), ANNOTATION_PRIMARY_RESOURCE_TYPE: owner.type_name}
     if not isinstance(present, dict) or own.keys() & present.keys():
         return meta

@@ -39,7 +39,8 @@ async def open_upgrade(
 ) -> Upgraded:
     """Ask the API server to upgrade; ``headers`` say to what, and hold the credentials.
 
-    Raises ``ApiError`` for any answer but 101; ``OSError``, ``TimeoutError`` and ``EOFError`` as the network does.
+    Raises ``ApiError`` for any answer but 101, ``ApiUnreachableError`` for what is no answer; ``OSError`` and
+    ``EOFError`` as the network does.
     """
     if cluster.proxy:
         raise ApiUnreachableError(f"{cluster.server}: proxy-url {cluster.proxy} cannot be upgraded through")
@@ -54,6 +55,9 @@ async def open_upgrade(
     try:
         writer.write(_request_head(method, f"{url.raw_path.rstrip('/')}{path_qs}", url, headers, len(body)) + body)
         head = await _read_agreement(reader)
+    except (ValueError, IndexError, asyncio.LimitOverrunError) as error:
+        writer.transport.abort()
+        raise ApiUnreachableError(f"{cluster.server} did not answer as an API server: {error}") from error
     except BaseException:
         writer.transport.abort()
         raise

@@ -20,6 +20,7 @@ DECODABLE: Final = frozenset({"", JSON, YAML, APPLY})
 """Media types that can be read here; empty is an absent header, which the API server takes for JSON."""
 
 _TAG: Final = "tag:yaml.org,2002:"
+_REPLACED: Final = frozenset({"float", "int", "timestamp", "value"})
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc] # either is a class
@@ -27,7 +28,7 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_TAG) not in {"timestamp", "int", "float"}]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_TAG) not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(

@@ -19,6 +19,7 @@ from runner.dependents import Dependents
 from runner.discovery import Discovery, Resource
 from runner.errors import ApiError, ApiUnreachableError, ConfigError
 from runner.proxy.cachedreads import CachedReads
+from runner.proxy.discoveryfiles import remove_discovery_files
 from runner.proxy.forwarding import Forwarder
 from runner.proxy.requestinfo import RequestInfo, parse_path
 from runner.proxy.tokens import ProxiedRun, TokenRegistry
@@ -80,10 +81,12 @@ class Proxy:
             await self._runner.cleanup()
             raise ConfigError(f"--proxy-port: cannot listen on {LOOPBACK}:{self._port}: {error.strerror}") from error
         self._port = self._runner.addresses[0][1]
+        remove_discovery_files(self.url)
 
     async def stop(self) -> None:
         """Stop listening; requests in hand are ended."""
         await self._runner.cleanup()
+        remove_discovery_files(self.url)
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -118,7 +121,7 @@ class Proxy:
             answer = self._reads.answer(request, info, request[RUN].writes)
             if answer is not None:
                 return answer
-            if info.name and not info.subresource:
+            if info.name and not info.subresource and "watch" not in request.query:
                 return await self._read_object(request, info)
         return await self._forwarder.stream(request)
 

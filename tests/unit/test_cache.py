@@ -1,4 +1,4 @@
-"""The cache: what happened to an object, indexes, namespaces, and kinds that come and go."""
+"""The cache of all kinds: informers, namespaces, kinds that come and go, and kinds that are followed later."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from structlog.testing import capture_logs
 
-from runner.cache import Cache, KindCache, NamespaceStore
+from runner.cache import FORBIDDEN_PERIOD, Cache, KindCache
 from runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, WatchEventType
 from runner.discovery import Discovery
-from runner.errors import NotFoundError
-from runner.event import Event, EventType, Store
-from runner.fieldpath import FieldPath
+from runner.errors import ForbiddenError, NotFoundError
+from runner.event import Event
 from runner.objects import GroupVersionKind, KubeObject, ObjectKey
 from tests.fakes.client import FakeClient
 from tests.fakes.clock import FakeClock, settle
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
-NAME = FieldPath("spec.name")
+FORBIDDEN = ForbiddenError(403, "Forbidden", "you may not")
 
 
 def foo(name: str, version: int = 1, *, friend: str = "jack", namespace: str = "default", uid: str = "") -> KubeObject:
@@ -40,23 +40,6 @@ def key(name: str, namespace: str = "default") -> ObjectKey:
     return ObjectKey(namespace, name)
 
 
-@pytest.fixture
-def kind() -> KindCache:
-    return KindCache(FOO, metadata_only=False)
-
-
-@pytest.fixture
-def store(kind: KindCache) -> Store:
-    return kind.scopes([""])[0]
-
-
-@pytest.fixture
-def events(kind: KindCache) -> list[Event]:
-    seen: list[Event] = []
-    kind.subscribe(seen.append)
-    return seen
-
-
 def is_synced(kind: KindCache) -> bool:
     """Ask as a function, because mypy takes a property for a constant."""
     return kind.has_synced
@@ -66,142 +49,6 @@ def summary(events: list[Event]) -> list[tuple[str, str]]:
     told = [(event.type.value, event.object["metadata"]["name"]) for event in events]
     events.clear()
     return told
-
-
-def test_objects_of_the_first_list_are_created_initially(kind: KindCache, store: Store, events: list[Event]) -> None:
-    store.upsert(foo("a"))
-    assert not is_synced(kind)
-    store.replace([foo("a"), foo("b")])
-    assert is_synced(kind)
-    assert [(event.type, event.initial) for event in events] == [(EventType.CREATED, True)] * 2
-    store.upsert(foo("c"))
-    assert events[-1].initial is False
-
-
-def test_a_relist_synthesises_deletions_and_tells_nothing_of_what_is_unchanged(
-    kind: KindCache, store: Store, events: list[Event]
-) -> None:
-    store.replace([foo("a"), foo("b"), foo("c")])
-    events.clear()
-    store.replace([foo("a"), foo("b", 2), foo("d")])
-    assert summary(events) == [("updated", "b"), ("created", "d"), ("deleted", "c")]
-    assert set(kind.keys()) == {key("a"), key("b"), key("d")}
-
-
-def test_an_update_carries_the_state_before(kind: KindCache, store: Store, events: list[Event]) -> None:
-    store.replace([foo("a", friend="jack")])
-    store.upsert(foo("a", 2, friend="joe"))
-    assert events[-1].old is not None
-    assert events[-1].old["spec"]["name"] == "jack"
-    assert events[-1].object["spec"]["name"] == "joe"
-
-
-def test_an_added_object_that_is_known_is_an_update(store: Store, events: list[Event]) -> None:
-    store.replace([foo("a")])
-    events.clear()
-    store.upsert(foo("a", 2))
-    assert summary(events) == [("updated", "a")]
-
-
-def test_an_equal_resource_version_is_no_event(store: Store, events: list[Event]) -> None:
-    store.replace([foo("a")])
-    events.clear()
-    store.upsert(foo("a"))
-    store.replace([foo("a")])
-    assert events == []
-
-
-def test_an_object_created_anew_in_a_gap_is_deleted_and_created(store: Store, events: list[Event]) -> None:
-    store.replace([foo("a", uid="one")])
-    events.clear()
-    store.replace([foo("a", 2, uid="two")])
-    assert [(event.type, event.object["metadata"]["uid"]) for event in events] == [
-        (EventType.DELETED, "one"),
-        (EventType.CREATED, "two"),
-    ]
-
-
-def test_a_deletion_carries_the_last_state_and_an_unknown_one_is_no_event(store: Store, events: list[Event]) -> None:
-    store.replace([foo("a")])
-    events.clear()
-    store.delete(foo("a", 7, friend="joe"))
-    store.delete(foo("b", 8))
-    assert [event.object["spec"]["name"] for event in events] == ["joe"]
-
-
-def test_what_is_stored_says_its_kind_and_not_who_manages_which_field(kind: KindCache, store: Store) -> None:
-    store.replace([foo("a")])
-    stored = kind.get(key("a"))
-    assert stored is not None
-    assert (stored["apiVersion"], stored["kind"]) == ("example.com/v1", "Foo")
-    assert "managedFields" not in stored["metadata"]
-
-
-def test_a_metadata_only_cache_holds_metadata_only_under_the_objects_own_kind() -> None:
-    kind = KindCache(FOO, metadata_only=True)
-    whole = {**foo("a"), "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
-    NamespaceStore(kind, "").upsert(whole)
-    stored = kind.get(key("a"))
-    assert stored is not None
-    assert stored.keys() == {"apiVersion", "kind", "metadata"}
-    assert stored["kind"] == "Foo"
-
-
-def test_a_metadata_only_cache_refuses_an_index_by_spec() -> None:
-    with pytest.raises(ValueError, match="metadata only"):
-        KindCache(FOO, metadata_only=True).index_by(NAME)
-
-
-def test_an_index_follows_its_objects(kind: KindCache, store: Store) -> None:
-    index = kind.index_by(NAME)
-    store.replace([foo("a", friend="jack"), foo("b", friend="jack")])
-    assert set(index.lookup("jack")) == {key("a"), key("b")}
-    store.upsert(foo("b", 2, friend="joe"))
-    assert set(index.lookup("jack")) == {key("a")}
-    assert set(index.lookup("joe")) == {key("b")}
-    store.delete(foo("a"))
-    assert not index.lookup("jack")
-    assert not index.lookup("nobody")
-
-
-def test_an_index_asked_for_late_knows_the_objects_already_there(kind: KindCache, store: Store) -> None:
-    store.replace([foo("a", friend="jack")])
-    assert set(kind.index_by(NAME).lookup("jack")) == {key("a")}
-    assert kind.index_by(FieldPath("spec.name")) is kind.index_by(NAME)
-
-
-def test_a_lookup_copies_nothing(kind: KindCache, store: Store) -> None:
-    index = kind.index_by(NAME)
-    store.replace(foo(f"foo-{number}", friend="jack") for number in range(100))
-    assert index.lookup("jack") is index.lookup("jack")
-
-
-def test_store_and_index_are_up_to_date_when_listeners_are_called(kind: KindCache, store: Store) -> None:
-    index = kind.index_by(NAME)
-    seen: list[tuple[bool, int]] = []
-    kind.subscribe(lambda _: seen.append((kind.get(key("a")) is not None, len(index.lookup("jack")))))
-    store.upsert(foo("a"))
-    store.delete(foo("a"))
-    assert seen == [(True, 1), (False, 0)]
-
-
-def test_namespaces_share_a_kind_and_a_relist_of_one_leaves_the_others(kind: KindCache, events: list[Event]) -> None:
-    one, two = kind.scopes(["one", "two"])
-    one.replace([foo("a", namespace="one")])
-    assert not is_synced(kind)
-    two.replace([foo("a", namespace="two")])
-    assert is_synced(kind)
-    events.clear()
-    one.replace([])
-    assert summary(events) == [("deleted", "a")]
-    assert set(kind.keys()) == {key("a", "two")}
-
-
-def test_other_scopes_delete_what_they_do_not_cover(kind: KindCache, store: Store, events: list[Event]) -> None:
-    store.replace([foo("a"), foo("b", namespace="other")])
-    events.clear()
-    kind.scopes(["other"])
-    assert summary(events) == [("deleted", "a")]
 
 
 class Served:
@@ -330,3 +177,112 @@ async def test_objects_of_a_kind_that_is_removed_are_deleted_and_come_back_with_
         served.client.watches[-1].send(WatchEventType.DELETED, foo("b", 3, namespace=""))
         await settle()
         assert summary(events) == [("deleted", "b")]
+
+
+async def test_a_followed_kind_is_watched_at_once_and_nobody_waits_for_it() -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    async with served.running():
+        kind = served.cache.follow(FOO, whole=False)
+        assert served.cache.has_synced
+        assert served.cache.missing() == []
+        await settle(50)
+        assert set(kind.keys()) == {key("a")}
+        assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL]
+        assert served.cache.follow(FOO, whole=True) is kind
+        assert served.cache.health() == []
+        assert served.cache.kind(FOO) is None
+
+
+async def test_a_kind_followed_before_the_start_is_watched_from_the_start_on() -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    kind = served.cache.follow(FOO, whole=True)
+    async with served.running():
+        assert set(kind.keys()) == {key("a")}
+
+
+async def test_a_required_kind_is_shared_with_who_follows_it_unless_it_holds_too_little() -> None:
+    served = Served()
+    served.list_at(ALL)
+    required = served.cache.require(FOO, whole=False)
+    async with served.running():
+        assert served.cache.follow(FOO, whole=False) is required
+        assert served.cache.follow(FOO, whole=True) is not required
+        await settle(50)
+        assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL, ACCEPT_JSON]
+
+
+@pytest.mark.parametrize("verb", ["GET", "WATCH"], ids=["list", "watch"])
+async def test_a_followed_kind_that_is_forbidden_costs_one_warning_and_few_requests(verb: str) -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    served.client.fail(verb, ALL, FORBIDDEN, times=3)
+    with capture_logs() as logs:
+        async with served.running():
+            kind = served.cache.follow(FOO, whole=False)
+            for _ in range(2):
+                await settle(50)
+                await served.clock.advance(FORBIDDEN_PERIOD)
+            await settle(50)
+            assert len(served.client.calls_of(verb, ALL)) == 3
+            assert served.cache.view(FOO, "", whole=False) is None
+            await served.clock.advance(FORBIDDEN_PERIOD)
+            await settle(50)
+            assert set(kind.keys()) == {key("a")}
+            assert served.cache.view(FOO, "", whole=False) is not None
+    assert len([line for line in logs if "may not be listed and watched" in line["event"]]) == 1
+
+
+async def test_a_followed_kind_that_is_removed_is_empty_until_it_is_followed_again() -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    async with served.running():
+        kind = served.cache.follow(FOO, whole=False)
+        await settle(50)
+        served.serve_nothing()
+        served.client.fail("WATCH", ALL, NotFoundError(404, "NotFound", "no such kind"))
+        served.client.watches[0].end()
+        await served.clock.advance(5.0)
+        await settle(50)
+        assert set(kind.keys()) == set()
+        asked = len(served.client.calls)
+        await served.clock.advance(600.0)
+        assert len(served.client.calls) == asked
+        served.serve(namespaced=True)
+        assert served.cache.follow(FOO, whole=False) is kind
+        await settle(50)
+        assert set(kind.keys()) == {key("a")}
+
+
+async def test_a_view_is_of_a_complete_kind_with_an_open_watch() -> None:
+    served = Served("one", "two")
+    for namespace in ("one", "two"):
+        served.list_at(f"/apis/example.com/v1/namespaces/{namespace}/foos", foo("a", namespace=namespace))
+    kind = served.cache.require(FOO, whole=True)
+    assert served.cache.view(FOO, "one", whole=True) is None
+    async with served.running():
+        view = served.cache.view(FOO, "one", whole=True)
+        assert view is not None
+        assert (view.kind, view.resource_version) == (kind, "9")
+        served.client.watches[0].send(WatchEventType.MODIFIED, foo("a", 12, namespace="one"))
+        await settle()
+        assert [_version(served, namespace) for namespace in ("one", "two", "three", "")] == ["12", "9", None, None]
+        served.client.watches[0].end()
+        await settle(1)
+        assert _version(served, "one") is None
+        assert _version(served, "two") == "9"
+
+
+def _version(served: Served, namespace: str) -> str | None:
+    view = served.cache.view(FOO, namespace, whole=True)
+    return view.resource_version if view is not None else None
+
+
+async def test_a_view_of_whole_objects_is_not_one_of_their_metadata() -> None:
+    served = Served()
+    served.list_at(ALL)
+    served.cache.require(FOO, whole=False)
+    async with served.running():
+        assert served.cache.view(FOO, "", whole=True) is None
+        assert served.cache.view(FOO, "", whole=False) is not None

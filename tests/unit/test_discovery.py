@@ -172,3 +172,43 @@ async def test_run_looks_at_the_kinds_in_use_every_30_s(
     assert len(client.calls) == 3
     running.cancel()
     await settle()
+
+
+async def test_a_path_names_a_kind_that_is_asked_for_once(client: FakeClient, discovery: Discovery) -> None:
+    client.answer("/apis/example.com/v1", resource_list(*foos()))
+    asked = [discovery.resource_of_plural("example.com", "v1", "foos") for _ in range(100)]
+    assert discovery.known_plural("example.com", "v1", "foos") is None
+    assert set(await asyncio.gather(*asked)) == {FOOS}
+    assert len(client.calls) == 1
+    assert discovery.known_plural("example.com", "v1", "foos") == FOOS
+
+
+async def test_a_path_may_name_no_kind(client: FakeClient, discovery: Discovery) -> None:
+    client.answer("/apis/example.com/v1", resource_list(*foos()))
+    assert await discovery.resource_of_plural("example.com", "v1", "bars") is None
+    assert await discovery.resource_of_plural("nowhere", "v1", "bars") is None
+
+
+async def test_a_kind_that_is_gone_is_named_by_no_path(client: FakeClient, discovery: Discovery) -> None:
+    client.answer("/apis/example.com/v1", resource_list(*foos()), resource_list())
+    await discovery.resource(FOO)
+    with pytest.raises(KindNotFoundError):
+        await discovery.refresh(FOO)
+    assert discovery.known_plural("example.com", "v1", "foos") is None
+
+
+async def test_all_that_is_served_is_found_in_preferred_versions_and_not_remembered(
+    client: FakeClient, discovery: Discovery
+) -> None:
+    groups = [
+        {"name": name, "preferredVersion": {"version": version}, "versions": [{"version": "v0"}, {"version": version}]}
+        for name, version in (("example.com", "v1"), ("down.com", "v2"), ("unwanted.com", "v1"))
+    ]
+    client.answer("/apis", {"groups": groups})
+    client.answer("/api/v1", resource_list({"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["get"]}))
+    client.answer("/apis/example.com/v1", resource_list(*foos()))
+    client.answer("/apis/down.com/v2", ApiError(503, "", "down"))
+    found = await discovery.preferred(lambda group: group != "unwanted.com")
+    assert [resource.gvk for resource in found] == [POD, FOO]
+    assert not client.calls_of("GET", "/apis/unwanted.com/v1")
+    assert discovery.known(FOO) is None

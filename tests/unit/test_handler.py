@@ -6,7 +6,7 @@ import pytest
 
 from runner.event import Event, EventType
 from runner.fieldpath import FieldPath
-from runner.handler import for_object, for_trigger
+from runner.handler import for_object, for_owners, for_trigger
 from runner.objects import GroupVersionKind, KubeObject, ObjectKey
 from runner.watches import Match, NamespaceScope, Trigger
 
@@ -94,3 +94,15 @@ def test_an_event_costs_one_lookup_whatever_the_number_of_objects(objects: int) 
 def test_an_update_that_keeps_its_value_costs_one_lookup(index: CountingIndex) -> None:
     for_trigger(trigger(), index, Event(EventType.UPDATED, pod("jack", a="b"), pod("jack")))
     assert index.asked == ["jack"]
+
+
+def owned(*names: str) -> KubeObject:
+    references = [{"apiVersion": "example.com/v1", "kind": "Foo", "name": name, "uid": name} for name in names]
+    return {"metadata": {"name": "x", "namespace": "default", "ownerReferences": references}}
+
+
+def test_the_owners_before_and_after_an_update_are_asked_for_once_each() -> None:
+    foo = GroupVersionKind("example.com", "v1", "Foo")
+    found = for_owners(foo, Event(EventType.UPDATED, owned("two"), owned("one", "two")))
+    assert [key for key in found if key.namespace] == [TWO, ONE]
+    assert for_owners(GroupVersionKind("", "v1", "Foo"), Event(EventType.DELETED, owned("one"))) == ()

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from runner.client import ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST, WatchEventType
 from runner.discovery import Discovery, Resource
 from runner.errors import ApiError, ApiUnreachableError, ForbiddenError, GoneError, NotFoundError
-from runner.informer import Informer
+from runner.informer import Informer, Listing
 from runner.objects import GroupVersionKind, KubeObject
 from tests.fakes.client import FakeClient, FakeWatch
 from tests.fakes.clock import FakeClock, settle
@@ -56,7 +56,7 @@ class RecordingStore:
 class Watched:
     """An informer on fakes. Random factor 0.5: pauses are 1.5 times their base, watches 450 s long."""
 
-    def __init__(self, *, metadata_only: bool = False) -> None:
+    def __init__(self, *, metadata_only: bool = False, optional: bool = False) -> None:
         self.client = FakeClient()
         self.clock = FakeClock()
         self.store = RecordingStore()
@@ -68,6 +68,7 @@ class Watched:
             self.store,
             self.clock,
             metadata_only=metadata_only,
+            optional=optional,
             random_factor=lambda: 0.5,
         )
         self.client.answer(PATH, page("10", "a"))
@@ -353,3 +354,20 @@ async def test_health_tells_whether_it_is_connected_and_when_it_last_heard(watch
     watch.end()
     await settle()
     assert health() == (False, opened + 60.0)
+
+
+async def test_an_optional_kind_that_is_forbidden_ends_the_informer() -> None:
+    watched = Watched(optional=True)
+    watched.client.answer(PATH, ForbiddenError(403, "Forbidden", "no"))
+    with pytest.raises(ForbiddenError):
+        await watched.informer.run()
+
+
+async def test_it_says_how_a_list_is_worded_and_where_in_history_the_store_is(watched: Watched) -> None:
+    watched.client.answer(PATH, {**page("10", "a"), "kind": "FooList", "apiVersion": "example.com/v1"})
+    watch = await watched.start()
+    assert watched.informer.listing == Listing("example.com/v1", "FooList", items_say_kind=False)
+    assert watched.informer.resource_version == "10"
+    watch.bookmark("12")
+    await settle()
+    assert watched.informer.resource_version == "12"

@@ -8,7 +8,7 @@ import pytest
 from runner.event import Event, EventType
 from runner.fieldpath import FieldPath
 from runner.objects import GroupVersionKind, KubeObject
-from runner.predicate import is_wanted_afresh, matters_to_trigger, matters_to_watch
+from runner.predicate import is_wanted_afresh, matters_to_owner, matters_to_trigger, matters_to_watch
 from runner.selector import LabelSelector, Operator, Requirement
 from runner.watches import Match, Trigger, Watch
 
@@ -226,3 +226,51 @@ class TestTriggerUpdates:
         moved = updated(thing(labels={"friend": "jack"}), thing(labels={"friend": "joe"}))
         only = trigger(EventType.CREATED, EventType.DELETED, match=BY_LABEL)
         assert not matters_to_trigger(only, moved)
+
+
+@pytest.mark.parametrize("metadata_only", [True, False])
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (created(thing()), False),
+        (created(thing(), initial=True), False),
+        (deleted(thing()), True),
+        (updated(thing(), thing(resourceVersion="2", managedFields=[{"time": "now"}])), False),
+        (updated(thing(), thing(2, resourceVersion="2")), True),
+        (updated(thing(), thing(resourceVersion="2", labels={"a": "b"})), True),
+        (updated(thing(), thing(resourceVersion="2", annotations={"a": "b"})), True),
+        (updated(thing(), thing(resourceVersion="2", ownerReferences=[{"uid": "x"}])), True),
+        (updated(thing(), thing(resourceVersion="2", deletionTimestamp="now")), True),
+        (updated(thing(), thing(resourceVersion="2", uid="2")), True),
+    ],
+    ids=[
+        "created",
+        "listed first",
+        "deleted",
+        "bookkeeping",
+        "generation",
+        "labels",
+        "annotations",
+        "owners",
+        "deletion",
+        "replaced",
+    ],
+)
+def test_a_dependents_events_matter_unless_they_change_nothing_of_its_own(
+    event: Event, expected: bool, metadata_only: bool
+) -> None:
+    assert matters_to_owner(event, metadata_only=metadata_only) is expected
+
+
+def test_a_whole_dependent_without_generations_matters_but_for_its_status() -> None:
+    old = thing(0, spec={"a": 1}, status={"a": 1})
+    for new, expected in (
+        (thing(0, spec={"a": 1}, status={"a": 2}, resourceVersion="2"), False),
+        (thing(0, spec={"a": 2}, status={"a": 1}, resourceVersion="2"), True),
+    ):
+        assert matters_to_owner(updated(old, new), metadata_only=False) is expected
+
+
+def test_metadata_alone_of_a_kind_without_generations_matters_whenever_it_is_a_new_version() -> None:
+    assert matters_to_owner(updated(thing(0), thing(0, resourceVersion="2")), metadata_only=True)
+    assert not matters_to_owner(updated(thing(0), thing(0)), metadata_only=True)

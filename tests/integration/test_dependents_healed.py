@@ -1,0 +1,85 @@
+"""The whole operator and a role that makes an object: owned, healed when deleted or changed, also after a restart."""
+
+from __future__ import annotations
+
+import json
+import signal
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.cluster import Cluster
+from tests.integration.operator_process import Kube, eventually, foo_path, operator
+
+pytestmark = pytest.mark.timeout(300)
+
+NAMESPACE = "dependents-healed"
+MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - kubernetes.core.k8s:
+        apply: {apply}
+        server_side_apply: {server_side_apply}
+        definition:
+          apiVersion: v1
+          kind: ConfigMap
+          metadata:
+            name: "{{{{ ansible_operator_meta.name }}}}"
+            namespace: "{{{{ ansible_operator_meta.namespace }}}}"
+          data:
+            friend: "{{{{ name }}}}"
+"""
+
+
+def watches(directory: Path, *, server_side: bool) -> Path:
+    ssa = "{field_manager: role, force_conflicts: true}" if server_side else "{}"
+    play = PLAY.format(apply=str(server_side).lower(), server_side_apply=ssa)
+    if not server_side:
+        play = play.replace("        apply: false\n        server_side_apply: {}\n", "")
+    (directory / "play.yml").write_text(play)
+    entry = {"group": "tutorial.my.domain", "version": "v1", "kind": "Foo", "playbook": str(directory / "play.yml")}
+    (directory / "watches.yaml").write_text(yaml.safe_dump([entry]))
+    return directory / "watches.yaml"
+
+
+@pytest.fixture(scope="module")
+def kube(foo_cluster: Cluster) -> Kube:
+    made = Kube(foo_cluster.api)
+    made.create_namespace(NAMESPACE)
+    return made
+
+
+def data_of(kube: Kube, name: str) -> dict[str, Any] | None:
+    status, answer = kube.api.request("GET", f"{MAPS}/{name}")
+    return json.loads(answer)["data"] if status == HTTPStatus.OK else None
+
+
+@pytest.mark.parametrize("server_side", [False, True], ids=["create", "server-side apply"])
+def test_what_a_role_makes_is_owned_and_healed_before_and_after_a_restart(
+    foo_cluster: Cluster, kube: Kube, tmp_path: Path, server_side: bool
+) -> None:
+    name = "ssa" if server_side else "plain"
+    file = watches(tmp_path, server_side=server_side)
+    kube.create_foo(NAMESPACE, name, "jack")
+    with operator(foo_cluster.kubeconfig, file) as running:
+        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object")
+        references = kube.api.call("GET", f"{MAPS}/{name}")["metadata"]["ownerReferences"]
+        owner = kube.foo(NAMESPACE, name)["metadata"]
+        assert [(it["kind"], it["name"], it["uid"]) for it in references] == [("Foo", name, owner["uid"])]
+        running.wait_for_message("watching dependents", dependent_gvk="/v1, Kind=ConfigMap")
+        kube.api.call("DELETE", f"{MAPS}/{name}")
+        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object again")
+        kube.patch(f"{MAPS}/{name}", {"data": {"friend": "nobody"}})
+        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object as it should be")
+        running.stop(signal.SIGKILL)
+    with operator(foo_cluster.kubeconfig, file) as running:
+        eventually(lambda: bool(running.messages("reconciled", name=name)), "the first run")
+        kube.api.call("DELETE", f"{MAPS}/{name}")
+        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object after a restart")
+        assert running.messages("dependent issued an event", dependent=f"{NAMESPACE}/{name}")
+    kube.api.call("DELETE", foo_path(NAMESPACE, name))
