@@ -17,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from runner.client import HttpClient
 from runner.errors import ApiUnreachableError
 from runner.objects import KubeObject
+from runner.proxy.tokens import RUN
 
 NOT_PASSED_ON: Final = frozenset(
     {
@@ -36,6 +37,9 @@ NOT_PASSED_ON: Final = frozenset(
     }
 )
 """Headers that belong to one connection (RFC 9110, 7.6.1), and the run's credential."""
+
+IMPERSONATE_USER: Final = "Impersonate-User"
+"""Passed on where a role impersonates somebody; not where it is the run's credential (see ``kubeconfig``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Answer:
 
     def response(self) -> web.Response:
         """Return the answer for the run."""
-        return web.Response(status=self.status, reason=self.reason, headers=kept_headers(self.headers), body=self.body)
+        return web.Response(status=self.status, reason=self.reason, headers=_kept(self.headers), body=self.body)
 
 
 class Forwarder:
@@ -76,7 +80,7 @@ class Forwarder:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Pass a request on and its answer back as it comes."""
         body = await request.read() if request.can_read_body else None
-        upstream = await self._client.forward(request.method, request.raw_path, kept_headers(request.headers), body)
+        upstream = await self._client.forward(request.method, request.raw_path, request_headers(request), body)
         try:
             return await _stream(request, upstream)
         finally:
@@ -86,7 +90,7 @@ class Forwarder:
         self, request: web.Request, body: bytes | None = None, changed: Mapping[str, str] | None = None
     ) -> Answer:
         """Pass a request on, with another body and some headers ``changed``; return the whole answer, uncompressed."""
-        headers = kept_headers(request.headers)
+        headers = request_headers(request)
         headers.popall("Accept-Encoding", None)
         headers.update(changed or {})
         upstream = await self._client.forward(request.method, request.raw_path, headers, body or None)
@@ -99,15 +103,20 @@ class Forwarder:
         return Answer(upstream.status, upstream.reason or "", upstream.headers, content)
 
 
-def kept_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """Return the headers that may be passed on."""
+def request_headers(request: web.Request) -> CIMultiDict[str]:
+    """Return a run's headers as they may be passed on."""
+    headers = _kept(request.headers)
+    if headers.get(IMPERSONATE_USER) == request[RUN].token:
+        headers.popall(IMPERSONATE_USER)
+    return headers
+
+
+def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in NOT_PASSED_ON)
 
 
 async def _stream(request: web.Request, upstream: ClientResponse) -> web.StreamResponse:
-    response = web.StreamResponse(
-        status=upstream.status, reason=upstream.reason, headers=kept_headers(upstream.headers)
-    )
+    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=_kept(upstream.headers))
     if upstream.content_length is not None:
         response.content_length = upstream.content_length
     await response.prepare(request)

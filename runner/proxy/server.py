@@ -20,16 +20,15 @@ from runner.discovery import Discovery, Resource
 from runner.errors import ApiError, ApiUnreachableError, ConfigError
 from runner.proxy.cachedreads import CachedReads
 from runner.proxy.discoveryfiles import remove_discovery_files
-from runner.proxy.forwarding import Forwarder
+from runner.proxy.forwarding import IMPERSONATE_USER, Forwarder
 from runner.proxy.requestinfo import RequestInfo, parse_path
-from runner.proxy.tokens import ProxiedRun, TokenRegistry
+from runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
 from runner.proxy.upgrade import bridge, tunnel
 from runner.proxy.writes import WriteProxy
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOOPBACK: Final = "127.0.0.1"
-RUN: Final = web.RequestKey("run", ProxiedRun)
 _READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
@@ -90,12 +89,18 @@ class Proxy:
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        run = self.tokens.run_of(token.strip()) if scheme.lower() == "bearer" else None
+        run = self._run_of(request)
         if run is None:
             return _status(401, "Unauthorized", "the token is not that of a run in hand")
         request[RUN] = run
         return await handler(request)
+
+    def _run_of(self, request: web.Request) -> ProxiedRun | None:
+        """Return whose request it is, by its token: a bearer token, or for clients in Go whom they impersonate."""
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if not scheme:
+            return self.tokens.run_of(request.headers.get(IMPERSONATE_USER, ""))
+        return self.tokens.run_of(token.strip()) if scheme.lower() == "bearer" else None
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:

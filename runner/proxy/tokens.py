@@ -9,19 +9,27 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
 
 from runner.ownership import Owner
 from runner.proxy.ownwrites import OwnWrites
 
-TOKEN_BYTES = 32
+TOKEN_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRun:
-    """A run in hand: who it is for, and what it has written."""
+    """A run in hand: who it is for, the token that it shows, and what it has written."""
 
     owner: Owner
+    token: str = field(repr=False)
     writes: OwnWrites = field(default_factory=OwnWrites)
+
+
+RUN: Final = web.RequestKey("run", ProxiedRun)
+"""Where ``server`` notes whose request it is."""
 
 
 class TokenRegistry:
@@ -34,7 +42,7 @@ class TokenRegistry:
     def issue(self, owner: Owner) -> Iterator[str]:
         """Yield a token that is accepted until the block ends."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._runs[token] = ProxiedRun(owner)
+        self._runs[token] = ProxiedRun(owner, token)
         try:
             yield token
         finally:

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.client_ws import ClientWebSocketResponse
 
 from runner.client import HttpClient, Upgraded
-from runner.proxy.forwarding import kept_headers
+from runner.proxy.forwarding import request_headers
 
 CHUNK = 2**16
 """Bytes that are read at a time."""
@@ -57,7 +57,7 @@ async def tunnel(request: web.Request, client: HttpClient) -> web.StreamResponse
 
 
 def _upgrade_headers(request: web.Request) -> dict[str, str]:
-    return {**kept_headers(request.headers), "Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]}
+    return {**request_headers(request), "Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]}
 
 
 async def _join(request: web.Request, upgraded: Upgraded) -> web.StreamResponse:

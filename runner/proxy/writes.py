@@ -8,17 +8,19 @@ somebody else's and stays so. Other patches pass as they are.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
+import orjson
 from aiohttp import hdrs, web
 
-from runner.client import ACCEPT_PARTIAL, HttpClient
+from runner.client import ACCEPT_PARTIAL, HttpClient, PatchType
 from runner.dependents import Dependents, is_event_kind
 from runner.discovery import Discovery, Resource
 from runner.errors import NotFoundError
 from runner.logs import get_logger
-from runner.objects import KubeObject, metadata
+from runner.objects import KubeObject, key_of, metadata
 from runner.ownership import Owner, is_marked, marked
 from runner.proxy.bodies import APPLY, DECODABLE, JSON, decode, encode, media_type
 from runner.proxy.cachedreads import Views
@@ -26,6 +28,11 @@ from runner.proxy.forwarding import Answer, Forwarder
 from runner.proxy.ownwrites import Write, changed_nothing
 from runner.proxy.requestinfo import RequestInfo
 from runner.proxy.tokens import ProxiedRun
+
+FIELD_MANAGER: Final = "ansible-reconcile-runner"
+"""Who owns an object's mark where the mark was added in a request of its own."""
+
+_BINARY: Final = ("application/cbor", "application/vnd.kubernetes.protobuf")
 
 STREAMED: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 """Subresources behind which is something else than an object: whatever goes there passes as it is."""
@@ -69,31 +76,43 @@ class WriteProxy:
 
     async def _send(self, request: web.Request, info: RequestInfo, resource: Resource, owner: Owner) -> Answer:
         body = await request.read()
-        with_mark = self._with_mark(request, info, resource, owner, body)
-        if with_mark is None:
-            return await self._forwarder.fetch(request, body)
-        if request.method == hdrs.METH_POST or await self._is_to_be_marked(info, resource, owner):
-            return await self._forwarder.fetch(request, with_mark, _as_json(request))
-        answer = await self._forwarder.fetch(request, body)
-        if answer.status == HTTPStatus.CREATED:
-            # Somebody deleted it after it had been looked at, so that this created it after all: say so once more.
-            return await self._forwarder.fetch(request, with_mark, _as_json(request))
-        return answer
-
-    def _with_mark(
-        self, request: web.Request, info: RequestInfo, resource: Resource, owner: Owner, body: bytes
-    ) -> bytes | None:
-        """Return a run's body with the owner's mark; None where it is not to have one, or has it."""
         if not self._injects or not _says_all(request) or info.subresource or not _can_be_owned(info, resource, owner):
-            return None
+            return await self._forwarder.fetch(request, body, _answer_as_json(request))
         if media_type(request.headers.get(hdrs.CONTENT_TYPE, "")) not in DECODABLE:
+            answer = await self._forwarder.fetch(request, body, _answer_as_json(request))
+            return await self._marked_afterwards(request, resource, owner, answer)
+        with_mark = _with_mark(request, info, owner, body)
+        if with_mark is None:
+            return await self._forwarder.fetch(request, body, _answer_as_json(request))
+        changed = {hdrs.CONTENT_TYPE: APPLY if request.method == hdrs.METH_PATCH else JSON, **_answer_as_json(request)}
+        if request.method != hdrs.METH_POST and not await self._is_to_be_marked(info, resource, owner):
+            answer = await self._forwarder.fetch(request, body, _answer_as_json(request))
+            if answer.status != HTTPStatus.CREATED:
+                return answer
+            # Somebody deleted it after it had been looked at, so that this created it after all: say so once more.
+        return await self._forwarder.fetch(request, with_mark, changed)
+
+    async def _marked_afterwards(
+        self, request: web.Request, resource: Resource, owner: Owner, answer: Answer
+    ) -> Answer:
+        """Give its owner to an object that came in an encoding which cannot be read (kubectl's protobuf)."""
+        if answer.status != HTTPStatus.CREATED or _is_dry_run(request):
+            return answer
+        obj = _object_of(answer, resource)
+        if obj is None:
             self._complain_of_type(request)
-            return None
-        obj = decode(body)
-        if obj is None or (request.method == hdrs.METH_PUT and "ownerReferences" in metadata(obj)):
-            return None
-        new = marked(obj, owner, info.namespace)
-        return encode(new) if new is not obj else None
+            return answer
+        key = key_of(obj)
+        if marked(obj, owner, key.namespace) is obj:
+            return answer
+        identity = {"apiVersion": resource.gvk.api_version, "kind": resource.gvk.kind, "metadata": {"name": key.name}}
+        stored = await self._client.patch(
+            resource.path(key.namespace, key.name),
+            marked(identity, owner, key.namespace),
+            patch_type=PatchType.APPLY,
+            params={"fieldManager": FIELD_MANAGER, "force": "true"},
+        )
+        return replace(answer, body=orjson.dumps(stored))
 
     async def _is_to_be_marked(self, info: RequestInfo, resource: Resource, owner: Owner) -> bool:
         """Tell whether an apply or a PUT creates the object, or speaks of one that carries the owner's mark."""
@@ -128,8 +147,19 @@ def _can_be_owned(info: RequestInfo, resource: Resource, owner: Owner) -> bool:
     return not is_owner_itself
 
 
-def _as_json(request: web.Request) -> dict[str, str]:
-    return {hdrs.CONTENT_TYPE: APPLY if request.method == hdrs.METH_PATCH else JSON}
+def _with_mark(request: web.Request, info: RequestInfo, owner: Owner, body: bytes) -> bytes | None:
+    """Return a run's body with the owner's mark; None where it has it, or is not to have one."""
+    obj = decode(body)
+    if obj is None or (request.method == hdrs.METH_PUT and "ownerReferences" in metadata(obj)):
+        return None
+    new = marked(obj, owner, info.namespace)
+    return encode(new) if new is not obj else None
+
+
+def _answer_as_json(request: web.Request) -> dict[str, str]:
+    """Return the header that has an answer come as JSON where the run would rather have it as protobuf or CBOR."""
+    accepted = [part.strip() for part in request.headers.get(hdrs.ACCEPT, "").split(",")]
+    return {hdrs.ACCEPT: JSON} if accepted[0].startswith(_BINARY) and JSON in accepted else {}
 
 
 def _object_of(answer: Answer, resource: Resource) -> KubeObject | None:

@@ -10,7 +10,7 @@ from runner.proxy import kubeconfig
 def test_it_is_yaml_that_every_client_reads() -> None:
     config = yaml.safe_load(kubeconfig.render("http://127.0.0.1:1", "t0ken", "here"))
     assert config["clusters"][0]["cluster"] == {"server": "http://127.0.0.1:1"}
-    assert config["users"][0]["user"] == {"token": "t0ken"}
+    assert config["users"][0]["user"] == {"token": "t0ken", "as": "t0ken"}
     assert config["contexts"][0]["context"]["namespace"] == "here"
     assert config["current-context"] == config["contexts"][0]["name"]
 

@@ -100,6 +100,25 @@ async def test_the_operators_credentials_go_up_and_the_runs_do_not(tmp_path: Pat
         assert b.token not in str(b.seen[0].headers)
 
 
+async def test_a_client_in_go_shows_its_token_as_the_user_that_it_impersonates(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        async with b.session.get(f"{b.url}/api", headers={"Impersonate-User": b.token}) as answer:
+            assert answer.status == 409
+        async with b.session.get(f"{b.url}/api", headers={**b.headers(), "Impersonate-User": b.token}) as answer:
+            assert answer.status == 409
+        async with b.session.get(f"{b.url}/api", headers={"Impersonate-User": "jack"}) as answer:
+            assert answer.status == 401
+        assert [("Impersonate-User" in request.headers, b.token in str(request.headers)) for request in b.seen] == [
+            (False, False)
+        ] * 2
+
+
+async def test_whom_a_role_impersonates_is_passed_on(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.session.get(f"{b.url}/api", headers={**b.headers(), "Impersonate-User": "jack"})
+        assert b.seen[0].headers["Impersonate-User"] == "jack"
+
+
 async def test_method_path_query_headers_and_body_arrive_as_they_were_sent(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         headers = {**b.headers(), "Content-Type": "application/merge-patch+json", "Accept": "application/json;as=Table"}

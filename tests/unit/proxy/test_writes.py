@@ -21,6 +21,7 @@ from tests.unit.proxy.bench import OWNER, proxy_before
 THINGS = "/apis/g/v1/namespaces/n/things"
 ONE = f"{THINGS}/one"
 APPLY = "application/apply-patch+yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 VERBS = ["get", "list", "watch", "create", "patch"]
 RESOURCES = {"resources": [{"name": "things", "kind": "Thing", "namespaced": True, "verbs": VERBS}]}
 REFERENCE = {"apiVersion": "g/v1", "kind": "K", "name": "a", "uid": "u"}
@@ -37,13 +38,18 @@ class Bench:
     session: aiohttp.ClientSession
 
     async def call(
-        self, method: str, path: str, body: KubeObject | bytes, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: KubeObject | bytes,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type, "Accept": accept}
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         async with self.session.request(method, self.url + path, data=data, headers=headers) as answer:
             text = await answer.read()
-            return answer.status, orjson.loads(text) if text else None
+            return answer.status, orjson.loads(text) if text.startswith(b"{") else None
 
     def bodies(self, method: str) -> list[Any]:
         return [orjson.loads(request.body) for request in self.server.requests if request.method == method]
@@ -102,15 +108,25 @@ async def test_nothing_is_created_while_it_cannot_be_told_what_it_is(b: Bench) -
     assert b.bodies("POST") == []
 
 
-async def test_an_encoding_that_cannot_be_read_passes_with_one_warning(b: Bench) -> None:
-    b.server.on(THINGS, answering(201, THING))
+async def test_what_comes_as_protobuf_gets_its_owner_afterwards(b: Bench) -> None:
+    stored = marked(THING)
+    b.server.on(THINGS, answering(201, {**THING, "metadata": {"name": "one", "namespace": "n"}}))
+    b.server.on(ONE, by_method(patch=(200, stored)))
+    accept = "application/vnd.kubernetes.protobuf,application/json"
+    assert await b.call("POST", THINGS, b"k8s\x00binary", PROTOBUF, accept) == (201, stored)
+    created, owned = b.server.requests[-2:]
+    assert (created.body, created.headers["accept"]) == (b"k8s\x00binary", "application/json")
+    assert owned.target == f"{ONE}?fieldManager=ansible-reconcile-runner&force=true"
+    assert orjson.loads(owned.body) == stored
+
+
+async def test_an_encoding_that_cannot_be_read_either_way_passes_with_one_warning(b: Bench) -> None:
+    b.server.on(THINGS, answering(201, b"k8s\x00answer", {"Content-Type": PROTOBUF}))
     with capture_logs() as logs:
         for _ in range(2):
-            await b.call("POST", THINGS, b"k8s\x00binary", "application/vnd.kubernetes.protobuf")
+            assert (await b.call("POST", THINGS, b"k8s\x00binary", PROTOBUF, PROTOBUF))[0] == 201
     assert b.server.requests[-1].body == b"k8s\x00binary"
-    assert [line["content_type"] for line in logs if "gets no owner" in line["event"]] == [
-        "application/vnd.kubernetes.protobuf"
-    ]
+    assert [line["content_type"] for line in logs if "gets no owner" in line["event"]] == [PROTOBUF]
 
 
 async def test_yaml_is_sent_as_json(b: Bench) -> None:
