@@ -19,7 +19,16 @@ from runner import handler, predicate
 from runner.discovery import Resource
 from runner.event import Event, EventType, Listener
 from runner.logs import LogKey, get_logger
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey, generation, key_of, labels, metadata
+from runner.objects import (
+    GroupVersionKind,
+    KubeObject,
+    ObjectKey,
+    generation,
+    key_of,
+    labels,
+    metadata,
+    resource_version,
+)
 from runner.ownership import is_referenced, owner_keys
 from runner.watches import Watch
 from runner.workqueue import Priority, WorkQueue
@@ -44,6 +53,9 @@ class DependentObjects(Protocol):
 
     def get(self, key: ObjectKey) -> KubeObject | None:
         """Return an object, or None."""
+
+    def has_seen(self, version: str) -> bool:
+        """Tell whether a resourceVersion was seen lately."""
 
     def subscribe(self, listener: Listener) -> None:
         """Have events told to ``listener``."""
@@ -119,7 +131,7 @@ class Dependents:
     def is_followed(self, resource: Resource) -> bool:
         """Tell whether a kind is followed already, so that there is nothing to learn from objects that are read."""
         kind = self._kinds_followed.get((resource.gvk.group, resource.gvk.kind))
-        return kind is not None and kind.has_listed
+        return kind is not None and kind.lists > 0
 
     def follow(self, resource: Resource, obj: KubeObject) -> bool:
         """Watch the kind of ``obj`` from now on where ``obj`` is a dependent; return whether it is one.
@@ -137,10 +149,18 @@ class Dependents:
             _log.info("watching dependents", dependent_gvk=str(gvk), metadata_only=objects.metadata_only)
         return True
 
-    def saw(self, resource: Resource, obj: KubeObject) -> None:
-        """Take an object as the API server just returned it to a run, read or written."""
+    def lists_seen(self, resource: Resource) -> int:
+        """Return how many complete lists of a dependent kind there were so far: ask before a request, for ``saw``."""
+        kind = self._kinds_followed.get((resource.gvk.group, resource.gvk.kind))
+        return kind.lists if kind is not None else 0
+
+    def saw(self, resource: Resource, obj: KubeObject, lists_before: int) -> None:
+        """Take an object as the API server just returned it to a run, read or written.
+
+        ``lists_before`` is what ``lists_seen`` said before the run's request went out.
+        """
         if self.follow(resource, obj):
-            self._kinds_followed[resource.gvk.group, resource.gvk.kind].expect(obj)
+            self._kinds_followed[resource.gvk.group, resource.gvk.kind].expect(obj, lists_before)
 
     def scout(self, resource_of: Callable[[GroupVersionKind], Resource | None], gvk: GroupVersionKind) -> Listener:
         """Return a listener for a kind that is watched anyway, which finds its dependents without a request."""
@@ -158,17 +178,21 @@ class _DependentKind:
 
     def __init__(self, resource: Resource, objects: DependentObjects, watches: Iterable[_OwnerWatch]) -> None:
         self.resource = resource
-        self.has_listed = objects.has_synced
+        self.lists = int(objects.has_synced)
         self._objects = objects
         self._watches = watches
         self._expected: OrderedDict[ObjectKey, KubeObject] = OrderedDict()
         objects.subscribe(self._on_event)
         objects.on_list(self._on_list)
 
-    def expect(self, obj: KubeObject) -> None:
+    def expect(self, obj: KubeObject, lists_before: int) -> None:
         """Remember the state of an object that the cache does not show yet."""
         key = key_of(obj)
-        if self._objects.get(key) is not None:
+        if self._objects.get(key) is not None or self._objects.has_seen(resource_version(obj)):
+            return
+        if 0 < self.lists != lists_before:
+            # It may have been deleted before the list that came while it was on its way here: look, rather than wait.
+            self._enqueue(Event(EventType.DELETED, obj))
             return
         own = {"apiVersion": self.resource.gvk.api_version, "kind": self.resource.gvk.kind}
         self._expected[key] = {**own, "metadata": metadata(obj)} if self._objects.metadata_only else {**obj, **own}
@@ -186,7 +210,7 @@ class _DependentKind:
 
     def _on_list(self, namespace: str) -> None:
         """Find what was deleted before it could be listed: expected, and not there."""
-        self.has_listed = True
+        self.lists += 1
         listed = [key for key in self._expected if namespace in ("", key.namespace)]
         for key in listed:
             obj = self._expected.pop(key)

@@ -24,14 +24,14 @@ def remove_discovery_files(server: str) -> None:
 
 def _names(server: str) -> Iterator[str]:
     """Yield file names as kubernetes.core (``client/discovery.py``) and the Python client (``dynamic``) make them."""
-    for user in _users():
-        yield f"k8srcp-{hashlib.sha256(f'{server}-{user}'.encode()).hexdigest()}.json"
+    for identity in (server, *(f"{server}-{user}" for user in _users())):
+        yield f"k8srcp-{hashlib.sha256(identity.encode()).hexdigest()}.json"
     yield f"osrcp-{hashlib.md5(server.encode(), usedforsecurity=False).hexdigest()}.json"
 
 
 def _users() -> set[str]:
-    """Return what a module may take for the user's name: it depends on the terminal that it has."""
-    users = {str(os.getuid())}
+    """Return what a module may take for the user's name, if for any: it depends on the terminal that it has."""
+    users = {str(os.getuid()), os.environ.get("USERNAME", "")}
     with contextlib.suppress(OSError):
         users.add(os.getlogin())
     with contextlib.suppress(KeyError):

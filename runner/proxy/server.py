@@ -136,10 +136,11 @@ class Proxy:
         dependents = self._knowledge.dependents
         if resource is None or not dependents.may_follow(resource) or dependents.is_followed(resource):
             return await self._forwarder.stream(request)
+        lists_before = dependents.lists_seen(resource)
         answer = await self._forwarder.fetch(request)
         obj = answer.decoded()
         if obj is not None and obj.get("kind") == resource.gvk.kind:
-            dependents.saw(resource, obj)
+            dependents.saw(resource, obj, lists_before)
         return answer.response()
 
     async def _resource_of(self, info: RequestInfo) -> Resource | None:

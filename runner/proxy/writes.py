@@ -66,12 +66,13 @@ class WriteProxy:
         resource = await self._discovery.resource_of_plural(info.group, info.version, info.plural)
         if resource is None or "get" not in resource.verbs or info.subresource.partition("/")[0] in STREAMED:
             return await self._forwarder.stream(request)
+        lists_before = self._dependents.lists_seen(resource)
         with run.writes.writing(info.storage) as write:
             answer = await self._send(request, info, resource, run.owner)
             obj = _object_of(answer, resource)
             _conclude(write, request, info, answer)
         if obj is not None and self._injects and not _is_dry_run(request) and request.method != hdrs.METH_DELETE:
-            self._dependents.saw(resource, obj)
+            self._dependents.saw(resource, obj, lists_before)
         return answer.response()
 
     async def _send(self, request: web.Request, info: RequestInfo, resource: Resource, owner: Owner) -> Answer:

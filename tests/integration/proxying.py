@@ -167,6 +167,7 @@ async def proxied(
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await proxy.stop()
+    await asyncio.sleep(0.1)  # TLS connections are closed in the loop's next turns
 
 
 def _is_at_rest(cache: Cache) -> bool:

@@ -124,7 +124,7 @@ async def test_what_is_deleted_before_its_kind_is_listed_is_not_lost(kubeconfig:
             MAPS, config_map(name) | {"metadata": {"name": name, "ownerReferences": [_reference(owner)]}}
         )
         await operating.client.delete(f"{MAPS}/{name}")
-        operating.dependents.saw(resource, {**created, "kind": "ConfigMap"})
+        operating.dependents.saw(resource, {**created, "kind": "ConfigMap"}, 0)
         assert await operating.wanted(kind.gvk) == {owner.key}
 
 

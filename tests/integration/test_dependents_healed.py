@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.operatorprocess import OperatorProcessError
 from devcluster.cluster import Cluster
-from tests.integration.operator_process import Kube, eventually, foo_path, operator
+from tests.integration.operator_process import Kube, OperatorProcess, eventually, foo_path, operator
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -59,6 +60,14 @@ def data_of(kube: Kube, name: str) -> dict[str, Any] | None:
     return json.loads(answer)["data"] if status == HTTPStatus.OK else None
 
 
+def heals(kube: Kube, name: str, running: OperatorProcess, what: str) -> None:
+    """Wait until the object is as the role makes it; say what the operator said where it does not become so."""
+    try:
+        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, what)
+    except OperatorProcessError as error:
+        raise AssertionError(f"{error}\n{running.text()}") from error
+
+
 @pytest.mark.parametrize("server_side", [False, True], ids=["create", "server-side apply"])
 def test_what_a_role_makes_is_owned_and_healed_before_and_after_a_restart(
     foo_cluster: Cluster, kube: Kube, tmp_path: Path, server_side: bool
@@ -67,19 +76,24 @@ def test_what_a_role_makes_is_owned_and_healed_before_and_after_a_restart(
     file = watches(tmp_path, server_side=server_side)
     kube.create_foo(NAMESPACE, name, "jack")
     with operator(foo_cluster.kubeconfig, file) as running:
-        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object")
+        heals(kube, name, running, "the object")
         references = kube.api.call("GET", f"{MAPS}/{name}")["metadata"]["ownerReferences"]
         owner = kube.foo(NAMESPACE, name)["metadata"]
         assert [(it["kind"], it["name"], it["uid"]) for it in references] == [("Foo", name, owner["uid"])]
         running.wait_for_message("watching dependents", dependent_gvk="/v1, Kind=ConfigMap")
         kube.api.call("DELETE", f"{MAPS}/{name}")
-        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object again")
+        heals(kube, name, running, "the object again")
         kube.patch(f"{MAPS}/{name}", {"data": {"friend": "nobody"}})
-        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object as it should be")
+        heals(kube, name, running, "the object as it should be")
         running.stop(signal.SIGKILL)
-    with operator(foo_cluster.kubeconfig, file) as running:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with operator(foo_cluster.kubeconfig, file, env={"TMPDIR": str(temporary)}) as running:
         eventually(lambda: bool(running.messages("reconciled", name=name)), "the first run")
         kube.api.call("DELETE", f"{MAPS}/{name}")
-        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, "the object after a restart")
+        heals(kube, name, running, "the object after a restart")
         assert running.messages("dependent issued an event", dependent=f"{NAMESPACE}/{name}")
+        assert list(temporary.glob("k8srcp-*")), "modules keep what they discovered"
+        running.stop()
+        assert not list(temporary.glob("k8srcp-*"))
     kube.api.call("DELETE", foo_path(NAMESPACE, name))

@@ -479,3 +479,9 @@ def test_the_program_ends_with_2_for_a_command_line_that_cannot_be_read(argument
     assert done.returncode == 2
     assert "Usage: python -m runner" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_that_nothing_gets_an_owner_is_a_warning() -> None:
+    result = run("--inject-owner-ref=false")
+    assert "owner references are not injected and dependents not watched" in result.stderr
+    assert "not injected" not in run().stderr

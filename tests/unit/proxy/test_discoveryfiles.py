@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,5 +37,12 @@ def test_the_python_clients_file_is_removed_and_that_of_another_server_stays(tmp
 
 
 def test_without_files_there_is_nothing_to_do(tmp_path: Path) -> None:
+    remove_discovery_files(URL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("identity", [URL, f"{URL}-{os.getuid()}"], ids=["no user", "a user's number"])
+def test_the_files_of_kubernetes_core_are_removed(tmp_path: Path, identity: str) -> None:
+    (tmp_path / f"k8srcp-{hashlib.sha256(identity.encode()).hexdigest()}.json").touch()
     remove_discovery_files(URL)
     assert list(tmp_path.iterdir()) == []
