@@ -12,9 +12,12 @@ import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 _numbers = itertools.count()
+
+_PART: Final = ".part"
+"""What ends the name of one that is being written: another play may be at it while the zygote looks."""
 
 
 class Topic(StrEnum):
@@ -36,14 +39,14 @@ Content: TypeAlias = tuple[str, bytes] | list[tuple[bool, bool, str]] | list[tup
 def announce(directory: Path, topic: Topic, content: Content) -> None:
     """Leave an announcement. Raises ``OSError``."""
     name = f"{os.getpid()}-{next(_numbers)}.{topic}"
-    part = directory / f".{name}"
+    part = directory / f"{name}{_PART}"
     part.write_bytes(marshal.dumps(content))
     part.rename(directory / name)
 
 
 def are_waiting(directory: Path) -> bool:
     """Tell whether anything was announced."""
-    return bool(os.listdir(directory))  # noqa: PTH208 - called after every run
+    return any(not name.endswith(_PART) for name in os.listdir(directory))  # noqa: PTH208 - called after every run
 
 
 def take(directory: Path, topic: Topic) -> Iterator[Any]:
