@@ -9,6 +9,7 @@ as anything but a name. Whatever does not go well is left to the shell, which sa
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 from collections.abc import Callable
@@ -27,6 +28,7 @@ def _command(words: str) -> re.Pattern[str]:
     return re.compile(rf"/bin/sh -c '{words}(?: && sleep 0)?'")
 
 
+_PATH: Final = re.compile(rf"/(?:{_NAME})?")
 _EXPAND: Final = _command(r"echo (?P<user>~[a-z_][a-z0-9_-]*|~)")
 _MAKE: Final = _command(
     rf'\( umask 77 && mkdir -p "` echo (?P<base>/{_NAME}) `"'
@@ -45,13 +47,17 @@ def answer(command: object) -> Answer | None:
         if found:
             try:
                 return 0, do(found), b""
-            except OSError:
+            except (OSError, LookupError):
                 return None
     return None
 
 
 def _expand(found: re.Match[str]) -> bytes:
-    return os.fsencode(Path(found["user"]).expanduser()) + b"\n"
+    user = found["user"].removeprefix("~")
+    home = pwd.getpwnam(user).pw_dir if user else os.environ["HOME"]
+    if not _PATH.fullmatch(home):
+        raise LookupError("shells differ in what they make of this home directory")
+    return f"{home}\n".encode()
 
 
 def _make(found: re.Match[str]) -> bytes:
