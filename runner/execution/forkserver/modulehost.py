@@ -9,6 +9,7 @@ module and its surroundings; its stdout and stderr; and a pipe that gets its wai
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
 import selectors
@@ -24,6 +25,8 @@ from runner.execution.forkserver.moduleprocess import Module, Stock, Surrounding
 
 _WORD: Final = b"M"
 _STATUS_BYTES: Final = 8
+_UNSAID: Final = frozenset({signal.SIGINT, signal.SIGPIPE})
+"""The signals of which a shell says nothing when they end a program."""
 
 
 class HostGoneError(OSError):
@@ -57,14 +60,16 @@ class ModuleHost:
             marshal.dump((astuple(module), surroundings), file)
         reading, writing = zip(*(os.pipe() for _ in range(3)), strict=True)
         try:
-            socket.send_fds(self._asking, [_WORD], [content, *writing])
+            # Where it fails, the supervisor has ended: nothing then comes from the pipes.
+            with contextlib.suppress(OSError):
+                socket.send_fds(self._asking, [_WORD], [content, *writing])
         finally:
             for descriptor in (content, *writing):
                 os.close(descriptor)
         stdout, stderr, status = _read_all(reading)
         if len(status) != _STATUS_BYTES:
             raise HostGoneError("the process that was to start the module has ended")
-        return _as_shell(os.waitstatus_to_exitcode(int.from_bytes(status, "big")), stdout, stderr)
+        return _as_shell(int.from_bytes(status, "big"), stdout, stderr)
 
     def answer(self, stock: Stock) -> None:
         """Take a request and fork the module's process."""
@@ -86,7 +91,9 @@ class ModuleHost:
         """Tell who waits for it that a child has ended. One that is no module's is nobody's concern."""
         descriptor = self._statuses.pop(pid, None)
         if descriptor is not None:
-            os.write(descriptor, status.to_bytes(_STATUS_BYTES, "big"))
+            # A task that has timed out does not wait for its module any more.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(descriptor, status.to_bytes(_STATUS_BYTES, "big"))
             os.close(descriptor)
 
 
@@ -96,10 +103,14 @@ def _umask() -> int:
     return now
 
 
-def _as_shell(code: int, stdout: bytes, stderr: bytes) -> tuple[int, bytes, bytes]:
-    if code >= 0:
-        return code, stdout, stderr
-    return 128 - code, stdout, stderr + f"{signal.strsignal(-code)}\n".encode()
+def _as_shell(status: int, stdout: bytes, stderr: bytes) -> tuple[int, bytes, bytes]:
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status), stdout, stderr
+    number = os.WTERMSIG(status)
+    if number not in _UNSAID:
+        dumped = " (core dumped)" if os.WCOREDUMP(status) else ""
+        stderr += f"{signal.strsignal(number)}{dumped}\n".encode()
+    return 128 + number, stdout, stderr
 
 
 def _read_all(descriptors: tuple[int, ...]) -> list[bytes]:
