@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from runner.execution.forkserver import said
 from runner.execution.forkserver.announcements import Topic, announce, take
 
 Key: TypeAlias = tuple[str, bool, bool]
@@ -78,8 +79,8 @@ class ParsedFiles:
         return None
 
     def announce(self, run: Path) -> None:
-        """Announce what this play had to parse, but for what is below the directory ``run``. Raises ``OSError``."""
-        others = sorted(key for key in self._missed if not Path(key[0]).is_relative_to(run))
+        """Announce what this play had to parse, but for what is below ``run``, a resolved path. Raises ``OSError``."""
+        others = sorted(key for key in self._missed if not Path(key[0]).resolve().is_relative_to(run))
         if others:
             announce(self._directory, Topic.FILES, others)
 
@@ -96,7 +97,10 @@ class ParsedFiles:
 
 
 def _parse(path: str, json_only: bool, trusted_as_template: bool) -> Parsed | None:
-    """Parse a file as Ansible does; None for one that depends on more than its text, or is none. Raises ``OSError``."""
+    """Parse a file as Ansible does. Raises ``OSError``.
+
+    None for one that depends on more than its text, that is none, or of which Ansible has something to say to each run.
+    """
     from ansible.errors import AnsibleError  # noqa: PLC0415
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
 
@@ -108,7 +112,10 @@ def _parse(path: str, json_only: bool, trusted_as_template: bool) -> Parsed | No
         loader: Callable[..., Any] = DataLoader().load_from_file
         return loader(path, cache="none", unsafe=True, json_only=json_only, trusted_as_template=trusted_as_template)
 
-    try:
-        return Parsed(content, load(), load())
-    except AnsibleError:
-        return None
+    with said.forgotten() as anything_was_said:
+        try:
+            parsed = Parsed(content, load(), load())
+        except (AnsibleError, RecursionError):
+            return None
+        # It may have changed between the looks at it.
+        return None if anything_was_said() or Path(path).read_bytes() != content else parsed

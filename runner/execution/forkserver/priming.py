@@ -25,6 +25,7 @@ from runner.execution.forkserver import (
     payloadcache,
     playworker,
     rolemodules,
+    said,
     targetmodules,
     warmcaches,
 )
@@ -74,7 +75,7 @@ class Primed:
         self.stock.archives.learn()
         with (
             self.controller.installed(instead_of=self.stock.target.imports),
-            _nothing_said(),
+            said.forgotten(),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
@@ -100,7 +101,7 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path, sources: Iterable[
     collections = [Path(path) for path in constants.COLLECTIONS_PATHS]
     own = Path(constants.__file__).parent
     files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
-    with _nothing_said():
+    with said.forgotten():
         _fill_caches()
         warmcaches.keep_parser()
         files |= {str(path): state_of(str(path)) for path in warmcaches.define_callback_settings()}
@@ -135,19 +136,6 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path, sources: Iterable[
     )
     primed.learn()
     return primed
-
-
-@contextlib.contextmanager
-def _nothing_said() -> Iterator[None]:
-    """Forget what was displayed meanwhile: Ansible says a warning once, and a run is to say its own."""
-    from ansible.utils.display import Display  # noqa: PLC0415
-
-    said = [getattr(Display(), name) for name in ("_deprecations", "_warns", "_errors")]
-    before = [set(each) for each in said]
-    yield
-    for each, kept in zip(said, before, strict=True):
-        each.clear()
-        each.update(kept)
 
 
 def _fill_caches() -> None:

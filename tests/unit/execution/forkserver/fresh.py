@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PROJECT = Path(__file__).parents[4]
 
@@ -42,16 +43,25 @@ def in_a_fork(function: Callable[..., Any], *arguments: object) -> Any:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(reading)
-        with os.fdopen(writing, "w", encoding="utf-8") as file:
-            json.dump(function(*arguments), file)
-        os._exit(0)
+        _answer(writing, function, *arguments)
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as file:
         text = file.read()
     _, status = os.waitpid(pid, 0)
-    assert status == 0, f"the fork ended with {status}"
+    assert status == 0, "a fork failed"
     return json.loads(text)
+
+
+def _answer(writing: int, function: Callable[..., Any], *arguments: object) -> NoReturn:
+    code = 1
+    try:
+        with os.fdopen(writing, "w", encoding="utf-8") as file:
+            json.dump(function(*arguments), file)
+        code = 0
+    except Exception:  # noqa: BLE001 - above this frame is the process that was forked
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def main() -> None:
