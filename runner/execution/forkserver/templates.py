@@ -21,6 +21,9 @@ _MOST: Final = 5_000
 _LONGEST: Final = 20_000
 """Characters. Templates beyond either limit are compiled by each run, as ever."""
 
+_OF_THE_COMPILER: Final = (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError)
+"""What Python raises for a number of too many digits, or for what is nested too deep."""
+
 _COMPILE: Final = "_compile"
 _PARSE: Final = "_parse"
 
@@ -95,6 +98,7 @@ def _compile(is_expression: bool, escape_backslashes: bool, text: str) -> CodeTy
     """Compile a template; None where it is none, or depends on more than its text."""
     from ansible._internal._templating._engine import TemplateEngine  # noqa: PLC0415
     from ansible._internal._templating._jinja_bits import _TemplateCompileContext  # noqa: PLC0415
+    from ansible.errors import AnsibleError  # noqa: PLC0415
     from jinja2 import TemplateError  # noqa: PLC0415
 
     environment: Any = TemplateEngine().environment
@@ -113,7 +117,7 @@ def _compile(is_expression: bool, escape_backslashes: bool, text: str) -> CodeTy
                     environment.compile_expression(text, undefined_to_none=False)
                 else:
                     environment.compile(text)
-        except TemplateError:
+        except (TemplateError, AnsibleError, *_OF_THE_COMPILER):
             return None
     return made[-1] if made else None
 

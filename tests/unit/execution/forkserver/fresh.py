@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,18 +16,19 @@ from typing import Any, NoReturn
 PROJECT = Path(__file__).parents[4]
 
 
-def call(function: Callable[..., Any], *arguments: object, home: Path | None = None) -> Any:
+def call(function: Callable[..., Any], *arguments: object, **settings: str) -> Any:
     """Return what a function of a test module returns there, for arguments and answers that JSON can hold.
 
-    It has no settings of Ansible but its own: ``home`` is its home directory, an empty place where None.
+    Ansible has no settings there but ``settings``, variables of the environment.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE", "K8S_AUTH"))}
-    environment |= {"HOME": str(home or "/nonexistent"), "ANSIBLE_HOME": str(home or "/tmp/ansible-of-tests")}
     environment.pop("KUBECONFIG", None)
     words = [function.__module__, function.__qualname__, json.dumps(arguments)]
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, *words], cwd=PROJECT, env=environment, capture_output=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, *words],
+            cwd=PROJECT, env={**environment, "HOME": home, **settings}, capture_output=True, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return json.loads(done.stdout)
 
