@@ -20,6 +20,9 @@ from runner.execution.forkserver.ownplugins import OwnPlugins
 _APART: Final = frozenset({"async_status", "pause", "reboot", "wait_for_connection"})
 """Ansible's own actions that talk to the terminal or wait, and keep their process for it."""
 
+_NORMAL: Final = "ansible.legacy.normal"
+"""The action of modules that have none of their own: Ansible's, or one of that name that a role brings."""
+
 
 def install(plugins: OwnPlugins) -> None:
     """Have the forks of this process run in themselves what needs no worker, with ``plugins`` alone."""
@@ -57,13 +60,17 @@ def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
 
 
 def _leaves_nothing(task: Any, plugins: OwnPlugins) -> bool:
-    """Tell whether a task's action is a known one. A module without an action of its own has Ansible's."""
-    from ansible.plugins.loader import action_loader  # noqa: PLC0415
+    """Tell whether a task's action is a known one, found as Ansible's ``TaskExecutor`` finds it."""
+    from ansible import constants  # noqa: PLC0415
+    from ansible.plugins.loader import action_loader, module_loader  # noqa: PLC0415
 
-    if task.resolved_action.rpartition(".")[2] in _APART:
+    name = task.resolved_action.rpartition(".")[2]
+    if name in _APART or name.partition("_")[0] in constants.NETWORK_GROUP_MODULES:
         return False
-    found = action_loader.find_plugin(task.action, collection_list=task.collections)
-    return found is None or plugins.hold(found)
+    module = module_loader.find_plugin_with_context(task.action, collection_list=task.collections)
+    action = module.action_plugin if module.resolved and module.action_plugin else task.action
+    found = action_loader.find_plugin(action, collection_list=task.collections) or action_loader.find_plugin(_NORMAL)
+    return found is not None and plugins.hold(found)
 
 
 def _run_here(process: Any, worker: ModuleType) -> None:

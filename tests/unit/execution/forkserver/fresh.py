@@ -27,7 +27,8 @@ def call(function: Callable[..., Any], *arguments: object, **settings: str) -> A
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [sys.executable, "-m", __name__, *words],
-            cwd=PROJECT, env={**environment, "HOME": home, **settings}, capture_output=True, check=False,
+            cwd=home, env={**environment, "HOME": home, "PYTHONPATH": str(PROJECT), **settings},
+            capture_output=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return json.loads(done.stdout)
