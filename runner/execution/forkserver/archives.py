@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import itertools
 import sys
 import zipfile
 import zipimport
@@ -83,6 +84,7 @@ class Archives:
         self._announced = announced
         self._target = target
         self._known: dict[bytes, Archive] = {}
+        self._numbers = itertools.count()
 
     def find(self, text: bytes) -> Archive | None:
         """Return what is known of a zip; None where it is new."""
@@ -104,7 +106,8 @@ class Archives:
         """
         if text in self._known:
             return
-        path = self._directory / f"archive_{len(self._known)}_payload.zip"
+        # A name that was never used: zipimport keeps what it has read of a file, by its name.
+        path = self._directory / f"archive_{next(self._numbers)}_payload.zip"
         path.write_bytes(base64.b64decode(text))
         self._known[text] = prepare(name, path, self._target)
 
@@ -120,6 +123,7 @@ def prepare(name: str, path: Path, target: TargetModules) -> Archive:
         return _Importer(entry)
 
     sys.path_hooks.insert(0, import_from_it)
+    packages = [(each, dict(vars(each))) for each in target.imports.modules.values() if "__path__" in vars(each)]
     try:
         shared = loaded(checksums(path.read_bytes()), target)
         link(archive, shared, target)
@@ -140,6 +144,10 @@ def prepare(name: str, path: Path, target: TargetModules) -> Archive:
         sys.path_importer_cache.update(before)
         forget(ImportSystem.current().modules)
         sys.modules.update(target.imports.modules)
+        # A package that is shared knows what was imported below it here, of which another zip may hold nothing.
+        for package, content in packages:
+            vars(package).clear()
+            vars(package).update(content)
 
 
 def _children(modules: dict[str, ModuleType], shared: set[ModuleType]) -> Iterator[tuple[ModuleType, str, ModuleType]]:

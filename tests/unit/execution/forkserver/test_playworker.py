@@ -87,16 +87,19 @@ class Run:
         self.changed: list[str] = []
         self.displayed: list[str] = []
         own = Path(importlib.import_module("ansible").__path__[0])
-        self.install = lambda: playworker.install(OwnPlugins([own]))
+        self.plugins = OwnPlugins([own])
+
+    def install(self) -> None:
+        playworker.install(self.plugins)
 
     def watch(self) -> None:
         """Note which tasks need a worker, and what is not as before after one that needs none."""
-        worker: Any = importlib.import_module("ansible.executor.process.worker")
-        ordinary, start = playworker.needs_worker, worker.WorkerProcess.start
+        process_class: Any = importlib.import_module("ansible.executor.process.worker").WorkerProcess
+        ordinary, start = playworker.needs_worker, process_class.start
 
-        def needs_worker(process: Any, plugins: OwnPlugins) -> bool:
-            needed = ordinary(process, plugins)
-            self.asked[process._task.get_name()] = needed
+        def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
+            needed = ordinary(worker, plugins)
+            self.asked[worker._task.get_name()] = needed
             return needed
 
         def watched(process: Any) -> None:
@@ -107,7 +110,7 @@ class Run:
                 self.changed += [name for name, value in look().items() if value != before[name]]
 
         playworker.needs_worker = needs_worker
-        worker.WorkerProcess.start = watched
+        process_class.start = watched
 
     def play(self, *arguments: str) -> Any:
         """Run a playbook of this name; return what was noted, the exit code, and what was displayed."""
