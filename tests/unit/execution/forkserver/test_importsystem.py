@@ -61,7 +61,12 @@ def within(root: str) -> Any:
 
 def test_what_is_imported_in_a_block_belongs_to_its_import_system(tmp_path: Path) -> None:
     write(tmp_path, "controller")
-    assert fresh.call(within, str(tmp_path)) == [["ansible", "ansible.more"], False, "not a number: more of controller", True]
+    assert fresh.call(within, str(tmp_path)) == [
+        ["ansible", "ansible.more"],
+        False,
+        "not a number: more of controller",
+        True,
+    ]
 
 
 def test_to_forget_what_is_not_loaded_is_nothing() -> None:
