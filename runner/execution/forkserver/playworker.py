@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from runner.execution.forkserver.ownplugins import OwnPlugins
 
-_APART: Final = frozenset({"async_status", "pause", "reboot", "wait_for_connection"})
-"""Ansible's own actions that talk to the terminal or wait, and keep their process for it."""
+_APART: Final = frozenset({"add_host", "async_status", "group_by", "pause", "reboot", "wait_for_connection"})
+"""Ansible's own actions that wait: for the terminal, for time or, with core 2.21, for an answer of the play."""
 
 _NORMAL: Final = "ansible.legacy.normal"
 """The action of modules that have none of their own: Ansible's, or one of that name that a role brings."""

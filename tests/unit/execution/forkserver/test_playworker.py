@@ -51,6 +51,8 @@ KINDS = """
     - {name: timeout, ping: , timeout: 20, when: false}
     - {name: pause, pause: {seconds: 1}, when: false}
     - {name: pause by its full name, ansible.builtin.pause: {seconds: 1}, when: false}
+    - {name: group, group_by: {key: made}, when: false}
+    - {name: host, ansible.builtin.add_host: {name: other}, when: false}
     - {name: wait, wait_for_connection: , when: false}
     - {name: other connection, ping: , vars: {ansible_connection: ssh}, when: false}
     - {name: templated connection, ping: , vars: {ansible_connection: "{{ 'local' }}"}, when: false}
