@@ -1,0 +1,158 @@
+"""The operator directory `tests/testdata/upstream-operator`, as its users start it, and the objects of its kinds.
+
+The directory was written for ansible-operator; nothing in it knows of this project. What its image and its manifest
+would set (working directory, variables, flags) is set here.
+"""
+
+from __future__ import annotations
+
+import http
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devcluster.api import ApiServer
+from devcluster.cluster import Cluster
+from tests.integration.operator_process import REPOSITORY, OperatorProcess, eventually, operator
+
+PROJECT = REPOSITORY / "tests" / "testdata" / "upstream-operator"
+GROUP = "hosting.example.org"
+PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+
+_NOT_HERE = ("--leader-elect", "--health-probe-bind-address", "--metrics-bind-address")
+"""Flags of the manifest that tests choose themselves: ports, and leader election."""
+
+
+def _container() -> dict[str, Any]:
+    manifest = yaml.safe_load((PROJECT / "config" / "manager" / "manager.yaml").read_text())
+    container: dict[str, Any] = manifest["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+@contextmanager
+def hosting_operator(
+    cluster: Cluster, directory: Path, namespaces: Sequence[str], *flags: str
+) -> Iterator[OperatorProcess]:
+    """Run this project's operator on the directory, as its manifest says. ``directory`` is for what runs leave."""
+    container = _container()
+    config = directory / "ansible.cfg"  # that of upstream's image
+    config.write_text("[defaults]\nroles_path = /opt/ansible/roles\n")
+    env = {it["name"]: it["value"] for it in container["env"]} | {
+        "HOSTING_HOME": str(PROJECT),
+        "ANSIBLE_CONFIG": str(config),
+        # Where the image's build would have put them.
+        "ANSIBLE_COLLECTIONS_PATH": f"{PROJECT / 'collections'}:{REPOSITORY / '.collections'}",
+        "WATCH_NAMESPACE": ", ".join(namespaces),
+    }
+    args = [argument for argument in container["args"] if not argument.startswith(_NOT_HERE)]
+    args += ["--runner-dir", str(directory / "runs"), *flags]
+    with operator(cluster.kubeconfig, Path("watches.yaml"), flags=args, env=env, directory=PROJECT) as running:
+        running.wait_ready()
+        yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """One object of the test's, of any kind."""
+
+    api: ApiServer
+    collection: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.collection}/{self.name}"
+
+    def get(self) -> dict[str, Any]:
+        """Return the object, or an empty mapping where there is none."""
+        status, answer = self.api.request("GET", self.path)
+        return json.loads(answer) if status == http.HTTPStatus.OK else {}
+
+    def merge(self, body: dict[str, Any], subresource: str = "") -> None:
+        self.api.call("PATCH", f"{self.path}{subresource}", body, "application/merge-patch+json")
+
+    def annotate(self, **annotations: str) -> None:
+        prefix = "ansible.sdk.operatorframework.io"
+        named = {f"{prefix}/{name.replace('_', '-')}": text for name, text in annotations.items()}
+        self.merge({"metadata": {"annotations": named}})
+
+    def delete(self) -> None:
+        self.api.call("DELETE", self.path)
+
+    @property
+    def uid(self) -> str:
+        return str(self.get().get("metadata", {}).get("uid", ""))
+
+    @property
+    def data(self) -> dict[str, str]:
+        """What a ConfigMap holds; nothing where there is none."""
+        data: dict[str, str] = self.get().get("data", {})
+        return data
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.get().get("status", {})
+        return status
+
+    def condition(self, wanted: str) -> dict[str, Any]:
+        return next((it for it in self.status.get("conditions", []) if it["type"] == wanted), {})
+
+    def appears(self) -> Hosted:
+        eventually(lambda: bool(self.get()), f"{self.path} to be there")
+        return self
+
+    def goes(self) -> None:
+        eventually(lambda: not self.get(), f"{self.path} to be gone")
+
+    def succeeds(self) -> Hosted:
+        eventually(lambda: self.condition("Successful").get("status") == "True", f"{self.path} to be reconciled")
+        return self
+
+    def comes_back(self) -> None:
+        """Delete it, and wait for another one in its place."""
+        before = self.uid
+        self.delete()
+        eventually(lambda: self.uid not in {"", before}, f"{self.path} to be there again")
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """A namespace, and what is in it."""
+
+    api: ApiServer
+    namespace: str
+
+    def collection(self, kind: str) -> str:
+        """Return the path of a kind's objects in this namespace."""
+        plural = f"{kind.lower()}s"
+        if kind == "Tenant":
+            return f"/apis/{GROUP}/v1alpha1/{plural}"
+        if kind in {"Site", "Backup", "Report"}:
+            return f"/apis/{GROUP}/v1alpha1/namespaces/{self.namespace}/{plural}"
+        return f"/{'apis/apps' if kind == 'Deployment' else 'api'}/v1/namespaces/{self.namespace}/{plural}"
+
+    def find(self, kind: str, name: str) -> Hosted:
+        return Hosted(self.api, self.collection(kind), name)
+
+    def sample(self, kind: str, name: str, spec: dict[str, Any] | None = None, **metadata: Any) -> Hosted:
+        """Create the directory's sample of a kind under another name, with another spec where one is given."""
+        file = PROJECT / "config" / "samples" / f"hosting_v1alpha1_{kind.lower()}.yaml"
+        return self.create(kind, yaml.safe_load(file.read_text()), name, spec, **metadata)
+
+    def certificate(self, name: str, **metadata: Any) -> Hosted:
+        file = PROJECT / "config" / "samples" / "certificate.yaml"
+        return self.create("Secret", yaml.safe_load(file.read_text()), name, None, **metadata)
+
+    def create(
+        self, kind: str, body: dict[str, Any], name: str, spec: dict[str, Any] | None, **metadata: Any
+    ) -> Hosted:
+        body["metadata"] |= {"name": name, **metadata}
+        if spec is not None:
+            body["spec"] |= spec
+        self.api.call("POST", self.collection(kind), body)
+        return self.find(kind, name)
