@@ -127,9 +127,7 @@ def operator(
 
 
 @contextmanager
-def started(
-    command: Sequence[str], env: Mapping[str, str], directory: Path = REPOSITORY
-) -> Iterator[OperatorProcess]:
+def started(command: Sequence[str], env: Mapping[str, str], directory: Path = REPOSITORY) -> Iterator[OperatorProcess]:
     """Run any operator until the block ends, with ``env`` on top of an environment that names no cluster.
 
     The kernel kills it when this process dies, however that happens.

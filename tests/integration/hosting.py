@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from devcluster.api import ApiServer
+from devcluster.api import APPLY_PATCH, ApiServer
 from devcluster.cluster import Cluster
 from tests.integration.operator_process import REPOSITORY, OperatorProcess, eventually, operator
 
@@ -26,6 +26,32 @@ PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 _NOT_HERE = ("--leader-elect", "--health-probe-bind-address", "--metrics-bind-address")
 """Flags of the manifest that tests choose themselves: ports, and leader election."""
+
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+def kubeconfig_of_the_manifest(cluster: Cluster, directory: Path) -> Path:
+    """Make the ServiceAccount of the manifest, with the rights that the directory gives it and no others."""
+    role = yaml.safe_load((PROJECT / "config" / "rbac" / "role.yaml").read_text())
+    name, account = role["metadata"]["name"], "controller-manager"
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": "default"}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    binding = {"apiVersion": role["apiVersion"], "kind": "ClusterRoleBinding", "metadata": {"name": name}}
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    for path, body in (
+        (f"{RBAC}/clusterroles/{name}", role),
+        (f"{RBAC}/clusterrolebindings/{name}", {**binding, "subjects": [subject], "roleRef": reference}),
+        (f"{accounts}/{account}", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}),
+    ):
+        cluster.api.call("PATCH", f"{path}?fieldManager=kubectl", body, APPLY_PATCH)
+    token = cluster.api.call("POST", f"{accounts}/{account}/token", {"spec": {}})["status"]["token"]
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    kubeconfig = directory / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(config))
+    return kubeconfig
 
 
 def _container() -> dict[str, Any]:
@@ -41,7 +67,7 @@ def hosting_operator(
     """Run this project's operator on the directory, as its manifest says. ``directory`` is for what runs leave."""
     container = _container()
     config = directory / "ansible.cfg"  # that of upstream's image
-    config.write_text("[defaults]\nroles_path = /opt/ansible/roles\n")
+    config.write_text(f"[defaults]\nroles_path = {PROJECT / 'roles'}\n")
     env = {it["name"]: it["value"] for it in container["env"]} | {
         "HOSTING_HOME": str(PROJECT),
         "ANSIBLE_CONFIG": str(config),
@@ -51,7 +77,8 @@ def hosting_operator(
     }
     args = [argument for argument in container["args"] if not argument.startswith(_NOT_HERE)]
     args += ["--runner-dir", str(directory / "runs"), *flags]
-    with operator(cluster.kubeconfig, Path("watches.yaml"), flags=args, env=env, directory=PROJECT) as running:
+    kubeconfig = kubeconfig_of_the_manifest(cluster, directory)
+    with operator(kubeconfig, Path("watches.yaml"), flags=args, env=env, directory=PROJECT) as running:
         running.wait_ready()
         yield running
 
