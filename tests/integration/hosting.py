@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from bench.operatorprocess import OperatorProcessError
 from devcluster.api import APPLY_PATCH, ApiServer
 from devcluster.cluster import Cluster
 from tests.integration.operator_process import REPOSITORY, OperatorProcess, eventually, operator
@@ -23,6 +24,27 @@ from tests.integration.operator_process import REPOSITORY, OperatorProcess, even
 PROJECT = REPOSITORY / "tests" / "testdata" / "upstream-operator"
 GROUP = "hosting.example.org"
 PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+
+_OLD_RESULT = {"ok": 9, "changed": 4, "skipped": 1, "failures": 0, "completion": "2026-01-02T03:04:05.678000+00:00"}
+OLD_CONDITIONS = [
+    {
+        "type": "Running",
+        "status": "True",
+        "reason": "Running",
+        "message": "Running reconciliation",
+        "lastTransitionTime": "2026-01-02T03:04:00Z",
+        "ansibleResult": _OLD_RESULT,
+    },
+    {
+        "type": "Successful",
+        "status": "False",
+        "reason": "Successful",
+        "message": "Last reconciliation succeeded",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    },
+    {"type": "Failure", "status": "False", "reason": "", "message": "", "lastTransitionTime": "2026-01-02T03:04:00Z"},
+]
+"""What ansible-operator leaves when it is scaled to zero in the middle of a run."""
 
 _NOT_HERE = ("--leader-elect", "--health-probe-bind-address", "--metrics-bind-address")
 """Flags of the manifest that tests choose themselves: ports, and leader election."""
@@ -137,7 +159,10 @@ class Hosted:
         eventually(lambda: not self.get(), f"{self.path} to be gone")
 
     def succeeds(self) -> Hosted:
-        eventually(lambda: self.condition("Successful").get("status") == "True", f"{self.path} to be reconciled")
+        try:
+            eventually(lambda: self.condition("Successful").get("status") == "True", f"{self.path} to be reconciled")
+        except OperatorProcessError as error:
+            raise AssertionError(f"{error}; it says {self.status}") from error
         return self
 
     def comes_back(self) -> None:

@@ -13,7 +13,15 @@ import pytest
 
 from devcluster import crds
 from devcluster.cluster import Cluster
-from tests.integration.hosting import GROUP, PRIORITY_CLASSES, PROJECT, Hosted, Tenancy, hosting_operator
+from tests.integration.hosting import (
+    GROUP,
+    OLD_CONDITIONS,
+    PRIORITY_CLASSES,
+    PROJECT,
+    Hosted,
+    Tenancy,
+    hosting_operator,
+)
 from tests.integration.operator_process import OperatorProcess, eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -37,7 +45,19 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(cluster: Cluster, tenancy: Tenancy, directory: Path) -> Iterator[OperatorProcess]:
+def inherited(tenancy: Tenancy) -> tuple[Hosted, Hosted]:
+    """Return a Site and a Backup, which is on its way out, that another operator served before this one starts."""
+    site = tenancy.sample("Site", "inherited", finalizers=[f"{GROUP}/site-teardown"])
+    site.merge({"status": {"conditions": OLD_CONDITIONS, "url": "https://old/"}}, "/status")
+    backup = tenancy.sample("Backup", "leaving", finalizers=[f"{GROUP}/backup-removal"])
+    backup.delete()
+    return site, backup
+
+
+@pytest.fixture(scope="module")
+def running(
+    cluster: Cluster, tenancy: Tenancy, inherited: tuple[Hosted, Hosted], directory: Path
+) -> Iterator[OperatorProcess]:
     with hosting_operator(cluster, directory, [NAMESPACE, SHARED]) as process:
         yield process
 
@@ -71,6 +91,17 @@ def while_another_is_reconciled(tenancy: Tenancy) -> None:
     name = a_name("bystander")
     tenancy.sample("Site", name).succeeds()
     tenancy.find("Deployment", name).comes_back()
+
+
+def test_what_the_old_operator_began_is_finished(running: OperatorProcess, inherited: tuple[Hosted, Hosted]) -> None:
+    site, backup = inherited
+    backup.goes()
+    site.succeeds()
+    types = [it["type"] for it in site.status["conditions"]]
+    assert sorted(types) == ["Failure", "Published", "Ready", "Running", "Successful"]
+    assert (site.condition("Running")["reason"], site.condition("Ready")["status"]) == ("Successful", "True")
+    assert site.condition("Failure")["lastTransitionTime"] == "2026-01-02T03:04:00Z"
+    assert site.get()["metadata"]["finalizers"] == [f"{GROUP}/site-teardown"]
 
 
 def test_flags_and_variables_of_its_manifest_are_obeyed(running: OperatorProcess, site: Hosted) -> None:
@@ -356,18 +387,16 @@ def test_the_directory_of_an_object_is_upstreams(directory: Path, site: Hosted) 
     assert len(artifacts(place)) <= 5
 
 
-def test_the_other_engine_makes_the_same_of_it(
-    cluster: Cluster, tenancy: Tenancy, site: Hosted, tmp_path: Path
-) -> None:
+def test_the_other_engine_makes_the_same_of_it(cluster: Cluster, tenancy: Tenancy, tmp_path: Path) -> None:
     other = Tenancy(tenancy.api, OTHER_ENGINE)
-    with hosting_operator(cluster, tmp_path, [OTHER_ENGINE, SHARED], "--engine=subprocess"):
-        made = other.sample("Site", "first", {"sharedNamespace": SHARED}).succeeds()
-        facts, conditions = other.find("ConfigMap", "first-facts").data, made.status["conditions"]
-        made.delete()
-        made.goes()
-    elsewhere = {"meta": '{"name": "first", "namespace": "hosting-subprocess"}', "home": OTHER_ENGINE}
-    assert facts == tenancy.find("ConfigMap", "first-facts").data | elsewhere
-    assert [(it["type"], it["status"]) for it in conditions] == [
-        (it["type"], it["status"]) for it in site.status["conditions"]
-    ]
-    assert other.find("ConfigMap", "obituary-first").data["reason"] == "first was deleted"
+    with hosting_operator(cluster, tmp_path, [OTHER_ENGINE], "--engine=subprocess"):
+        backup = other.sample("Backup", "backup", {"wantedCopies": 1}).succeeds()
+        copies = other.find("ConfigMap", "backup-copies")
+        assert (backup.status["copies"], copies.data) == (1, {"number": "1", "site": "site-sample"})
+        assert [it["uid"] for it in copies.get()["metadata"]["ownerReferences"]] == [backup.uid]
+        other.certificate("certificate")
+        fingerprint = other.find("ConfigMap", "certificate-fingerprint").appears()
+        assert fingerprint.data["sha256"] == digest("sample-certificate")
+        backup.delete()
+        backup.goes()
+    assert not copies.get()

@@ -117,8 +117,8 @@ DEFAULTS = Options(
 MODULE_OPTIONS = {
     "k8s_status": "api_version kind name namespace status conditions replace force replace_lists",
     "k8s_event": (
-        "state name namespace merge_type message reason type reportingComponent reportingInstance source appendTimestamp"
-        " involvedObject"
+        "state name namespace merge_type message reason type involvedObject source"
+        " reportingComponent reportingInstance appendTimestamp"
     ),
     "osdk_metric": "name description counter gauge histogram summary address",
     "requeue_after": "time",
