@@ -246,16 +246,14 @@ def test_a_failure_is_written_down_and_tried_again_and_a_new_spec_mends_it(
 
 
 def test_the_role_of_a_finalizer_runs_with_variables_of_its_own(tenancy: Tenancy) -> None:
-    running_name = a_name("mortal")
-    made = tenancy.sample("Site", running_name).succeeds()
-    rank = Hosted(tenancy.api, PRIORITY_CLASSES, f"hosting-{running_name}")
+    name = a_name("mortal")
+    made = tenancy.sample("Site", name).succeeds()
+    rank = Hosted(tenancy.api, PRIORITY_CLASSES, f"hosting-{name}")
     assert rank.get()
     made.delete()
     made.goes()
-    assert tenancy.find("ConfigMap", f"obituary-{running_name}").data == {
-        "reason": f"{running_name} was deleted",
-        "display-name": "Sample",
-    }
+    obituary = {"reason": f"{name} was deleted", "display-name": "Sample"}
+    assert tenancy.find("ConfigMap", f"obituary-{name}").data == obituary
     assert not rank.get()
 
 
