@@ -114,25 +114,31 @@ def operator(
     flags: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     program: Sequence[str] = PROGRAM,
+    directory: Path = REPOSITORY,
 ) -> Iterator[OperatorProcess]:
-    """Run the operator until the block ends. ``program`` and its first arguments are those of this repository."""
+    """Run the operator until the block ends. ``program`` and its first arguments are those of this repository.
+
+    ``directory`` is the working directory, as that of an operator's image.
+    """
     command = [*program, "run", "--watches-file", str(watches), "--kubeconfig", str(kubeconfig)]
     command += ["--zap-encoder", "json", "--health-probe-bind-address", "127.0.0.1:0"]
-    with started([*command, "--metrics-bind-address", "127.0.0.1:0", *flags], env or {}) as running:
+    with started([*command, "--metrics-bind-address", "127.0.0.1:0", *flags], env or {}, directory) as running:
         yield running
 
 
 @contextmanager
-def started(command: Sequence[str], env: Mapping[str, str]) -> Iterator[OperatorProcess]:
+def started(command: Sequence[str], env: Mapping[str, str], directory: Path = REPOSITORY) -> Iterator[OperatorProcess]:
     """Run any operator until the block ends, with ``env`` on top of an environment that names no cluster.
 
     The kernel kills it when this process dies, however that happens.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _AMBIENT}
     environment |= {"ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "PYTHONUNBUFFERED": "1", **env}
+    if directory != REPOSITORY:
+        environment["PYTHONPATH"] = str(REPOSITORY)
     with subprocess.Popen(
         [sys.executable, "-I", "-S", str(_DEATH_SHIM), str(os.getpid()), *command],
-        cwd=REPOSITORY,
+        cwd=directory,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

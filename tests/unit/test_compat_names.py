@@ -10,10 +10,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from runner import contract
 from runner.cli import app, upstreamflags
+from runner.options import BindAddress, LogEvents, LogLevel, Options
+from runner.reconcile import RetryDelays
 from runner.watchesfile.shape import EntryShape, FinalizerShape, KindShape, RequirementShape, SelectorShape, field_names
 
 REPOSITORY = Path(__file__).parents[2]
@@ -74,6 +77,7 @@ WATCH_FIELDS = [
 FINALIZER_FIELDS = ["name", "playbook", "role", "vars"]
 
 ANNOTATIONS = ["reconcile-period", "max-runner-artifacts", "verbosity"]
+OWNER_ANNOTATIONS = ["operator-sdk/primary-resource", "operator-sdk/primary-resource-type"]
 
 ENVIRONMENT = [
     "WATCH_NAMESPACE",
@@ -88,6 +92,37 @@ ENVIRONMENT = [
     "KUBECONFIG",
 ]
 LEFT_OUT = ["OPERATOR_NAME", "RUNNER_HTTP_URL", "RUNNER_HTTP_PATH"]
+
+# internal/ansible/flags: what holds where nothing is said. --proxy-port and --zap-encoder differ on purpose.
+DEFAULTS = Options(
+    watches_file=Path("watches.yaml"),
+    namespaces=(),
+    reconcile_period=10 * 3600.0,
+    graceful_shutdown_timeout=30.0,
+    ansible_verbosity=2,
+    ansible_roles_path="",
+    ansible_collections_path="",
+    ansible_args="",
+    ansible_log_events=LogEvents.TASKS,
+    gather_facts=True,
+    inject_owner_ref=True,
+    health_probe_bind_address=BindAddress("", 6789),
+    metrics_bind_address=BindAddress("", 8443),
+    user_metrics_bind_address=BindAddress("127.0.0.1", 5050),
+    log_level=LogLevel.INFO,
+    retry_delays=RetryDelays(base=0.005, cap=1000.0),
+)
+
+# operator_sdk.util 0.5.0.
+MODULE_OPTIONS = {
+    "k8s_status": "api_version kind name namespace status conditions replace force replace_lists",
+    "k8s_event": (
+        "state name namespace merge_type message reason type involvedObject source"
+        " reportingComponent reportingInstance appendTimestamp"
+    ),
+    "osdk_metric": "name description counter gauge histogram summary address",
+    "requeue_after": "time",
+}
 
 
 def documented(name: str) -> str:
@@ -135,3 +170,40 @@ def test_names_of_our_own_are_not_in_upstreams_space() -> None:
     for name in (contract.ANNOTATION_PAUSED, contract.ANNOTATION_RECONCILE_NOW):
         assert not name.startswith(contract.ANNOTATION_PREFIX)
         assert f"`{name}`" in documented("watches.md")
+
+
+@pytest.mark.parametrize(
+    "name", [*FLAGS, *WATCH_FIELDS, *ANNOTATIONS, *ENVIRONMENT, *LEFT_OUT, *MODULE_OPTIONS, *OWNER_ANNOTATIONS]
+)
+def test_every_name_has_its_place_in_the_table_for_newcomers(name: str) -> None:
+    names = re.findall(r"`([^`]+)`", "\n".join(table_rows(documented("migrating.md"))))
+    assert [text for text in names if re.match(rf"{re.escape(name)}(?![\w-])", text)]
+
+
+def table_rows(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_what_holds_where_nothing_is_said_is_upstreams() -> None:
+    assert Options() == DEFAULTS
+
+
+def test_owner_annotations_are_upstreams() -> None:
+    assert [contract.ANNOTATION_PRIMARY_RESOURCE, contract.ANNOTATION_PRIMARY_RESOURCE_TYPE] == OWNER_ANNOTATIONS
+
+
+@pytest.mark.parametrize("module", MODULE_OPTIONS)
+def test_every_option_of_a_module_is_taken(module: str) -> None:
+    file = REPOSITORY / "collections/ansible_collections/reconcile_runner/util/plugins/modules" / f"{module}.py"
+    documentation = re.search(r'DOCUMENTATION = r"""(.*?)"""', file.read_text(), re.DOTALL)
+    assert documentation is not None
+    options = yaml.safe_load(documentation[1])["options"]
+    taken = {name for option, said in options.items() for name in (option, *said.get("aliases", []))}
+    assert set(MODULE_OPTIONS[module].split()) <= taken
+
+
+@pytest.mark.parametrize("module", MODULE_OPTIONS)
+def test_every_module_is_found_under_upstreams_name(module: str) -> None:
+    runtime = REPOSITORY / "collections/forwarding/ansible_collections/operator_sdk/util/meta/runtime.yml"
+    routing = yaml.safe_load(runtime.read_text())["plugin_routing"]
+    assert module in {**routing.get("modules", {}), **routing.get("action", {})}
