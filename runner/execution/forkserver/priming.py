@@ -41,6 +41,7 @@ _LOADED_CLASSES = (
     "action", "become", "cache", "callback", "connection", "inventory", "lookup", "shell", "strategy", "vars",
 )  # fmt: skip
 _INSTANCES = "_plugin_instance_cache"
+_PATHS = "_paths"
 _CONFIGURE_COLLECTIONS = "_configure_collection_loader"
 
 
@@ -148,6 +149,8 @@ def _fill_caches() -> None:
         _load_classes(kind, getattr(loader, f"{kind}_loader"))
     # The one loader that keeps what it was asked for, class or not, and hands it out as an instance.
     getattr(loader.vars_loader, _INSTANCES).clear()
+    # Otherwise runs take it for filled, and find no group_vars and no host_vars.
+    setattr(loader.vars_loader, _PATHS, None)
     list(loader.filter_loader.all())
     list(loader.test_loader.all())
     _warm_up()
