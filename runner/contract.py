@@ -34,6 +34,8 @@ ENV_MAX_CONCURRENT_RECONCILES: Final = "MAX_CONCURRENT_RECONCILES_"
 ENV_WORKERS_DEPRECATED: Final = "WORKER_"
 ENV_VERBOSITY: Final = "ANSIBLE_VERBOSITY_"
 ENV_GATHERING: Final = "ANSIBLE_GATHERING"
+ENV_OPERATOR_NAME: Final = "OPERATOR_NAME"
+"""The deprecated way to name the Lease."""
 ENV_COMMIT: Final = "RUNNER_COMMIT"
 """The commit that an image was built from; ours, not upstream's."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Final
 
 from runner.clock import Clock, Timer
@@ -28,7 +29,8 @@ class Controller:
     """Reconciles what its queue holds, ``workers`` requests at a time, never one request twice at a time.
 
     ``name`` is the one in metrics, tasks and logs; ``grace`` is in seconds. ``slots`` are shared with the controllers
-    of other watches: a worker takes no request before it has one.
+    of other watches: a worker takes no request before it has one. Once ``may_start`` says no, no reconcile starts any
+    more: workers end.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Controller:
         clock: Clock,
         grace: float = GRACE,
         slots: RunSlots | None = None,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
         self._gvk = gvk
@@ -52,6 +55,7 @@ class Controller:
         self._clock = clock
         self._grace = grace
         self._slots = slots or RunSlots(None)
+        self._may_start = may_start
         self._grace_timer: Timer | None = None
         self._workers: list[asyncio.Task[None]] = []
 
@@ -93,6 +97,8 @@ class Controller:
     async def _work(self) -> None:
         while await self._queue.reserve():
             async with self._slots.one(self._queue.urgency):
+                if not self._may_start():
+                    return
                 request = self._queue.take()
                 if request is not None:
                     await self._serve(request)

@@ -9,6 +9,7 @@
     │   ├── UnauthorizedError       401
     │   └── ForbiddenError          403
     ├── ApiUnreachableError         no answer from the API server: refused, reset, timed out, TLS
+    ├── LeaseLostError              this operator leads no more: another does, or it could not renew in time
     ├── KindNotFoundError           discovery does not know the kind (its CRD may come later)
     └── ExecutionError              the engine could not run, which says nothing about the role
         └── RunLostError            … because a part of the engine died under the run: the next try may well succeed
@@ -63,6 +64,10 @@ class ForbiddenError(ApiError):
 
 class ApiUnreachableError(RunnerError):
     """The API server gave no answer."""
+
+
+class LeaseLostError(RunnerError):
+    """The operator leads no more."""
 
 
 class KindNotFoundError(RunnerError):

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from runner.finalizer import FinalizerKeeper
 from runner.healthz import Check, Checks, Probe
 from runner.httpserver import METRICS_PATH, HttpServer, health_server, metrics_server, user_metrics_server
 from runner.informer import Health
+from runner.leaderelection import Leadership, join
 from runner.logs import get_logger
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind
@@ -64,7 +66,7 @@ _log = get_logger("manager")
 
 
 async def run(options: Options, watches: tuple[Watch, ...], engine: Engine | None = None) -> int:
-    """Serve the watches until SIGINT or SIGTERM; return the exit code.
+    """Serve the watches until SIGINT or SIGTERM; return the exit code, which is 1 where leadership was lost.
 
     ``engine`` runs the jobs in place of the one that the options name. Raises ``ConfigError`` where a start is
     impossible. A second signal ends running roles at once instead of waiting ``graceful_shutdown_timeout``.
@@ -72,11 +74,20 @@ async def run(options: Options, watches: tuple[Watch, ...], engine: Engine | Non
     _calm_garbage_collection()
     stopping, hurrying = asyncio.Event(), asyncio.Event()
     _handle_signals(stopping, hurrying)
+    metrics, clock = Metrics(__version__, options.commit), SystemClock()
+
+    def end_at_once() -> None:
+        stopping.set()
+        hurrying.set()
+
     async with AsyncExitStack() as parts:
-        operator = await _assemble(options, watches, engine or engine_of(options.engine, watches), parts, SystemClock())
+        # The first part is the last to end: the Lease is released when nothing runs any more.
+        leadership = await parts.enter_async_context(join(options, metrics, clock, end_at_once))
+        engine = engine or engine_of(options.engine, watches)
+        operator = await _assemble(options, watches, engine, leadership, metrics, parts, clock)
         await operator.serve(stopping, hurrying)
     _log.info("stopped")
-    return 0
+    return 1 if leadership.is_lost else 0
 
 
 def _calm_garbage_collection() -> None:
@@ -115,6 +126,7 @@ class _Operator:
         survey: Survey | None,
         recorder: EventRecorder,
         inputs: InputDir,
+        leadership: Leadership,
         units: list[_Unit],
     ) -> None:
         self._discovery = discovery
@@ -122,6 +134,7 @@ class _Operator:
         self._survey = survey
         self._recorder = recorder
         self._inputs = inputs
+        self._leadership = leadership
         self._units = units
 
     async def serve(self, stopping: asyncio.Event, hurrying: asyncio.Event) -> None:
@@ -130,6 +143,7 @@ class _Operator:
                 group.create_task(self._discovery.run(), name="discovery"),
                 group.create_task(self._cache.run(), name="cache"),
                 group.create_task(self._recorder.run(), name="event recorder"),
+                group.create_task(self._leadership.run(), name="leader election"),
                 group.create_task(self._announce_sync(), name="announce sync"),
                 *([group.create_task(self._survey.run(), name="survey")] if self._survey is not None else []),
                 *(group.create_task(unit.source.wait_synced(), name="source sync") for unit in self._units),
@@ -144,15 +158,8 @@ class _Operator:
                 task.cancel()
 
     async def _work(self, unit: _Unit, stopping: asyncio.Event) -> None:
-        waits = [
-            asyncio.create_task(self._cache.wait_synced(), name=f"{unit.controller.name} waits for the caches"),
-            asyncio.create_task(stopping.wait(), name=f"{unit.controller.name} waits for the end"),
-        ]
-        try:
-            await asyncio.wait(waits, timeout=SYNC_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await _either(stopping, self._cache.wait_synced(), patience=SYNC_PATIENCE)
+        await _either(stopping, self._leadership.wait_elected())
         await unit.controller.run()
 
     async def _announce_sync(self) -> None:
@@ -169,6 +176,19 @@ class _Operator:
                     self._inputs.remove(unit.gvk, key)
 
 
+async def _either(stopping: asyncio.Event, wanted: Coroutine[None, None, None], patience: float | None = None) -> None:
+    """Wait for what is wanted, or for the end, but no longer than ``patience`` seconds."""
+    waits = [
+        asyncio.create_task(wanted, name="workers wait for their start"),
+        asyncio.create_task(stopping.wait(), name="workers wait for the end"),
+    ]
+    try:
+        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
 async def _all_done_or(hurrying: asyncio.Event, working: list[asyncio.Task[None]]) -> None:
     async def hurry() -> None:
         await hurrying.wait()
@@ -181,9 +201,15 @@ async def _all_done_or(hurrying: asyncio.Event, working: list[asyncio.Task[None]
 
 
 async def _assemble(
-    options: Options, watches: tuple[Watch, ...], engine: Engine, parts: AsyncExitStack, clock: Clock
+    options: Options,
+    watches: tuple[Watch, ...],
+    engine: Engine,
+    leadership: Leadership,
+    metrics: Metrics,
+    parts: AsyncExitStack,
+    clock: Clock,
 ) -> _Operator:
-    metrics, checks = Metrics(__version__, options.commit), Checks()
+    checks = Checks()
     connected = await connect(options.kubeconfig, observe=metrics.request_finished)
     client = await parts.enter_async_context(connected)
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
@@ -201,7 +227,7 @@ async def _assemble(
         options.proxy_port,
     )
     workshop = await _start_workshop(options, environment, engine, inputs, proxy, metrics, clock, parts)
-    recorder = EventRecorder(client, clock)
+    recorder = EventRecorder(client, clock, leadership.is_leading)
     scribes = Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder)
     slots = RunSlots(options.max_concurrent_runs)
     units = []
@@ -227,6 +253,7 @@ async def _assemble(
             clock,
             options.graceful_shutdown_timeout,
             slots,
+            leadership.is_leading,
         )
         source.start()
         if options.inject_owner_ref:
@@ -235,7 +262,7 @@ async def _assemble(
         units.append(_Unit(watch.gvk, source, controller))
     checks.start_is_complete()
     survey = _survey(options, watches, client, discovery, cache, dependents, clock)
-    return _Operator(discovery, cache, survey, recorder, inputs, units)
+    return _Operator(discovery, cache, survey, recorder, inputs, leadership, units)
 
 
 def _survey(

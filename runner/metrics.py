@@ -142,6 +142,12 @@ CLIENT_REQUESTS: Final = Definition(
     "Number of HTTP requests, partitioned by status code, method, and host.",
     ("code", "method", "host"),
 )
+LEADER_STATUS: Final = Definition(
+    "leader_election_master_status",
+    "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master. 'name' "
+    "is the string used to identify the lease. Please make sure to group by name.",
+    ("name",),
+)
 RUN_DURATION: Final = Definition(
     "reconcile_runner_run_duration_seconds",
     "How long in seconds a run of a role or playbook takes, by how it ended",
@@ -301,6 +307,7 @@ class Metrics:
         self._longest_running = self._gauge(LONGEST_RUNNING)
         self._created_at = _CreationTimes()
         self._client_requests = self._counter(CLIENT_REQUESTS)
+        self._leader_status = self._gauge(LEADER_STATUS)
         self._run_duration = self._histogram(RUN_DURATION)
         self.phase_duration = self._histogram(PHASE_DURATION)
         self._trigger_events = self._counter(TRIGGER_EVENTS)
@@ -325,6 +332,10 @@ class Metrics:
     def for_controller(self, name: str, gvk: GroupVersionKind, workers: int) -> ControllerMetrics:
         """Return the metrics of the controller ``name``, which reconciles ``gvk`` with ``workers`` workers."""
         return ControllerMetrics(self, name, gvk, workers)
+
+    def show_leadership(self, lease: str, is_leading: Callable[[], bool]) -> None:
+        """Show whether this operator leads, which is asked at each scrape; ``lease`` is the Lease's name."""
+        self._leader_status.labels(lease).set_function(lambda: float(is_leading()))
 
     def run_finished(self, controller: str, status: enum.StrEnum, seconds: float) -> None:
         """Count a run of a role or playbook that took ``seconds``; ``status`` is its ``RunStatus``."""

@@ -63,6 +63,21 @@ USER_METRICS_BIND_ADDRESS: Final = BindAddress("127.0.0.1", 5050)
 """Where ``osdk_metric`` of upstream's collection sends metrics, and of this project's where it is not told better."""
 
 
+@dataclass(frozen=True, slots=True)
+class ElectionSettings:
+    """How this operator and others agree on which one acts. Durations are in seconds, defaults are client-go's.
+
+    - ``name``, ``namespace``: the Lease; an empty namespace means that of this Pod
+    - ``lease_duration``: how long others leave a holder alone that does not renew; whole seconds, as Leases have them
+    - ``renew_deadline``: how long a leader that cannot renew goes on; shorter than ``lease_duration``
+    """
+
+    name: str
+    namespace: str = ""
+    lease_duration: int = 15
+    renew_deadline: float = 10.0
+
+
 def usable_cpus() -> int:
     """Return how many CPUs this process may run on, as Go's ``runtime.NumCPU`` counts them."""
     try:
@@ -95,6 +110,7 @@ class Options:
     - ``proxy_port``: loopback port between runs and the API server; 0: any free one
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
     - ``commit``: what this was built from, for the build information among the metrics; empty: unknown
+    - ``election``: how a leader is elected; None: this operator acts without asking anybody
     - ``health_probe_bind_address``, ``metrics_bind_address``: None turns the server off
     - ``user_metrics_bind_address``: where roles' metrics are taken; where the port of the default is taken, any free
       one; None turns the server off
@@ -122,6 +138,7 @@ class Options:
     inject_owner_ref: bool = True
     proxy_port: int = 0
     runner_dir: Path | None = None
+    election: ElectionSettings | None = None
     health_probe_bind_address: BindAddress | None = BindAddress("", 6789)
     metrics_bind_address: BindAddress | None = BindAddress("", 8443)
     user_metrics_bind_address: BindAddress | None = USER_METRICS_BIND_ADDRESS

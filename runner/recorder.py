@@ -13,6 +13,7 @@ import enum
 import secrets
 import socket
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -126,11 +127,12 @@ _Value = TypeVar("_Value")
 
 
 class EventRecorder:
-    """Records Events about objects of any kind."""
+    """Records Events about objects of any kind. Of several operators only the one that ``is_leading`` speaks."""
 
-    def __init__(self, client: ApiClient, clock: Clock) -> None:
+    def __init__(self, client: ApiClient, clock: Clock, is_leading: Callable[[], bool] = lambda: True) -> None:
         self._client = client
         self._clock = clock
+        self._is_leading = is_leading
         self._subjects: OrderedDict[str, _Subject] = OrderedDict()
         self._rate = _Budget(BURST, 1 / RATE, clock)
         self._waiting: asyncio.Queue[_Series] = asyncio.Queue(MOST_WAITING)
@@ -139,7 +141,7 @@ class EventRecorder:
 
     def record(self, obj: KubeObject, severity: Severity, reason: Reason, message: str) -> None:
         """Say something about an object. Never blocks and never raises; may be dropped, or counted for later."""
-        if self._clock.monotonic() < self._silent_until:
+        if not self._is_leading() or self._clock.monotonic() < self._silent_until:
             return
         subject = self._subject(uid(obj))
         message = "; ".join(message.splitlines())[:MESSAGE_LIMIT]  # a line of a table in kubectl

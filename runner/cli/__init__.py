@@ -19,7 +19,7 @@ from typing import TypeAlias, cast
 import typer
 
 from runner import logs
-from runner.cli import flags, upstreamflags, values
+from runner.cli import electionflags, flags, upstreamflags, values
 from runner.cli.environment import kind_settings, log_events, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
@@ -69,6 +69,12 @@ def run(
     engine: flags.Engine = None,
     runner_dir: flags.RunnerDirectory = None,
     proxy_port: flags.ProxyPort = 0,
+    leader_elect: electionflags.LeaderElect = None,
+    enable_leader_election: electionflags.EnableLeaderElection = None,
+    leader_election_id: electionflags.LeaderElectionId = "",
+    leader_election_namespace: electionflags.LeaderElectionNamespace = "",
+    leader_elect_lease_duration: electionflags.LeaseDuration = "15s",
+    leader_elect_renew_deadline: electionflags.RenewDeadline = "10s",
     metrics_bind_address: flags.MetricsBindAddress = None,
     metrics_addr: flags.MetricsAddr = None,
     health_probe_bind_address: flags.HealthProbeBindAddress = ":6789",
@@ -100,6 +106,13 @@ def run(
             engine=engine,
             runner_dir=runner_dir,
             proxy_port=proxy_port,
+            election=electionflags.election(
+                leader_elect,
+                enable_leader_election,
+                electionflags.lease_name(leader_election_id, os.environ),
+                leader_election_namespace,
+                electionflags.timing(leader_elect_lease_duration, leader_elect_renew_deadline),
+            ),
             metrics_bind_address=flags.metrics_bind_address(metrics_bind_address, metrics_addr),
             health_probe_bind_address=flags.bind_address("--health-probe-bind-address", health_probe_bind_address),
             user_metrics_bind_address=flags.bind_address("--user-metrics-bind-address", user_metrics_bind_address),

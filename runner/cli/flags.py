@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from runner import logs
-from runner.cli import upstreamflags
+from runner.cli import electionflags, upstreamflags
 from runner.cli.values import boolean, duration
 from runner.errors import ConfigError
 from runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel
@@ -213,7 +213,7 @@ ZapDevel: TypeAlias = Annotated[
     typer.Option("--zap-devel", metavar="BOOLEAN", help="Log for people: console, debug."),
 ]
 
-BOOLEAN_FLAGS = frozenset({"--inject-owner-ref", "--zap-devel", *upstreamflags.BOOLEANS})
+BOOLEAN_FLAGS = frozenset({"--inject-owner-ref", "--zap-devel", *electionflags.BOOLEANS, *upstreamflags.BOOLEANS})
 """Flags that mean ``true`` where no value follows with ``=``, as Go's flags do."""
 
 _log = logs.get_logger("runner.cli")

@@ -1,7 +1,7 @@
 """Flags of ``ansible-operator run`` whose function is not there yet, or has none here.
 
 They are accepted, so that the manifest of an operator works as it is, and refused only where they ask for what would
-then be missing: an operator that believes to be elected, or to be reached by TLS, must not run without. ``run`` hands
+then be missing: an operator that believes to be reached by TLS must not run without. ``run`` hands
 every argument here that is none of its own flags.
 """
 
@@ -14,32 +14,19 @@ from typing import Final
 import typer
 
 from runner import logs
-from runner.cli.values import boolean, duration
+from runner.cli.values import boolean
 from runner.errors import ConfigError
 
 SETTINGS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 """What the command ``run`` needs so that it leaves these flags alone."""
 
-BOOLEANS: Final = frozenset(
-    {"--leader-elect", "--enable-leader-election", "--metrics-secure", "--metrics-require-rbac", "--enable-http2"}
-)
+BOOLEANS: Final = frozenset({"--metrics-secure", "--metrics-require-rbac", "--enable-http2"})
 """Those that mean ``true`` where no value follows with ``=``."""
 
-DURATIONS: Final = frozenset({"--leader-elect-lease-duration", "--leader-elect-renew-deadline"})
-
-TEXTS: Final = frozenset(
-    {
-        "--leader-election-id",
-        "--leader-election-namespace",
-        "--leader-elect-resource-lock",
-        "--zap-stacktrace-level",
-        "--zap-time-encoding",
-    }
-)
+TEXTS: Final = frozenset({"--leader-elect-resource-lock", "--zap-stacktrace-level", "--zap-time-encoding"})
 
 HELP: Final = "All flags of ansible-operator run are accepted: docs/cli.md says which have no effect, or not yet."
 
-_TWO_NAMES = ("--leader-elect", "--enable-leader-election")
 _log = logs.get_logger("runner.cli")
 
 
@@ -51,17 +38,8 @@ def check(context: typer.Context) -> None:
     """
     given = dict(_read(context))
     asked = {name for name in BOOLEANS & given.keys() if boolean(name, given[name])}
-    for name in DURATIONS & given.keys():
-        duration(name, given[name])
-    if set(_TWO_NAMES) <= given.keys():
-        raise ConfigError(f"{_TWO_NAMES[0]} and {_TWO_NAMES[1]} are both set, expected the first alone")
     if "--metrics-require-rbac" in asked and "--metrics-secure" not in asked:
         raise ConfigError("--metrics-require-rbac: found true without --metrics-secure, expected both or none")
-    for name in _TWO_NAMES:
-        if name in asked:
-            raise ConfigError(
-                f"{name}: found true, but leader election is not there yet; expected false, and one replica"
-            )
     if "--metrics-secure" in asked:
         raise ConfigError("--metrics-secure: found true, but TLS for metrics is not there yet; expected false")
     if "--enable-http2" in asked:
@@ -73,7 +51,7 @@ def _read(context: typer.Context) -> Iterator[tuple[str, str]]:
     arguments = iter(context.args)
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if name not in BOOLEANS | DURATIONS | TEXTS:
+        if name not in BOOLEANS | TEXTS:
             context.fail(_complaint(context, name))
         if not equals:
             value = "true" if name in BOOLEANS else next(arguments, "")

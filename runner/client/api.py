@@ -79,6 +79,12 @@ class ApiClient(Protocol):
     ) -> KubeObject:
         """Change an object; return it as stored. ``APPLY`` needs ``fieldManager`` among ``params``."""
 
+    async def replace(self, path: str, body: KubeObject) -> KubeObject:
+        """Replace a whole object, if it still has the ``resourceVersion`` of ``body``; return it as stored.
+
+        Raises ``ConflictError`` where it changed, or was deleted, since ``body`` was read.
+        """
+
     async def delete(self, path: str, *, params: Mapping[str, str] | None = None) -> KubeObject:
         """Delete an object; return the answer, which is a ``Status`` or the object itself."""
 

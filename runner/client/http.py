@@ -149,6 +149,10 @@ class HttpClient:
         """Change an object."""
         return await self._request("PATCH", path, params, {"Content-Type": patch_type}, body)
 
+    async def replace(self, path: str, body: KubeObject) -> KubeObject:
+        """Replace a whole object."""
+        return await self._request("PUT", path, None, {"Content-Type": ACCEPT_JSON}, body)
+
     async def delete(self, path: str, *, params: Mapping[str, str] | None = None) -> KubeObject:
         """Delete an object."""
         return await self._request("DELETE", path, params, {})

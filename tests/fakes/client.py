@@ -145,6 +145,14 @@ class FakeClient:
             raise ConflictError(409, "Conflict", f"{own_path}: the object has been modified")
         return copy.deepcopy(self._store(own_path, merge_patch(current, body)))
 
+    async def replace(self, path: str, body: KubeObject) -> KubeObject:
+        self._called(Call("PUT", path, {}, body))
+        await asyncio.sleep(0)
+        current = self.objects.get(path)
+        if current is None or current["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", f"{path}: the object has been modified")
+        return copy.deepcopy(self._store(path, body))
+
     async def delete(self, path: str, *, params: Mapping[str, str] | None = None) -> KubeObject:
         self._called(Call("DELETE", path, dict(params or {})))
         await asyncio.sleep(0)
