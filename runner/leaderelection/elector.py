@@ -37,6 +37,9 @@ from runner.options import ElectionSettings
 RETRY_PERIOD: Final = 2.0
 """Seconds from one renewal to the next, and from one attempt to the next (controller-runtime's; there is no flag)."""
 
+RENEWAL_RETRY: Final = 1.0
+"""Seconds from a renewal that failed to the next attempt: there are few before the deadline."""
+
 RELEASE_TIMEOUT: Final = 3.0
 """Seconds that a release may take: it only saves the others waiting."""
 
@@ -55,7 +58,7 @@ class _Sighting:
 
 
 class Elector:
-    """Implements ``Leadership`` for one Lease. Made in a running event loop.
+    """Implements ``Leadership`` for one Lease, ``lease`` (namespace/name). Made in a running event loop.
 
     ``identity`` must be of this process alone. ``on_loss`` is called once, when what was won is lost.
     """
@@ -77,8 +80,9 @@ class Elector:
         self._clock = clock
         self._fence = fence
         self._on_loss = on_loss
+        self.lease = f"{namespace}/{settings.name}"
         self._path = f"{collection_path(namespace)}/{settings.name}"
-        self._log = _log.bind(lease=f"{namespace}/{settings.name}", identity=identity)
+        self._log = _log.bind(lease=self.lease, identity=identity)
         self._trouble = Trouble(clock)
         self._watch_trouble = Trouble(clock)
         self._seen: _Sighting | None = None
@@ -207,8 +211,9 @@ class Elector:
                 if self._watch_trouble.is_news(type(error).__name__):
                     self._log.info("the lease cannot be watched: it is read every 2 s", error=str(error))
             finally:
-                self._is_watching = False
-                self._news.set()
+                if self._is_watching:
+                    self._is_watching = False
+                    self._news.set()
             await self._clock.sleep(backoff.next())
 
     def _opened(self) -> None:
@@ -228,7 +233,7 @@ class Elector:
                 self._end_if_too_late(str(error))
                 if self._trouble.is_news(type(error).__name__):
                     self._log.warning("the lease cannot be renewed, trying again", error=str(error))
-                await self._clock.sleep(min(RETRY_PERIOD, self._deadline() - self._clock.monotonic()))
+                await self._clock.sleep(min(RENEWAL_RETRY, self._deadline() - self._clock.monotonic()))
                 self._end_if_too_late(str(error))
             else:
                 self._end_if_too_late("the answer came too late")

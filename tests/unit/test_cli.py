@@ -438,10 +438,12 @@ def flag_helps() -> dict[str, str]:
 
 def test_every_flag_has_a_help_text_and_all_but_those_that_are_off_name_their_default() -> None:
     helps = flag_helps()
-    assert len(helps) == 26
+    assert len(helps) == 32
     assert {flag for flag, text in helps.items() if "default: " not in text} == {
         "--ansible-roles-path",
         "--ansible-args",
+        "--enable-leader-election",
+        "--leader-election-id",
         "--metrics-addr",
     }
     assert [flag for flag, text in helps.items() if not re.search(r"[A-Z].{15,}\.", text)] == []

@@ -59,11 +59,13 @@ async def test_writes_say_what_they_are(server: FaultServer, client: HttpClient)
     await client.post(PATH, {"a": 1})
     await client.patch(PATH, {"a": 2})
     await client.patch(PATH, {"a": 3}, patch_type=PatchType.APPLY, params={"fieldManager": "me"})
+    await client.replace(PATH, {"a": 4})
     await client.delete(PATH)
     assert [(request.method, request.headers.get("content-type"), request.body) for request in server.requests] == [
         ("POST", "application/json", b'{"a":1}'),
         ("PATCH", "application/merge-patch+json", b'{"a":2}'),
         ("PATCH", "application/apply-patch+yaml", b'{"a":3}'),
+        ("PUT", "application/json", b'{"a":4}'),
         ("DELETE", None, b""),
     ]
     assert server.requests[2].target == f"{PATH}?fieldManager=me"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import structlog
@@ -28,13 +28,15 @@ GRACE = 30.0
 class Harness:
     """A controller on a fake clock, with a reconciler that answers as told."""
 
-    def __init__(self, workers: int = 2, slots: RunSlots | None = None) -> None:
+    def __init__(
+        self, workers: int = 2, slots: RunSlots | None = None, may_start: Callable[[], bool] = lambda: True
+    ) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.queue = WorkQueue(NAME, self.clock, self.metrics)
         self.reconciler = FakeReconciler()
         self.controller = Controller(
-            NAME, GVK, self.queue, self.reconciler, workers, self.metrics, self.clock, grace=GRACE, slots=slots
+            NAME, GVK, self.queue, self.reconciler, workers, self.metrics, self.clock, GRACE, slots, may_start
         )
         self.task: asyncio.Task[None] | None = None
 
@@ -304,6 +306,16 @@ class TestStop:
         assert harness.queue.failures(A) == 0
         assert harness.value("controller_runtime_reconcile_errors_total", controller=NAME) == 0
         assert harness.value("controller_runtime_active_workers", controller=NAME) == 0
+
+    async def test_no_reconcile_starts_once_that_is_forbidden(self) -> None:
+        allowed = True
+        harness = Harness(workers=1, may_start=lambda: allowed)
+        running = harness.start()
+        await harness.serve(A, Succeeded())
+        allowed = False
+        await harness.serve(B, Succeeded())
+        assert harness.reconciler.started == [A]
+        await asyncio.wait_for(running, 1)
 
     async def test_stopping_before_the_start_runs_nothing(self, harness: Harness) -> None:
         harness.queue.add(A)

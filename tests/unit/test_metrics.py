@@ -38,6 +38,7 @@ UPSTREAM = {
     "workqueue_longest_running_processor_seconds": {"name", "controller"},
     "workqueue_retries_total": {"name", "controller"},
     "rest_client_requests_total": {"code", "method", "host"},
+    "leader_election_master_status": {"name"},
 }
 
 
@@ -61,6 +62,7 @@ def metrics() -> Metrics:
     metrics.trigger_fired(NAME, POD, 5)
     metrics.resource_exists(FOO, ObjectKey("default", "foo-01"), 1767225600.0)
     metrics.request_finished("GET", "127.0.0.1:6443", "200")
+    metrics.show_leadership("my-operator", lambda: True)
     return metrics
 
 
@@ -123,6 +125,7 @@ def test_nothing_goes_to_the_global_registry(metrics: Metrics) -> None:
         ("reconcile_runner_run_duration_seconds_sum", {"controller": NAME, "status": "timed_out"}, 12),
         ("reconcile_runner_trigger_events_total", {"controller": NAME, "trigger": str(POD)}, 1),
         ("reconcile_runner_triggered_requests_total", {"controller": NAME, "trigger": str(POD)}, 5),
+        ("leader_election_master_status", {"name": "my-operator"}, 1),
         ("rest_client_requests_total", {"code": "200", "method": "GET", "host": "127.0.0.1:6443"}, 1),
     ],
 )

@@ -216,3 +216,20 @@ async def test_any_other_trouble_drops_one_event_and_no_more(
     await settle()
     assert [event["involvedObject"]["name"] for event in harness.stored()] == ["b"]
     assert [entry["log_level"] for entry in logged.entries] == ["debug"]
+
+
+async def test_an_operator_that_stands_by_says_nothing_now_or_later() -> None:
+    leads = False
+    client, clock = FakeClient(), FakeClock()
+    recorder = EventRecorder(client, clock, lambda: leads)
+    running = asyncio.create_task(recorder.run(), name="recorder")
+    recorder.record(thing(), Severity.NORMAL, Reason.TRIGGERED, "somebody moved")
+    await settle()
+    leads = True
+    await settle()
+    assert client.calls == []
+    recorder.record(thing(), Severity.NORMAL, Reason.TRIGGERED, "somebody moved")
+    await settle()
+    assert [call.method for call in client.calls] == ["POST"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
