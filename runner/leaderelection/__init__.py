@@ -20,7 +20,7 @@ from runner.client.config import SERVICE_ACCOUNT
 from runner.clock import Clock
 from runner.errors import ConfigError
 from runner.leaderelection.elector import Elector
-from runner.leaderelection.fence import AlarmFence
+from runner.leaderelection.fence import KernelFence
 from runner.metrics import Metrics
 from runner.options import Options
 
@@ -89,7 +89,7 @@ async def join(
         client = await parts.enter_async_context(
             await connect(options.kubeconfig, clock=clock, observe=metrics.request_finished)
         )
-        elector = Elector(client, settings, namespace, new_identity(), clock, AlarmFence(), on_loss)
+        elector = Elector(client, settings, namespace, new_identity(), clock, KernelFence(), on_loss)
         metrics.show_leadership(settings.name, elector.is_leading)
         parts.push_async_callback(elector.release)
         yield elector

@@ -271,9 +271,10 @@ class Elector:
         lasted = self._trouble.end()
         if lasted is not None:
             self._log.info("the lease can be read and written again", seconds=lasted)
-        # Between the two: time for the elector to end the runs by itself, and for what the fence does.
-        latest = (self._settings.renew_deadline + 4 * self._settings.lease_duration) / 5
-        self._fence.put_up(begun + latest - self._clock.monotonic())
+        # Most of the time between deadline and expiry is for the elector to end the runs by itself.
+        expiry = begun + self._settings.lease_duration - self._clock.monotonic()
+        between = self._settings.lease_duration - self._settings.renew_deadline
+        self._fence.put_up(expiry - between / 5, expiry - between / 10)
 
     # Requests
 

@@ -1,14 +1,16 @@
 """The fence: what ends this process at the latest when its lease is about to expire, whatever the event loop does.
 
 ``elector`` moves it with each renewal. An elector that cannot renew ends every run in time by itself; the fence is for
-what keeps it from doing so: an event loop that hangs, a process that was stopped and goes on minutes later, a run that
-will not end. The processes of runs end with their parent.
+what keeps it from doing so: an event loop that hangs, a process that was stopped, a run that will not end. The
+processes of runs end with their parent (``execution.launcher``).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 from types import FrameType
 from typing import Final, NoReturn, Protocol
 
@@ -18,33 +20,89 @@ _LAST_WORDS: Final = (
     b'{"level": "error", "logger": "leaderelection", '
     b'"msg": "the lease is about to expire and this process has not ended: it is ended at once"}\n'
 )
+_CLOCK_BOOTTIME: Final = 7
+"""Linux: goes on while the machine is suspended, which Python's monotonic clock does not."""
 
 
 class Fence(Protocol):
     """Ends this process unless it is moved, or taken down, in time."""
 
-    def put_up(self, seconds: float) -> None:
-        """End the process in ``seconds``, in place of what was said before."""
+    def put_up(self, end_in: float, kill_in: float) -> None:
+        """End the process in ``end_in`` seconds, with words; kill it in ``kill_in``, whatever state it is in.
+
+        Both take the place of what was said before.
+        """
 
     def take_down(self) -> None:
         """Let the process live."""
 
 
-class AlarmFence:
-    """A timer of the kernel's, which goes on when this process does not: SIGALRM ends it.
+class KernelFence:
+    """Two timers of the kernel's, which go on when this process does not. For the main thread.
 
-    For the main thread. A handler, and not the signal's default action, which the first process of a container would
-    not even notice.
+    SIGALRM ends it, with a handler and not by default, because the first process of a container ignores signals that it
+    does not handle. SIGKILL ends a process that cannot even handle a signal, such as one that is stopped (Linux; not
+    the first process of a container).
     """
 
-    def put_up(self, seconds: float) -> None:
-        """Arm the timer."""
+    def __init__(self) -> None:
+        self._killer = _KillTimer() if sys.platform == "linux" else None
+
+    def put_up(self, end_in: float, kill_in: float) -> None:
+        """Arm both timers."""
         signal.signal(signal.SIGALRM, _end_at_once)
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, _SHORTEST))
+        signal.setitimer(signal.ITIMER_REAL, max(end_in, _SHORTEST))
+        if self._killer is not None:
+            self._killer.set(max(kill_in, _SHORTEST))
 
     def take_down(self) -> None:
-        """Disarm the timer."""
+        """Disarm both timers."""
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+        if self._killer is not None:
+            self._killer.set(0.0)
+
+
+class _SigEvent(ctypes.Structure):
+    """``struct sigevent`` of timer_create(2); notify 0 is SIGEV_SIGNAL."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signo", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("rest", ctypes.c_char * 48),
+    )
+
+
+class _TimerSpec(ctypes.Structure):
+    """``struct itimerspec`` of timer_settime(2)."""
+
+    _fields_ = (
+        ("period_seconds", ctypes.c_long),
+        ("period_nanoseconds", ctypes.c_long),
+        ("seconds", ctypes.c_long),
+        ("nanoseconds", ctypes.c_long),
+    )
+
+
+class _KillTimer:
+    """A timer that sends SIGKILL to this process. Python has no call for it."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._timer = ctypes.c_void_p()
+        event = _SigEvent(signo=signal.SIGKILL)
+        self._check(self._libc.timer_create(_CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._timer)))
+
+    def set(self, seconds: float) -> None:
+        """Fire in ``seconds``, in place of what was said before; 0: never."""
+        whole = int(seconds)
+        spec = _TimerSpec(seconds=whole, nanoseconds=int((seconds - whole) * 1e9))
+        self._check(self._libc.timer_settime(self._timer, 0, ctypes.byref(spec), None))
+
+    def _check(self, answer: int) -> None:
+        if answer != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"timer: {os.strerror(number)}")
 
 
 def _end_at_once(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -130,8 +130,9 @@ class FakeFence:
         self._monotonic = monotonic
         self.falls_at: float | None = None
 
-    def put_up(self, seconds: float) -> None:
-        self.falls_at = self._monotonic() + seconds
+    def put_up(self, end_in: float, kill_in: float) -> None:
+        assert end_in < kill_in
+        self.falls_at = self._monotonic() + kill_in
 
     def take_down(self) -> None:
         self.falls_at = None

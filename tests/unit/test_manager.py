@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import yaml
 from structlog.testing import capture_logs
 
 from runner import manager
+from runner.clock import Clock
 from runner.errors import ConfigError
+from runner.leaderelection import Leadership, Unopposed
+from runner.metrics import Metrics
 from runner.objects import GroupVersionKind
-from runner.options import BindAddress, Options
+from runner.options import BindAddress, ElectionSettings, Options
 from runner.reconcile import RetryDelays
 from runner.watches import Watch
 
@@ -147,3 +151,47 @@ async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
             assert await serving == 0
     [warning] = [line for line in lines if line["event"].startswith("another port is used")]
     assert f"127.0.0.1:{port}" in warning["error"]
+
+
+class LostLeadership(Unopposed):
+    """Loses as soon as it is run."""
+
+    def __init__(self, on_loss: Callable[[], None]) -> None:
+        self._on_loss = on_loss
+
+    async def run(self) -> None:
+        self.is_lost = True
+        self._on_loss()
+
+
+async def test_a_lost_lease_ends_the_operator_with_an_exit_code_of_its_own(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = []
+
+    @asynccontextmanager
+    async def join(
+        options: Options, metrics: Metrics, clock: Clock, on_loss: Callable[[], None]
+    ) -> AsyncIterator[Leadership]:
+        yield LostLeadership(on_loss)
+        left.append("the election")
+
+    monkeypatch.setattr(manager, "join", join)
+    assert await manager.run(options, (WATCH,)) == 1
+    assert left == ["the election"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_operator_that_stands_by_ends_when_it_is_told_to(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    election = ElectionSettings("my-operator", "shop")
+    with capture_logs() as lines:
+        serving = asyncio.create_task(manager.run(replace(options, election=election), (WATCH,)))
+
+        async def campaigns() -> bool:
+            return any(line["event"] == "campaigning for the lease" for line in lines)
+
+        await until(campaigns)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0

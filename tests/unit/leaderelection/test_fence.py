@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+MODULE = Path(__file__).parents[3] / "runner" / "leaderelection" / "fence.py"
 PROGRAM = """
-import sys, time
-from runner.leaderelection.fence import AlarmFence
+import runpy, sys, time
 
-fence = AlarmFence()
+fence = runpy.run_path({module!r})["KernelFence"]()
 {body}
 print("still alive", flush=True)
 """
@@ -22,7 +21,7 @@ print("still alive", flush=True)
 
 def start(body: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(body=body)],
+        [sys.executable, "-c", PROGRAM.format(body=body, module=str(MODULE))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -31,7 +30,11 @@ def start(body: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(
     "body",
-    ["fence.put_up(0.05); time.sleep(50)", "fence.put_up(-1); time.sleep(50)", "fence.put_up(0.05)\nwhile True: pass"],
+    [
+        "fence.put_up(0.05, 40); time.sleep(50)",
+        "fence.put_up(-1, 40); time.sleep(50)",
+        "fence.put_up(0.05, 40)\nwhile True: pass",
+    ],
     ids=["waits", "is late already", "is busy"],
 )
 def test_a_process_that_is_not_done_in_time_is_ended(body: str) -> None:
@@ -41,22 +44,26 @@ def test_a_process_that_is_not_done_in_time_is_ended(body: str) -> None:
 
 
 def test_it_has_the_exit_code_of_an_error() -> None:
-    process = start("fence.put_up(0.01); time.sleep(50)")
+    process = start("fence.put_up(0.01, 40); time.sleep(50)")
     process.communicate(timeout=30)
     assert process.returncode == 1
 
 
 def test_a_fence_that_is_taken_down_in_time_does_nothing() -> None:
-    process = start("fence.put_up(50); fence.put_up(0.5); fence.take_down(); time.sleep(1)")
+    process = start("fence.put_up(50, 60); fence.put_up(0.5, 0.6); fence.take_down(); time.sleep(1)")
     assert process.communicate(timeout=30)[0] == "still alive\n"
     assert process.returncode == 0
 
 
-def test_a_process_that_was_stopped_does_not_go_on_after_its_time() -> None:
-    process = start("import os, signal; fence.put_up(0.3); os.kill(os.getpid(), signal.SIGSTOP)")
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=1)
-    process.send_signal(signal.SIGCONT)
+def test_one_that_cannot_end_itself_is_killed() -> None:
+    deaf = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})"
+    process = start(f"{deaf}; fence.put_up(0.1, 0.2); time.sleep(50)")
     said, _ = process.communicate(timeout=30)
-    assert (said, process.returncode) == ("", 1)
+    assert (said, process.returncode) == ("", -signal.SIGKILL)
+
+
+def test_one_that_is_stopped_is_killed_as_it_is() -> None:
+    process = start("import os, signal; fence.put_up(2.0, 2.5); os.kill(os.getpid(), signal.SIGSTOP)")
+    said, _ = process.communicate(timeout=30)
+    assert said == ""
+    assert process.returncode in (-signal.SIGKILL, 1), "1 where it was so slow that it was ended before it stopped"

@@ -40,7 +40,7 @@ def no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     def fence() -> Fence:
         return FakeFence(SystemClock().monotonic)
 
-    monkeypatch.setattr(leaderelection, "AlarmFence", fence)
+    monkeypatch.setattr(leaderelection, "KernelFence", fence)
 
 
 def never() -> None:
