@@ -31,9 +31,9 @@ from runner.execution.environment import run_environment
 from runner.execution.forkserver.engine import unsupported
 from runner.execution.rehearsal import rehearse
 from runner.finalizer import FinalizerKeeper
-from runner.healthz import Check, Checks, Probe
+from runner.healthchecks import caches_check, stuck_check
+from runner.healthz import Checks, Probe
 from runner.httpserver import METRICS_PATH, HttpServer, health_server, metrics_server, user_metrics_server
-from runner.informer import Health
 from runner.leaderelection import Leadership, join
 from runner.logs import get_logger
 from runner.metrics import Metrics
@@ -55,12 +55,6 @@ from runner.workshop import RunSettings, Workshop
 SYNC_PATIENCE: Final = 10.0
 """Seconds that workers wait for every kind to be listed. After that they start with the kinds that are: a linked kind
 that is missing must not keep objects from being reconciled, and ``source`` makes good what it has to say later."""
-
-RECONNECT_PATIENCE: Final = 5.0
-"""Seconds without an open watch after which ``/readyz`` fails: each watch is opened anew every few minutes."""
-
-STUCK_AFTER: Final = 60.0
-"""Seconds beyond the run timeout after which a reconcile counts as stuck, and ``/healthz`` fails."""
 
 _log = get_logger("manager")
 
@@ -217,7 +211,7 @@ async def _assemble(
     environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
-    checks.add(Probe.READYZ, "caches", _caches_check(cache, clock))
+    checks.add(Probe.READYZ, "caches", caches_check(cache, clock))
     inputs = _open_input_dir(options, parts)
     dependents = Dependents(cache)
     proxy = Proxy(
@@ -258,7 +252,7 @@ async def _assemble(
         source.start()
         if options.inject_owner_ref:
             dependents.add_watch(watch, cache.require(watch.gvk, whole=True), queue)
-        checks.add(Probe.HEALTHZ, watch.controller_name, _stuck_check(controller, options.run_timeout))
+        checks.add(Probe.HEALTHZ, watch.controller_name, stuck_check(controller, options.run_timeout))
         units.append(_Unit(watch.gvk, source, controller))
     checks.start_is_complete()
     survey = _survey(options, watches, client, discovery, cache, dependents, clock)
@@ -377,31 +371,3 @@ async def _start_servers(options: Options, checks: Checks, metrics: Metrics, par
         server = user_metrics_server(replace(USER_METRICS_BIND_ADDRESS, port=0), user_metrics)
         await start(server, "metrics of roles are taken")
     return server.url(METRICS_PATH)
-
-
-def _caches_check(cache: Cache, clock: Clock) -> Check:
-    def check() -> str | None:
-        problems = {
-            "not served": cache.missing(),
-            "not listed yet": cache.unsynced(),
-            "no watch is open": [health.gvk for health in cache.health() if is_cut_off(health)],
-        }
-        for problem, kinds in problems.items():
-            if kinds:
-                return f"{problem}: " + "; ".join(sorted({str(gvk) for gvk in kinds}))
-        return None
-
-    def is_cut_off(health: Health) -> bool:
-        return not health.connected and clock.monotonic() - health.since > RECONNECT_PATIENCE
-
-    return check
-
-
-def _stuck_check(controller: Controller, run_timeout: float) -> Check:
-    def check() -> str | None:
-        if not run_timeout:
-            return None
-        stuck = [str(key) for key, seconds in controller.running().items() if seconds > run_timeout + STUCK_AFTER]
-        return f"stuck in a reconcile: {', '.join(stuck)}" if stuck else None
-
-    return check
