@@ -139,7 +139,7 @@ class _Operator:
                 group.create_task(self._recorder.run(), name="event recorder"),
                 group.create_task(self._leadership.run(), name="leader election"),
                 group.create_task(self._announce_sync(), name="announce sync"),
-                *([group.create_task(self._survey.run(), name="survey")] if self._survey is not None else []),
+                group.create_task(self._look_for_dependents(), name="survey"),
                 *(group.create_task(unit.source.wait_synced(), name="source sync") for unit in self._units),
             ]
             working = [group.create_task(self._work(unit, stopping), name=unit.controller.name) for unit in self._units]
@@ -155,6 +155,12 @@ class _Operator:
         await _either(stopping, self._cache.wait_synced(), patience=SYNC_PATIENCE)
         await _either(stopping, self._leadership.wait_elected())
         await unit.controller.run()
+
+    async def _look_for_dependents(self) -> None:
+        """Look when elected and not before: until then, another operator may make dependents of further kinds."""
+        await self._leadership.wait_elected()
+        if self._survey is not None:
+            await self._survey.run()
 
     async def _announce_sync(self) -> None:
         await self._cache.wait_synced()
