@@ -11,7 +11,7 @@ from runner.clock import SystemClock
 from runner.discovery import Discovery
 from runner.errors import KindNotFoundError
 from runner.objects import GroupVersionKind
-from tests.integration.watching import Kind
+from tests.integration.watching import Kind, until
 
 
 async def test_built_in_kinds(kubeconfig: Path) -> None:
@@ -48,7 +48,15 @@ async def test_a_custom_kind_comes_changes_its_scope_and_goes(kubeconfig: Path) 
         assert (found.plural, found.namespaced, found.subresources) == ("comets", True, frozenset({"status"}))
         await kind.remove(client)
         await kind.install(client, namespaced=False)
-        assert (await discovery.refresh(kind.gvk)).namespaced is False
+        # The API server serves a kind before its discovery tells of it.
+        await until(lambda: _is_namespaced(discovery, kind.gvk, expected=False), "it is cluster-scoped now")
         await kind.remove(client)
-        with pytest.raises(KindNotFoundError):
-            await discovery.refresh(kind.gvk)
+        await until(lambda: _is_namespaced(discovery, kind.gvk, expected=None), "it is gone")
+
+
+async def _is_namespaced(discovery: Discovery, gvk: GroupVersionKind, *, expected: bool | None) -> bool:
+    """Ask anew, and tell whether the answer is as expected; None: there is no such kind."""
+    try:
+        return (await discovery.refresh(gvk)).namespaced is expected
+    except KindNotFoundError:
+        return expected is None
