@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,16 +54,14 @@ class Example:
         return self.kube.api.call("GET", path) if self.kube.exists(path) else {}
 
 
-def refusal_of(watches: Path, *flags: str) -> str | None:
-    """Return why the operator cannot serve an example as it is yet, or None where it can."""
-    command = [sys.executable, "-m", "runner", "run", "--watches-file", str(watches), *flags]
-    command += ["--ansible-roles-path", str(watches.parent / "roles"), "--kubeconfig", "/dev/null"]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
-    return ended.stderr if "yet" in ended.stderr else None
-
-
-def flags_of(name: str) -> tuple[str, ...]:
-    return ("--ansible-roles-path", str(EXAMPLES / name / "roles"))
+@contextmanager
+def serving(name: str, example: Example, cluster: Cluster) -> Iterator[OperatorProcess]:
+    """Run the operator for an example as it is, in the example's namespace."""
+    directory = EXAMPLES / name
+    env = {"WATCH_NAMESPACE": example.namespace, "ANSIBLE_GATHERING": "explicit"}
+    flags = ("--ansible-roles-path", str(directory / "roles"))
+    with operator(cluster.kubeconfig, directory / "watches.yaml", flags=flags, env=env) as running:
+        yield running
 
 
 def example(cluster: Cluster, name: str, group: str, plural: str) -> Example:
@@ -83,9 +79,7 @@ def apps(controllers_cluster: Cluster) -> Example:
 
 @pytest.fixture(scope="module")
 def serving_apps(apps: Example, controllers_cluster: Cluster) -> Iterator[OperatorProcess]:
-    watches = EXAMPLES / "appservice" / "watches.yaml"
-    env = {"WATCH_NAMESPACE": apps.namespace, "ANSIBLE_GATHERING": "explicit"}
-    with operator(controllers_cluster.kubeconfig, watches, flags=flags_of("appservice"), env=env) as running:
+    with serving("appservice", apps, controllers_cluster) as running:
         yield running
 
 
@@ -139,41 +133,22 @@ def test_pods_that_become_ready_are_counted(apps: Example, serving_apps: Operato
     eventually(lambda: apps.status("counted").get("readyReplicas") == 1, "one to be ready")
 
 
-@pytest.fixture(scope="module")
-def owned(controllers_cluster: Cluster) -> Example:
-    """Return a namespace that the operator above does not serve."""
-    return example(controllers_cluster, "appservice", "app.example.com", "appservices")
-
-
-@pytest.fixture(scope="module")
-def owning_apps(owned: Example, controllers_cluster: Cluster) -> Iterator[OperatorProcess]:
-    watches = EXAMPLES / "appservice" / "watches.yaml"
-    refusal = refusal_of(watches, "--inject-owner-ref=true")
-    if refusal:
-        pytest.skip(f"the operator does not make dependents yet: {refusal.strip()}")
-    env = {"WATCH_NAMESPACE": owned.namespace, "ANSIBLE_GATHERING": "explicit"}
-    flags = (*flags_of("appservice"), "--inject-owner-ref=true")
-    with operator(controllers_cluster.kubeconfig, watches, flags=flags, env=env) as running:
-        yield running
-
-
-def test_a_dependent_that_is_deleted_comes_back_and_all_go_with_their_owner(
-    owned: Example, owning_apps: OperatorProcess
-) -> None:
-    owned.create("AppService", "healed", {"image": "shop:1", "ports": [HTTP]})
-    eventually(lambda: ports(owned, "healed") == [80], "the Service")
-    dependents = deployment(owned, "healed"), service(owned, "healed")
+@pytest.mark.usefixtures("serving_apps")
+def test_a_dependent_that_is_deleted_comes_back_and_all_go_with_their_owner(apps: Example) -> None:
+    apps.create("AppService", "healed", {"image": "shop:1", "ports": [HTTP]})
+    eventually(lambda: ports(apps, "healed") == [80], "the Service")
+    dependents = deployment(apps, "healed"), service(apps, "healed")
     for path in dependents:
-        comes_back(owned, path)
-    owned.delete(owned.path("healed"))
-    eventually(lambda: not any(map(owned.kube.exists, dependents)), "the dependents to be gone")
+        comes_back(apps, path)
+    apps.delete(apps.path("healed"))
+    eventually(lambda: not any(map(apps.kube.exists, dependents)), "the dependents to be gone")
 
 
-def comes_back(owned: Example, path: str) -> None:
+def comes_back(apps: Example, path: str) -> None:
     """Delete an object, and wait for another one in its place."""
-    before = owned.get(path)["metadata"]["uid"]
-    owned.delete(path)
-    eventually(lambda: owned.get(path).get("metadata", {}).get("uid", before) != before, f"a new {path}")
+    before = apps.get(path)["metadata"]["uid"]
+    apps.delete(path)
+    eventually(lambda: apps.get(path).get("metadata", {}).get("uid", before) != before, f"a new {path}")
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +158,7 @@ def posts(controllers_cluster: Cluster) -> Example:
 
 @pytest.fixture(scope="module")
 def serving_posts(posts: Example, controllers_cluster: Cluster) -> Iterator[OperatorProcess]:
-    watches = EXAMPLES / "blogpost" / "watches.yaml"
-    refusal = refusal_of(watches)
-    if refusal:
-        pytest.skip(f"the operator does not serve finalizers yet: {refusal.strip()}")
-    env = {"WATCH_NAMESPACE": posts.namespace, "ANSIBLE_GATHERING": "explicit"}
-    with operator(controllers_cluster.kubeconfig, watches, flags=flags_of("blogpost"), env=env) as running:
+    with serving("blogpost", posts, controllers_cluster) as running:
         yield running
 
 

@@ -157,7 +157,7 @@ def _fill_caches() -> None:
 
 
 def _warm_up() -> None:
-    """Have Jinja make what they make once: tables, regular expressions, imports."""
+    """Have Jinja make what it makes once: tables, regular expressions, imports."""
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.template import Templar, trust_as_template  # noqa: PLC0415
 
