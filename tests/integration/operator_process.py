@@ -6,7 +6,10 @@ The process is the benchmarks', re-exported: tests and figures are of the same o
 from __future__ import annotations
 
 import http
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from bench.operatorprocess import REPOSITORY, OperatorProcess, eventually, http_get, operator
 from devcluster import crds
@@ -21,6 +24,7 @@ __all__ = [
     "http_get",
     "install_foo_crd",
     "operator",
+    "write_foo_watches",
 ]
 
 
@@ -86,3 +90,14 @@ def install_foo_crd(api: ApiServer) -> None:
 def foo_path(namespace: str, name: str = "") -> str:
     path = f"/apis/tutorial.my.domain/v1/namespaces/{namespace}/foos"
     return f"{path}/{name}" if name else path
+
+
+def write_foo_watches(directory: Path, tasks: str) -> Path:
+    """Write a role of these tasks and a file that watches Foos with it; return the file."""
+    role = directory / "role"
+    (role / "tasks").mkdir(parents=True)
+    (role / "tasks" / "main.yml").write_text(tasks)
+    path = directory / "watches.yaml"
+    watch = {"group": "tutorial.my.domain", "version": "v1", "kind": "Foo", "role": str(role)}
+    path.write_text(yaml.safe_dump([watch]))
+    return path

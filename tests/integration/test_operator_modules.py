@@ -10,11 +10,17 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-import yaml
 
 from devcluster.cluster import Cluster
 from tests.integration.ansible_support import KubeObject, clean_environment, run_module
-from tests.integration.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, operator
+from tests.integration.operator_process import (
+    REPOSITORY,
+    Kube,
+    OperatorProcess,
+    eventually,
+    operator,
+    write_foo_watches,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -75,13 +81,7 @@ def namespace(kube: Kube) -> str:
 
 @pytest.fixture
 def watches(tmp_path: Path) -> Path:
-    tasks = tmp_path / "role" / "tasks"
-    tasks.mkdir(parents=True)
-    (tasks / "main.yml").write_text(TASKS)
-    path = tmp_path / "watches.yaml"
-    watch = {"group": "tutorial.my.domain", "version": "v1", "kind": "Foo", "role": str(tmp_path / "role")}
-    path.write_text(yaml.safe_dump([watch]))
-    return path
+    return write_foo_watches(tmp_path, TASKS)
 
 
 def runs_shown(running: OperatorProcess, namespace: str) -> float:

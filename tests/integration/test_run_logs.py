@@ -6,10 +6,9 @@ import itertools
 from pathlib import Path
 
 import pytest
-import yaml
 
 from devcluster.cluster import Cluster
-from tests.integration.operator_process import Kube, OperatorProcess, operator
+from tests.integration.operator_process import Kube, OperatorProcess, operator, write_foo_watches
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -50,13 +49,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def watches(tmp_path: Path) -> Path:
-    tasks = tmp_path / "role" / "tasks"
-    tasks.mkdir(parents=True)
-    (tasks / "main.yml").write_text(TASKS)
-    path = tmp_path / "watches.yaml"
-    watch = {"group": "tutorial.my.domain", "version": "v1", "kind": "Foo", "role": str(tmp_path / "role")}
-    path.write_text(yaml.safe_dump([watch]))
-    return path
+    return write_foo_watches(tmp_path, TASKS)
 
 
 def log_of_a_run(running: OperatorProcess, kube: Kube, namespace: str) -> list[dict[str, object]]:
