@@ -1,4 +1,4 @@
-"""Scripts that make the working environment: virtual environment, Ansible collections, lock files.
+"""Scripts that make the working environment: virtual environment, collections, lock files, system packages.
 
 Called by the Makefile as `python -m tools.NAME`; standard library only, because they run before `.venv` exists.
 """

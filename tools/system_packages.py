@@ -1,0 +1,105 @@
+"""Make sure that the programs of the distribution are there which a node, or an image, is made with.
+
+Called by `make e2e` and `make image` as `python -m tools.system_packages GROUP…`. Where it may (root on Debian or
+Ubuntu) it installs what is missing; elsewhere it prints the one command that does, and ends with exit code 2.
+What is there by other means (another distribution, a build of one's own) is taken as it is.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.environment import fail, run_step, tell
+
+_APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
+"""Waits (seconds) for another package manager that runs right now."""
+
+_INSTALL = (*_APT_GET, "install", "--yes", "--no-install-recommends")
+_TIMEOUT = 900.0
+"""Seconds one call of apt-get may take."""
+
+_MISSING = 2
+"""Exit code when something is missing that only the user can install."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPackage:
+    """A package of Debian's, and what shows that its content is there.
+
+    Attributes:
+        name: Name of the package, the same in Debian and Ubuntu.
+        evidence: A program on the PATH, or absolute paths of which one must exist.
+
+    """
+
+    name: str
+    evidence: tuple[str, ...]
+
+    def is_there(self) -> bool:
+        """Whether its content is on this machine, wherever it came from."""
+        return any(Path(one).exists() if one.startswith("/") else shutil.which(one) for one in self.evidence)
+
+
+class PackageGroup(enum.StrEnum):
+    """What packages are wanted for."""
+
+    NODE = "node"
+    IMAGE = "image"
+
+
+PACKAGES: dict[PackageGroup, tuple[SystemPackage, ...]] = {
+    PackageGroup.NODE: (
+        SystemPackage("containerd", ("containerd",)),
+        SystemPackage("runc", ("runc",)),
+        SystemPackage("containernetworking-plugins", ("/usr/lib/cni/bridge", "/opt/cni/bin/bridge")),
+        SystemPackage("iptables", ("iptables", "/usr/sbin/iptables")),
+        SystemPackage("conntrack", ("conntrack", "/usr/sbin/conntrack")),
+        SystemPackage("iproute2", ("ip", "/usr/sbin/ip")),
+    ),
+    PackageGroup.IMAGE: (
+        SystemPackage("buildah", ("buildah",)),
+        SystemPackage("mmdebstrap", ("mmdebstrap",)),
+    ),
+}
+
+
+def missing(groups: list[PackageGroup]) -> list[str]:
+    """Return the names of the packages of some groups that are not there, each once."""
+    wanted = [package for group in groups for package in PACKAGES[group]]
+    return list(dict.fromkeys(package.name for package in wanted if not package.is_there()))
+
+
+def main(arguments: list[str]) -> None:
+    """Install what is missing, or say how."""
+    known = {group.value for group in PackageGroup}
+    if not arguments or not set(arguments) <= known:
+        fail(f"usage: python -m tools.system_packages GROUP…, of {', '.join(sorted(known))}; found {arguments}")
+    names = missing([PackageGroup(argument) for argument in arguments])
+    if not names:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        tell(f"error: not installed: {', '.join(names)}. On Debian and Ubuntu: sudo apt-get install {' '.join(names)}")
+        sys.exit(_MISSING)
+    _install(names)
+
+
+def _install(names: list[str]) -> None:
+    """Install packages, with the lists of what there is renewed where they are too old (or were never got)."""
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    title = f"installing {' '.join(names)}"
+    answer = run_step(title, [*_INSTALL, *names], _TIMEOUT)
+    if answer.returncode != 0:
+        run_step("renewing the lists of packages", [*_APT_GET, "update"], _TIMEOUT)
+        answer = run_step(title, [*_INSTALL, *names], _TIMEOUT)
+    if answer.returncode != 0:
+        fail(f"{' '.join([*_INSTALL, *names])} ended with exit code {answer.returncode}:\n{answer.stdout.strip()}")
+    tell(f"installed {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
