@@ -1,4 +1,4 @@
-"""The command line: ``python -m runner run|validate|version``.
+"""The command line: ``python -m runner run|validate|rbac|version``.
 
 Reads flags and environment into ``Options`` and the watches file into watches, then hands both to ``manager``. Exit
 codes live only here: 0; 1 where a start is impossible or the run ended badly; 2 for a command line that cannot be
@@ -19,12 +19,13 @@ from typing import TypeAlias, cast
 import typer
 
 from runner import logs
-from runner.cli import electionflags, flags, upstreamflags, values
+from runner.cli import electionflags, flags, rbaccommand, upstreamflags, values
 from runner.cli.environment import kind_settings, log_events, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
 from runner.errors import ConfigError, RunnerError
 from runner.options import LogFormat, LogLevel, Options, usable_cpus
+from runner.rbac import Report
 from runner.watches import Watch
 from runner.watchesfile import Lookup, Severity, WatchesFileError, load
 
@@ -140,6 +141,38 @@ def validate(
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     typer.echo(f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
     raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def rbac(
+    *,
+    watches_file: flags.WatchesFile = Path("watches.yaml"),
+    name: rbaccommand.Name = "",
+    namespace: rbaccommand.Namespaces = None,
+    crds: rbaccommand.Crds = None,
+    kubeconfig: rbaccommand.Kubeconfig = None,
+    leader_election_id: rbaccommand.LeaderElectionId = "",
+    ansible_roles_path: flags.RolesPath = "",
+    ansible_collections_path: flags.CollectionsPath = "",
+) -> None:
+    """Print the least rights that the watches need, as a role to ship; what cannot be known goes to standard error."""
+    lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
+    report, namespaces_ = Report(), namespace or []
+    try:
+        if leader_election_id:
+            manifest = rbaccommand.manifest_of_election(leader_election_id, name, namespaces_)
+        else:
+            kinds = rbaccommand.kinds_of(crds, kubeconfig, report)
+            manifest = rbaccommand.manifest_of_watches(
+                watches_file, os.environ, lookup, kinds, report, name, namespaces_
+            )
+    except RunnerError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(1) from error
+    for line in report.lines:
+        typer.echo(f"warning: {line}", err=True)
+    typer.echo(manifest, nl=False)
 
 
 @app.command()

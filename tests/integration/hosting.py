@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 
 from bench.operatorprocess import OperatorProcessError
-from devcluster.api import APPLY_PATCH, ApiServer
+from devcluster.api import ApiServer
 from devcluster.cluster import Cluster
+from tests.integration.accounts import account
 from tests.integration.operator_process import REPOSITORY, OperatorProcess, eventually, operator
 
 PROJECT = REPOSITORY / "tests" / "testdata" / "upstream-operator"
@@ -50,30 +51,10 @@ _NOT_HERE = ("--leader-elect", "--health-probe-bind-address", "--metrics-bind-ad
 """Flags of the manifest that tests choose themselves: ports, and leader election."""
 
 
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
-
-
 def kubeconfig_of_the_manifest(cluster: Cluster, directory: Path) -> Path:
     """Make the ServiceAccount of the manifest, with the rights that the directory gives it and no others."""
     role = yaml.safe_load((PROJECT / "config" / "rbac" / "role.yaml").read_text())
-    name, account = role["metadata"]["name"], "controller-manager"
-    subject = {"kind": "ServiceAccount", "name": account, "namespace": "default"}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
-    binding = {"apiVersion": role["apiVersion"], "kind": "ClusterRoleBinding", "metadata": {"name": name}}
-    accounts = "/api/v1/namespaces/default/serviceaccounts"
-    for path, body in (
-        (f"{RBAC}/clusterroles/{name}", role),
-        (f"{RBAC}/clusterrolebindings/{name}", {**binding, "subjects": [subject], "roleRef": reference}),
-        (f"{accounts}/{account}", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}),
-    ):
-        cluster.api.call("PATCH", f"{path}?fieldManager=kubectl", body, APPLY_PATCH)
-    token = cluster.api.call("POST", f"{accounts}/{account}/token", {"spec": {}})["status"]["token"]
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    for user in config["users"]:
-        user["user"] = {"token": token}
-    kubeconfig = directory / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(config))
-    return kubeconfig
+    return account(cluster, directory, "controller-manager", [role]).kubeconfig
 
 
 def _container() -> dict[str, Any]:
@@ -84,9 +65,12 @@ def _container() -> dict[str, Any]:
 
 @contextmanager
 def hosting_operator(
-    cluster: Cluster, directory: Path, namespaces: Sequence[str], *flags: str
+    cluster: Cluster, directory: Path, namespaces: Sequence[str], *flags: str, kubeconfig: Path | None = None
 ) -> Iterator[OperatorProcess]:
-    """Run this project's operator on the directory, as its manifest says. ``directory`` is for what runs leave."""
+    """Run this project's operator on the directory, as its manifest says. ``directory`` is for what runs leave.
+
+    ``kubeconfig``: whose rights it has; those of the manifest where none is given.
+    """
     container = _container()
     config = directory / "ansible.cfg"  # that of upstream's image
     config.write_text(f"[defaults]\nroles_path = {PROJECT / 'roles'}\n")
@@ -99,7 +83,7 @@ def hosting_operator(
     }
     args = [argument for argument in container["args"] if not argument.startswith(_NOT_HERE)]
     args += ["--runner-dir", str(directory / "runs"), *flags]
-    kubeconfig = kubeconfig_of_the_manifest(cluster, directory)
+    kubeconfig = kubeconfig or kubeconfig_of_the_manifest(cluster, directory)
     with operator(kubeconfig, Path("watches.yaml"), flags=args, env=env, directory=PROJECT) as running:
         running.wait_ready()
         yield running

@@ -1,0 +1,32 @@
+"""What cannot be known from watches and roles, and what to do about it by hand: one line each, for the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is said. ``task`` is its name, or its number in the file; empty: the file as a whole."""
+
+    file: Path
+    task: str = ""
+
+    def __str__(self) -> str:
+        """Return ``file: task``, the file relative to the working directory where it is below that."""
+        file = self.file.relative_to(Path.cwd()) if self.file.is_relative_to(Path.cwd()) else self.file
+        return f"{file}: {self.task}" if self.task else str(file)
+
+
+@dataclass(slots=True)
+class Report:
+    """The lines, each once, in the order in which they came up."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, place: Place | None, message: str) -> None:
+        """Take a line. ``place`` None: it is about no single file."""
+        line = f"{place}: {message}" if place else message
+        if line not in self.lines:
+            self.lines.append(line)

@@ -1,0 +1,53 @@
+"""YAML of roles and playbooks, read as data: nothing is evaluated, and an unknown tag (``!vault``) is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class YamlFileError(Exception):
+    """A file cannot be read, or is no YAML. The message says what was found."""
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader to which no tag is an error."""
+
+
+def _untagged(loader: _Loader, suffix: str, node: yaml.Node) -> object:
+    del suffix
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return node.value
+
+
+_Loader.add_multi_constructor("!", _untagged)
+
+
+def documents(path: Path) -> list[Any]:
+    """Return the documents of a file that are not empty. Raises ``YamlFileError``."""
+    return documents_of(text_of(path))
+
+
+def documents_of(text: str) -> list[Any]:
+    """Return the documents of a text that are not empty. Raises ``YamlFileError``."""
+    try:
+        # A safe loader: the class adds nothing but tags that mean nothing.
+        return [loaded for loaded in yaml.load_all(text, _Loader) if loaded is not None]
+    except (yaml.YAMLError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise YamlFileError(f"found no YAML ({said}), expected some") from error
+
+
+def text_of(path: Path) -> str:
+    """Return a file's text. Raises ``YamlFileError``."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise YamlFileError(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise YamlFileError("found bytes that are not UTF-8, expected text") from error
