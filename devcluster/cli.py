@@ -88,11 +88,25 @@ def kubeconfig(directory: Directory = _DEFAULT_DIRECTORY) -> None:
 
 @app.command()
 def load(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A docker-archive or oci-archive.")],
+    image: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="A docker-archive or oci-archive, or the name of an image of docker, podman or buildah.",
+        ),
+    ],
     directory: Directory = _DEFAULT_DIRECTORY,
 ) -> None:
     """Give an image to the node."""
-    images.import_archive(NodeFiles(DataDirectory(directory.absolute())), find_system_programs().ctr, Path(image))
+    files = NodeFiles(DataDirectory(directory.absolute()))
+    for name in images.load(files, find_system_programs().ctr, image):
+        say(f"loaded {name}")
+
+
+@app.command("restart-kubelet")
+def restart_kubelet(directory: Directory = _DEFAULT_DIRECTORY) -> None:
+    """Restart the node's kubelet; its Pods run on."""
+    controlplane.restart_kubelet(directory.absolute(), find_programs)
 
 
 @app.command()

@@ -188,6 +188,18 @@ class Cluster:
         """Stop kube-apiserver alone, for tests; `start_api_server` brings it back."""
         self._stop(components.API_SERVER)
 
+    def restart_kubelet(self) -> None:
+        """Stop the node's kubelet and start it again; Pods run on meanwhile.
+
+        Raises:
+            StartError: There is no node, or the kubelet does not serve.
+
+        """
+        if self._node is None:
+            raise StartError(f"{self.directory.root}: there is no node")
+        self._stop(components.KUBELET)
+        self._node.start_kubelet(self.server, self.api)
+
     def stop(self) -> None:
         """Stop everything, last started first."""
         for name in reversed(self.state.processes):

@@ -103,6 +103,24 @@ _BACKGROUND: list[Cluster] = []
 """Keeps the handles of background programs, which are to outlive us, from being collected (and warned about)."""
 
 
+def restart_kubelet(directory: Path, find_programs: Callable[[ClusterSpec], Programs]) -> None:
+    """Restart the kubelet of a node that runs in the background; its Pods run on.
+
+    Raises:
+        DevclusterError: There is no such node, or the kubelet does not serve.
+
+    """
+    with _exclusive(directory):
+        current = find(directory)
+        if current is None or not current.node or current.owner is not None:
+            raise DevclusterError(f"no node runs in the background of {directory}")
+        spec = ClusterSpec(directory, controllers=current.controllers, node=True)
+        cluster = Cluster(spec, find_programs(spec), owner=None)
+        cluster.state = current
+        cluster.restart_kubelet()
+        _BACKGROUND.append(cluster)
+
+
 def down(directory: Path) -> bool:
     """Stop the control plane of a directory, whoever started it. Its data stays.
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 CONTAINERD = "containerd"
 
-BRIDGE = "pods0"
-"""The bridge all Pods are on, in the node's network."""
-
 
 def write_config(files: NodeFiles, programs: SystemPrograms, network: NodeNetwork) -> None:
     """Write containerd's configuration and that of the network plugins."""
@@ -71,12 +68,11 @@ conf_dir = "{files.cni_config}"
 
 
 def _cni_config(network: NodeNetwork) -> dict[str, object]:
-    bridge = {
-        "type": "bridge",
-        "bridge": BRIDGE,
-        "isGateway": True,
+    # A link for each Pod rather than a bridge: what crosses a bridge meets the firewall rules of Services only where
+    # the machine has loaded br_netfilter.
+    link = {
+        "type": "ptp",
         "ipMasq": True,
-        "hairpinMode": True,
         "ipam": {
             "type": "host-local",
             "ranges": [[{"subnet": str(network.pod_range)}]],
@@ -84,4 +80,4 @@ def _cni_config(network: NodeNetwork) -> dict[str, object]:
         },
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return {"cniVersion": "0.4.0", "name": "devcluster", "plugins": [bridge, portmap]}
+    return {"cniVersion": "0.4.0", "name": "devcluster", "plugins": [link, portmap]}

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     actions = parser.add_subparsers(required=True)
     hold_parser = actions.add_parser("hold")
     hold_parser.add_argument("--data", type=Path, help="the node's directory, absolute")
-    hold_parser.add_argument("--kept", type=Path, help="a directory that must stay visible, absolute")
+    hold_parser.add_argument("--kept", type=Path, action="append", help="a directory that must stay visible, absolute")
     hold_parser.add_argument("--pid-file", type=Path, help="gets the pid of process 1 when the mounts are in place")
     hold_parser.set_defaults(action=lambda given: hold(given.data, given.kept, given.pid_file))
     enter_parser = actions.add_parser("enter")
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def hold(data: Path, kept: Path, pid_file: Path) -> int:
+def hold(data: Path, kept: Sequence[Path], pid_file: Path) -> int:
     """Make the namespaces, and wait until process 1 ends or we are asked to end it."""
     _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET | _CLONE_NEWPID), "unshare")
 
@@ -86,13 +86,13 @@ def enter(pid: int, program: Sequence[str]) -> int:
     return _wait_for(_fork(lambda: os.execvp(program[0], [*program])), signal.SIGTERM)  # noqa: S606 - the purpose
 
 
-def make_mounts(data: Path, kept: Path) -> None:
-    """Mount what the node has for itself; `kept` stays what it is, wherever it lies."""
+def make_mounts(data: Path, kept: Sequence[Path]) -> None:
+    """Mount what the node has for itself; directories in `kept` stay what they are, wherever they lie."""
     # What the machine unmounts goes here as well; what is mounted here stays here.
     _mount("--make-rslave", "/")
     # Pods may mount things for their node (mountPropagation), which the kubelet expects to work.
     _mount("--make-rshared", "/")
-    kept_descriptor = os.open(kept, os.O_PATH)
+    descriptors = {path: os.open(path, os.O_PATH) for path in kept}
     _mount("-t", "proc", "proc", "/proc")
     _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     for name in ("upper", "work"):
@@ -100,10 +100,10 @@ def make_mounts(data: Path, kept: Path) -> None:
     _mount(
         "-t", "overlay", "-o", "lowerdir=/var/lib,upperdir=/run/.lib/upper,workdir=/run/.lib/work", "lib", "/var/lib"
     )
-    if not kept.is_dir():
-        kept.mkdir(parents=True)
-    _mount("--bind", f"/proc/{os.getpid()}/fd/{kept_descriptor}", str(kept))
-    os.close(kept_descriptor)
+    for path, descriptor in descriptors.items():
+        path.mkdir(parents=True, exist_ok=True)
+        _mount("--bind", f"/proc/{os.getpid()}/fd/{descriptor}", str(path))
+        os.close(descriptor)
     for target in ("/var/lib/containerd", "/var/lib/kubelet", "/var/log"):
         source = data / target.rsplit("/", 1)[-1]
         source.mkdir(mode=0o711, exist_ok=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from devcluster import components
 from devcluster.certificates import SERVICE_CLUSTER_IP_RANGE, Pki, issue_client_certificate, write_private
 from devcluster.credentials import create_user
+from devcluster.errors import StartError
 from devcluster.node import cgroups, cleanup, containerd, images, kubelet, kubeproxy, network, pauseimage
 from devcluster.node.files import NODE_NAME, NodeFiles
 
@@ -96,7 +97,8 @@ class Node:
         self.files.root.mkdir(mode=0o711, exist_ok=True)
         self.files.pid_file.unlink(missing_ok=True)
         command = [sys.executable, "-I", "-S", str(_SCRIPT), "hold", f"--data={self.files.root}"]
-        command += [f"--kept={self._directory.root}", f"--pid-file={self.files.pid_file}"]
+        command += [f"--kept={path}" for path in self._kept_directories()]
+        command += [f"--pid-file={self.files.pid_file}"]
         self._launch(NAMESPACES, command, self.files.pid_file.exists)
         cgroups.make(self.files.cgroup)
         with network.exclusive():
@@ -138,7 +140,8 @@ class Node:
         self._start_scheduler(server)
 
     def start_kubelet(self, server: str, api: ApiServer) -> None:
-        """Start the kubelet and wait until it has reported the node ready."""
+        """Start the kubelet, wait until it has reported the node ready; Pods of an earlier kubelet's run on."""
+        _forget_readiness(api)
         kubeconfig = create_user(self._directory, server, kubelet.KUBELET_USER, kubelet.KUBELET_GROUPS)
         kubelet.write_config(self.files, self.network)
         command = kubelet.kubelet_command(self._programs.kubelet, self.files, kubeconfig, self.network)
@@ -168,6 +171,11 @@ class Node:
             *(f"--pid={self.files.read_pid()}", *command),
         ]
 
+    def _kept_directories(self) -> set[Path]:
+        """Directories that the node's programs need under the paths they have."""
+        programs = (self._programs.kubelet, self._programs.kube_proxy, self._system.containerd, self._system.runc)
+        return {self._directory.root, self._system.cni_plugins, *(path.parent for path in programs)}
+
     def _containerd_answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
             try:
@@ -192,6 +200,19 @@ class Node:
             return int(self.files.slot.read_text(encoding="ascii")) % network.SLOTS
         except (FileNotFoundError, ValueError):
             return int(self.files.identity, 16) % network.SLOTS
+
+
+def _forget_readiness(api: ApiServer) -> None:
+    """Take back what an earlier kubelet of this node has last reported."""
+    condition = {"type": "Ready", "status": "Unknown", "reason": "NodeStopped", "message": "The node was stopped."}
+    status, answer = api.request(
+        "PATCH",
+        f"/api/v1/nodes/{NODE_NAME}/status",
+        {"status": {"conditions": [condition]}},
+        "application/strategic-merge-patch+json",
+    )
+    if status not in (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND):
+        raise StartError(f"the node's status cannot be written: {answer.decode(errors='replace')}")
 
 
 def _takes_pods(api: ApiServer) -> bool:

@@ -12,13 +12,10 @@ from pathlib import Path
 
 from devcluster.errors import DevclusterError
 
-INSTALL = "apt-get install containerd runc containernetworking-plugins iptables conntrack iproute2"
-"""The command that installs all of it on Debian and Ubuntu."""
-
 _ELSEWHERE = "a cluster of kind or minikube serves as well"
 
 _CNI_DIRECTORIES = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
-_CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
+_CNI_PLUGINS = ("host-local", "loopback", "portmap", "ptp")
 _PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "runc", "iptables", "conntrack", "ip", "nsenter", "mount")
 
 
@@ -61,7 +58,9 @@ def find_system_programs() -> SystemPrograms:
     if plugins is None:
         missing.append(f"CNI plugins (in {' or '.join(_CNI_DIRECTORIES)})")
     if missing or plugins is None:
-        raise NodeUnavailableError(f"a node needs {', '.join(missing)}: {INSTALL}; {_ELSEWHERE}")
+        raise NodeUnavailableError(
+            f"a node needs {', '.join(missing)} (python -m tools.system_packages node); {_ELSEWHERE}"
+        )
     paths = {name: Path(path) for name, path in found.items() if path is not None}
     return SystemPrograms(paths["containerd"], paths["ctr"], paths["runc"], plugins)
 
