@@ -124,6 +124,11 @@ class ApiServer:
         if status >= http.HTTPStatus.BAD_REQUEST:
             text = answer.decode("utf-8", errors="replace")
             raise ApiRequestError(f"{method} {path}: status {status}: {_message(text)}", status)
+        return self.decode(answer)
+
+    @staticmethod
+    def decode(answer: bytes) -> KubeObject:
+        """Object in an answer's body."""
         decoded: KubeObject = json.loads(answer)
         return decoded
 

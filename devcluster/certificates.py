@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -70,28 +71,27 @@ class Pki:
         return self.directory / "service-account.key"
 
 
-def ensure_pki(pki: Pki) -> None:
-    """Create what is missing or expires within 30 days. Keys of ServiceAccounts are kept."""
+def ensure_pki(pki: Pki, address: str = "127.0.0.1") -> None:
+    """Create what is missing or expires within 30 days. Keys of ServiceAccounts are kept, and so is the CA.
+
+    Args:
+        pki: Where the files are.
+        address: IPv4 address the API server listens on; its certificate is issued anew where it lacks it.
+
+    """
     pki.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not pki.service_account_key.exists():
         write_private(pki.service_account_key, _key_pem(ec.generate_private_key(ec.SECP256R1())))
-    if _is_current(pki.server_certificate) and _is_current(pki.ca_certificate) and pki.server_key.exists():
-        return
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_certificate = _self_signed(ca_key)
-    server_key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in _SERVER_NAMES]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in _SERVER_ADDRESSES]
-    server_certificate = (
-        _leaf("kube-apiserver", (), server_key, ca_certificate, ExtendedKeyUsageOID.SERVER_AUTH)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    write_private(pki.ca_key, _key_pem(ca_key))
-    write_private(pki.server_key, _key_pem(server_key))
-    write_private(pki.ca_certificate, _certificate_pem(ca_certificate))
-    # Last, because its presence is what says that the set is whole.
-    write_private(pki.server_certificate, _certificate_pem(server_certificate))
+    if _read_current(pki.ca_certificate) is None or not pki.ca_key.exists():
+        ca_key = ec.generate_private_key(ec.SECP256R1())
+        write_private(pki.ca_key, _key_pem(ca_key))
+        write_private(pki.ca_certificate, _certificate_pem(_self_signed(ca_key)))
+    if not (_serves_at(pki, address) and pki.server_key.exists()):
+        addresses = (*_SERVER_ADDRESSES, address)
+        certificate, key = issue_server_certificate(pki, "kube-apiserver", _SERVER_NAMES, addresses)
+        write_private(pki.server_key, key)
+        # Last, because its presence is what says that the set is whole.
+        write_private(pki.server_certificate, certificate)
 
 
 def issue_client_certificate(pki: Pki, user: str, groups: Sequence[str]) -> tuple[bytes, bytes]:
@@ -101,12 +101,34 @@ def issue_client_certificate(pki: Pki, user: str, groups: Sequence[str]) -> tupl
         Certificate and key, both PEM.
 
     """
-    ca_key = serialization.load_pem_private_key(pki.ca_key.read_bytes(), password=None)
-    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{pki.ca_key}: found {type(ca_key).__name__}, expected an elliptic curve key")
-    ca_certificate = x509.load_pem_x509_certificate(pki.ca_certificate.read_bytes())
+    ca_key, ca_certificate = _load_ca(pki)
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _leaf(user, groups, key, ca_certificate, ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _certificate_pem(builder.sign(ca_key, hashes.SHA256())), _key_pem(key)
+
+
+def issue_server_certificate(
+    pki: Pki, common_name: str, names: Sequence[str], addresses: Sequence[str]
+) -> tuple[bytes, bytes]:
+    """Sign a certificate for a server.
+
+    Args:
+        pki: The CA.
+        common_name: What the server is called.
+        names: DNS names it answers to.
+        addresses: IP addresses it answers to; one may be there twice.
+
+    Returns:
+        Certificate and key, both PEM.
+
+    """
+    ca_key, ca_certificate = _load_ca(pki)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+    subject += [x509.IPAddress(ipaddress.ip_address(address)) for address in dict.fromkeys(addresses)]
+    builder = _leaf(common_name, (), key, ca_certificate, ExtendedKeyUsageOID.SERVER_AUTH).add_extension(
+        x509.SubjectAlternativeName(subject), critical=False
+    )
     return _certificate_pem(builder.sign(ca_key, hashes.SHA256())), _key_pem(key)
 
 
@@ -119,14 +141,33 @@ def write_private(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _is_current(path: Path) -> bool:
-    if not path.exists():
+def _load_ca(pki: Pki) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    key = serialization.load_pem_private_key(pki.ca_key.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{pki.ca_key}: found {type(key).__name__}, expected an elliptic curve key")
+    return key, x509.load_pem_x509_certificate(pki.ca_certificate.read_bytes())
+
+
+def _serves_at(pki: Pki, address: str) -> bool:
+    """Whether the API server's certificate is current, of this CA, and for an address."""
+    certificate = _read_current(pki.server_certificate)
+    if certificate is None:
         return False
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError:
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(pki.ca_certificate.read_bytes()))
+    except (ValueError, InvalidSignature):
         return False
-    return certificate.not_valid_after_utc - _RENEW_BEFORE > dt.datetime.now(dt.UTC)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return ipaddress.ip_address(address) in names.get_values_for_type(x509.IPAddress)
+
+
+def _read_current(path: Path) -> x509.Certificate | None:
+    """Certificate of a file; None where there is none, or it expires soon."""
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return certificate if certificate.not_valid_after_utc - _RENEW_BEFORE > dt.datetime.now(dt.UTC) else None
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

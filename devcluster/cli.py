@@ -20,6 +20,9 @@ from devcluster.cluster import ClusterSpec
 from devcluster.errors import DevclusterError
 from devcluster.foreground import RunSpec
 from devcluster.layout import DataDirectory
+from devcluster.node import images
+from devcluster.node.files import NodeFiles
+from devcluster.node.requirements import find_system_programs
 from devcluster.progress import say
 
 if TYPE_CHECKING:
@@ -44,13 +47,15 @@ class RunCluster(enum.StrEnum):
 Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Data directory of the control plane.")]
 Controllers = Annotated[bool, typer.Option("--controllers", help="Run kube-controller-manager too.")]
 
+WithNode = Annotated[bool, typer.Option("--node", help="Run a real node too (root; implies --controllers).")]
+
 _DEFAULT_DIRECTORY = Path(".devcluster")
 
 
 @app.command()
-def up(directory: Directory = _DEFAULT_DIRECTORY, controllers: Controllers = False) -> None:
+def up(directory: Directory = _DEFAULT_DIRECTORY, controllers: Controllers = False, node: WithNode = False) -> None:
     """Start the control plane in the background; nothing happens when it serves already."""
-    spec = ClusterSpec(directory.absolute(), controllers=controllers)
+    spec = ClusterSpec(directory.absolute(), controllers=controllers, node=node)
     state = controlplane.up(spec, find_programs)
     say(f"serving at {state.server}")
     say(f"export KUBECONFIG={DataDirectory(spec.directory).kubeconfig}")
@@ -82,9 +87,32 @@ def kubeconfig(directory: Directory = _DEFAULT_DIRECTORY) -> None:
 
 
 @app.command()
-def fetch(controllers: Controllers = False) -> None:
+def load(
+    image: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="A docker-archive or oci-archive, or the name of an image of docker, podman or buildah.",
+        ),
+    ],
+    directory: Directory = _DEFAULT_DIRECTORY,
+) -> None:
+    """Give an image to the node."""
+    files = NodeFiles(DataDirectory(directory.absolute()))
+    for name in images.load(files, find_system_programs().ctr, image):
+        say(f"loaded {name}")
+
+
+@app.command("restart-kubelet")
+def restart_kubelet(directory: Directory = _DEFAULT_DIRECTORY) -> None:
+    """Restart the node's kubelet; its Pods run on."""
+    controlplane.restart_kubelet(directory.absolute(), find_programs)
+
+
+@app.command()
+def fetch(controllers: Controllers = False, node: WithNode = False) -> None:
     """Get the binaries without starting anything."""
-    find_programs(ClusterSpec(_DEFAULT_DIRECTORY.absolute(), controllers=controllers))
+    find_programs(ClusterSpec(_DEFAULT_DIRECTORY.absolute(), controllers=controllers, node=node))
 
 
 @app.command()

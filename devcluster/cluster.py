@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING
 
 from devcluster import components, state
 from devcluster.api import ApiServer
-from devcluster.certificates import Pki
+from devcluster.certificates import Pki, ensure_pki
 from devcluster.credentials import ADMIN, CONTROLLERS, create_user, ensure_tokens, write_token_kubeconfig
 from devcluster.errors import StartError
 from devcluster.etcd import etcd_is_healthy
 from devcluster.layout import DataDirectory
+from devcluster.node.cleanup import remove_traces
+from devcluster.node.files import NodeFiles
+from devcluster.node.node import Node, NodePrograms
+from devcluster.node.requirements import find_system_programs
 from devcluster.ports import reserved_port
 from devcluster.process import ProcessIdentity, spawn, stop
 from devcluster.progress import Progress, say
@@ -49,6 +53,7 @@ class ClusterSpec:
     Attributes:
         directory: Data directory, absolute; created when it is not there.
         controllers: Whether kube-controller-manager runs too. Default: no.
+        node: Whether a node runs too, which needs the controllers. Default: no.
         api_server_flags: Further flags of kube-apiserver. Default: none.
 
     """
@@ -56,6 +61,12 @@ class ClusterSpec:
     directory: Path
     controllers: bool = False
     api_server_flags: tuple[str, ...] = ()
+    node: bool = False
+
+    @property
+    def has_controllers(self) -> bool:
+        """Whether kube-controller-manager runs."""
+        return self.controllers or self.node
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +77,14 @@ class Programs:
         etcd: etcd.
         api_server: kube-apiserver.
         controller_manager: kube-controller-manager, where it is asked for.
+        node: Programs of a node, where one is asked for.
 
     """
 
     etcd: Path
     api_server: Path
     controller_manager: Path | None = None
+    node: NodePrograms | None = None
 
 
 class Cluster:
@@ -85,10 +98,11 @@ class Cluster:
 
     def __init__(self, spec: ClusterSpec, programs: Programs, owner: ProcessIdentity | None) -> None:
         self.directory = DataDirectory(spec.directory)
-        self.state = ClusterState(port=0, controllers=spec.controllers, processes={}, owner=owner)
+        self.state = ClusterState(port=0, controllers=spec.has_controllers, processes={}, owner=owner, node=spec.node)
         self._spec = spec
         self._programs = programs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._node = self._new_node() if spec.node else None
 
     @property
     def kubeconfig(self) -> Path:
@@ -118,10 +132,16 @@ class Cluster:
         """
         with ExitStack() as unless_complete:
             unless_complete.callback(self.stop)
+            if self._node is not None:
+                self._node.start_namespaces()
+                self.state = replace(self.state, address=self._node.network.host_address)
+            ensure_pki(Pki(self.directory.pki), self.state.address)
             self.start_etcd()
             self.start_api_server(preferred_port)
-            if self._spec.controllers:
+            if self._spec.has_controllers:
                 self.start_controller_manager()
+            if self._node is not None:
+                self._node.start_programs(self.server, self.api)
             unless_complete.pop_all()
 
     def start_etcd(self) -> None:
@@ -132,7 +152,8 @@ class Cluster:
     def start_api_server(self, preferred_port: int | None = None) -> None:
         """Start kube-apiserver and wait until it is ready; by default on the port of its last start."""
         tokens = ensure_tokens(self.directory.tokens)
-        with reserved_port(preferred_port or self.state.port or None) as port:
+        address = self.state.address
+        with reserved_port(preferred_port or self.state.port or None, address) as port:
             self.state = replace(self.state, port=port)
             for path, user in (
                 (self.directory.kubeconfig, ADMIN),
@@ -149,8 +170,10 @@ class Cluster:
                 self._programs.api_server,
                 self.directory,
                 port=port,
-                controllers=self._spec.controllers,
-                extra=self._spec.api_server_flags,
+                controllers=self._spec.has_controllers,
+                address=address,
+                authorization="Node,RBAC" if self._node else "RBAC",
+                extra=[*(self._node.api_server_flags() if self._node else ()), *self._spec.api_server_flags],
             )
             self._launch(components.API_SERVER, command, self.api.is_ready)
 
@@ -165,10 +188,23 @@ class Cluster:
         """Stop kube-apiserver alone, for tests; `start_api_server` brings it back."""
         self._stop(components.API_SERVER)
 
+    def restart_kubelet(self) -> None:
+        """Stop the node's kubelet and start it again; Pods run on meanwhile.
+
+        Raises:
+            StartError: There is no node, or the kubelet does not serve.
+
+        """
+        if self._node is None:
+            raise StartError(f"{self.directory.root}: there is no node")
+        self._stop(components.KUBELET)
+        self._node.start_kubelet(self.server, self.api)
+
     def stop(self) -> None:
         """Stop everything, last started first."""
         for name in reversed(self.state.processes):
             self._stop(name)
+        remove_traces(NodeFiles(self.directory))
         self.directory.state.unlink(missing_ok=True)
 
     def failed_program(self) -> str | None:
@@ -179,7 +215,12 @@ class Cluster:
         """Log file of a program."""
         return self.directory.logs / f"{name}.log"
 
-    def _launch(self, name: str, command: list[str], is_ready: Callable[[], bool]) -> None:
+    def _new_node(self) -> Node:
+        if self._programs.node is None:
+            raise StartError("node: no binaries were given")
+        return Node(self.directory, self._programs.node, find_system_programs(), self._launch)
+
+    def _launch(self, name: str, command: Sequence[str], is_ready: Callable[[], bool]) -> None:
         log = self.log_of(name)
         child = spawn(command, cwd=self.directory.root, log=log, dies_with_starter=self.state.owner is not None)
         self._children[name] = child

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 ETCD = "etcd"
 API_SERVER = "kube-apiserver"
 CONTROLLER_MANAGER = "kube-controller-manager"
+SCHEDULER = "kube-scheduler"
+KUBELET = "kubelet"
+KUBE_PROXY = "kube-proxy"
+PAUSE = "pause"
 
 _SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc"
 
@@ -43,15 +47,24 @@ def etcd_command(program: Path, directory: DataDirectory) -> list[str]:
 
 
 def api_server_command(
-    program: Path, directory: DataDirectory, *, port: int, controllers: bool, extra: Sequence[str] = ()
+    program: Path,
+    directory: DataDirectory,
+    *,
+    port: int,
+    controllers: bool,
+    address: str = LOOPBACK,
+    authorization: str = "RBAC",
+    extra: Sequence[str] = (),
 ) -> list[str]:
-    """kube-apiserver on the loopback interface.
+    """kube-apiserver on one address of this machine.
 
     Args:
         program: The binary.
         directory: Data directory of the control plane.
         port: Port to serve on, which the starter holds already.
         controllers: Whether kube-controller-manager runs too.
+        address: IPv4 address to serve on. Default: the loopback interface.
+        authorization: Authorizers in their order, with commas. Default: RBAC alone.
         extra: Further flags; they come last and so win.
 
     """
@@ -59,15 +72,15 @@ def api_server_command(
     command = [
         str(program),
         f"--etcd-servers=unix://{ETCD_SOCKET}",
-        f"--bind-address={LOOPBACK}",
-        f"--advertise-address={LOOPBACK}",
+        f"--bind-address={address}",
+        f"--advertise-address={address}",
         f"--secure-port={port}",
         "--permit-port-sharing=true",
         f"--tls-cert-file={pki.server_certificate}",
         f"--tls-private-key-file={pki.server_key}",
         f"--client-ca-file={pki.ca_certificate}",
         f"--token-auth-file={directory.tokens}",
-        "--authorization-mode=RBAC",
+        f"--authorization-mode={authorization}",
         f"--service-account-issuer={_SERVICE_ACCOUNT_ISSUER}",
         f"--service-account-key-file={pki.service_account_key}",
         f"--service-account-signing-key-file={pki.service_account_key}",
@@ -106,5 +119,18 @@ def controller_manager_command(program: Path, directory: DataDirectory) -> list[
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         "--concurrent-gc-syncs=5",
+        "--profiling=false",
+    ]
+
+
+def scheduler_command(program: Path, kubeconfig: Path) -> list[str]:
+    """kube-scheduler, which only a cluster with a node needs."""
+    return [
+        str(program),
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        "--secure-port=0",
+        "--leader-elect=false",
         "--profiling=false",
     ]

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from devcluster import state
 from devcluster.api import ApiServer
-from devcluster.certificates import Pki, ensure_pki
 from devcluster.cluster import STOP_GRACE, Cluster, ClusterSpec, Programs
 from devcluster.errors import DevclusterError
 from devcluster.layout import DataDirectory
+from devcluster.node.cleanup import remove_traces
+from devcluster.node.files import NodeFiles
+from devcluster.node.requirements import find_system_programs
 from devcluster.process import ProcessIdentity, stop
 from devcluster.progress import Progress, say
 
@@ -81,9 +83,15 @@ def up(spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Programs]) -> C
     """
     with _exclusive(spec.directory):
         current = find(spec.directory)
-        enough = current is not None and (current.controllers or not spec.controllers)
+        enough = (
+            current is not None
+            and (current.controllers or not spec.has_controllers)
+            and (current.node or not spec.node)
+        )
         if current is not None and enough and is_serving(spec.directory):
             return current
+        if spec.node:
+            find_system_programs()
         cluster = _prepare(spec, find_programs(spec), owner=None)
         _stop_leftovers(spec.directory)
         cluster.start(_last_port(spec.directory))
@@ -93,6 +101,24 @@ def up(spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Programs]) -> C
 
 _BACKGROUND: list[Cluster] = []
 """Keeps the handles of background programs, which are to outlive us, from being collected (and warned about)."""
+
+
+def restart_kubelet(directory: Path, find_programs: Callable[[ClusterSpec], Programs]) -> None:
+    """Restart the kubelet of a node that runs in the background; its Pods run on.
+
+    Raises:
+        DevclusterError: There is no such node, or the kubelet does not serve.
+
+    """
+    with _exclusive(directory):
+        current = find(directory)
+        if current is None or not current.node or current.owner is not None:
+            raise DevclusterError(f"no node runs in the background of {directory}")
+        spec = ClusterSpec(directory, controllers=current.controllers, node=True)
+        cluster = Cluster(spec, find_programs(spec), owner=None)
+        cluster.state = current
+        cluster.restart_kubelet()
+        _BACKGROUND.append(cluster)
 
 
 def down(directory: Path) -> bool:
@@ -140,7 +166,6 @@ def foreground(spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Program
 
 def _prepare(spec: ClusterSpec, programs: Programs, owner: ProcessIdentity | None) -> Cluster:
     directory = DataDirectory(spec.directory)
-    ensure_pki(Pki(directory.pki))
     directory.logs.mkdir(mode=0o700, exist_ok=True)
     return Cluster(spec, programs, owner)
 
@@ -166,6 +191,7 @@ def _stop_leftovers(directory: Path) -> None:
         if identity.is_alive():
             with Progress(f"stopping {name}"):
                 stop(identity, STOP_GRACE)
+    remove_traces(NodeFiles(DataDirectory(directory)))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from devcluster.certificates import write_private
+from devcluster.ports import LOOPBACK
 from devcluster.process import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ class ClusterState:
     """The processes of one control plane.
 
     Attributes:
-        port: Port of the API server on 127.0.0.1.
+        port: Port of the API server.
         controllers: Whether kube-controller-manager belongs to it.
         processes: Program name to process, in the order of their start; stopped in reverse.
         owner: The process this control plane lives and dies with; None when it runs in the background.
+        address: IPv4 address the API server listens on. Default: 127.0.0.1.
+        node: Whether a node belongs to it. Default: no.
 
     """
 
@@ -29,11 +32,13 @@ class ClusterState:
     controllers: bool
     processes: dict[str, ProcessIdentity]
     owner: ProcessIdentity | None = None
+    address: str = LOOPBACK
+    node: bool = False
 
     @property
     def server(self) -> str:
         """Address of the API server."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.address}:{self.port}"
 
     def all_alive(self) -> bool:
         """Whether every process of it still runs."""
@@ -50,6 +55,8 @@ def load(path: Path) -> ClusterState | None:
             controllers=bool(data["controllers"]),
             processes={name: _identity(fields) for name, fields in data["processes"].items()},
             owner=None if owner is None else _identity(owner),
+            address=str(data["address"]),
+            node=bool(data["node"]),
         )
     except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, ValueError):
         return None

@@ -15,6 +15,7 @@ from devcluster import components
 from devcluster.binaries import archive, cache, gobuild, pins
 from devcluster.cluster import ClusterSpec, Programs
 from devcluster.errors import BinariesUnavailableError
+from devcluster.node.node import NodePrograms
 from devcluster.progress import say
 
 if TYPE_CHECKING:
@@ -119,12 +120,20 @@ def find_programs(spec: ClusterSpec) -> Programs:
 
     """
     servers = find([components.ETCD, components.API_SERVER], default_sources())
-    manager = find([components.CONTROLLER_MANAGER], default_sources()) if spec.controllers else {}
+    manager = find([components.CONTROLLER_MANAGER], default_sources()) if spec.has_controllers else {}
     return Programs(
         etcd=servers[components.ETCD],
         api_server=servers[components.API_SERVER],
         controller_manager=manager.get(components.CONTROLLER_MANAGER),
+        node=_find_node_programs() if spec.node else None,
     )
+
+
+def _find_node_programs() -> NodePrograms:
+    """Find what a node needs besides the distribution's programs. What lies on PATH may be of any version."""
+    names = [components.SCHEDULER, components.KUBELET, components.KUBE_PROXY, components.PAUSE]
+    found = find(names, [AssetsVariable(), Cache(None), GoBuild()])
+    return NodePrograms(*(found[name] for name in names))
 
 
 def find(names: Sequence[str], sources: Sequence[Source]) -> Found:

@@ -51,8 +51,8 @@ class GoModule:
     def cache_name(self) -> str:
         """Directory name in the cache: changes whenever anything that is built from changes."""
         digest = hashlib.sha256()
-        for name in ("go.mod", "go.sum"):
-            digest.update((self.directory / name).read_bytes())
+        for path in (self.directory / "go.mod", self.directory / "go.sum", *sorted(self.directory.rglob("*.go"))):
+            digest.update(path.read_bytes())
         return f"{self.name}-{self.version}-{platform_name()}-{digest.hexdigest()[:16]}"
 
     def _field(self, pattern: str) -> str:
@@ -113,6 +113,10 @@ GO_PROGRAMS = {
         GoProgram(components.ETCD, ETCD, "go.etcd.io/etcd/server/v3"),
         GoProgram(components.API_SERVER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver"),
         GoProgram(components.CONTROLLER_MANAGER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        GoProgram(components.SCHEDULER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler"),
+        GoProgram(components.KUBELET, KUBERNETES, "k8s.io/kubernetes/cmd/kubelet"),
+        GoProgram(components.KUBE_PROXY, KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy"),
+        GoProgram(components.PAUSE, KUBERNETES, "devcluster/kubernetes/pause"),
     )
 }
 
@@ -148,8 +152,13 @@ ENVTEST_ARCHIVES = {
 
 def platform_name() -> str:
     """Operating system and architecture as Go names them, for example `linux-amd64`."""
+    return f"{sys.platform}-{architecture()}"
+
+
+def architecture() -> str:
+    """Architecture of this machine as Go and images name it, for example `amd64`."""
     machine = platform.machine()
-    return f"{sys.platform}-{_ARCHITECTURES.get(machine, machine)}"
+    return _ARCHITECTURES.get(machine, machine)
 
 
 def parse_version(text: str) -> tuple[int, ...]:
