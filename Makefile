@@ -41,7 +41,7 @@ setup: python ## Make .venv and get the Ansible collections (quick when all is t
 
 .PHONY: binaries
 binaries: setup
-	@$(BIN)/python -m devcluster fetch --controllers
+	@$(BIN)/python -m devcluster fetch --controllers --kubectl
 
 .PHONY: run
 run: setup ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devcluster import controlplane, foreground
-from devcluster.binaries.finder import find_programs
+from devcluster.binaries.finder import find_kubectl, find_programs
 from devcluster.cluster import ClusterSpec
 from devcluster.errors import DevclusterError
 from devcluster.foreground import RunSpec
@@ -82,9 +82,14 @@ def kubeconfig(directory: Directory = _DEFAULT_DIRECTORY) -> None:
 
 
 @app.command()
-def fetch(controllers: Controllers = False) -> None:
+def fetch(
+    controllers: Controllers = False,
+    kubectl: Annotated[bool, typer.Option("--kubectl", help="Get kubectl too.")] = False,
+) -> None:
     """Get the binaries without starting anything."""
     find_programs(ClusterSpec(_DEFAULT_DIRECTORY.absolute(), controllers=controllers))
+    if kubectl:
+        find_kubectl()
 
 
 @app.command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ETCD = "etcd"
 API_SERVER = "kube-apiserver"
 CONTROLLER_MANAGER = "kube-controller-manager"
+KUBECTL = "kubectl"
 
 _SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc"
 
