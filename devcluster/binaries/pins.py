@@ -51,8 +51,8 @@ class GoModule:
     def cache_name(self) -> str:
         """Directory name in the cache: changes whenever anything that is built from changes."""
         digest = hashlib.sha256()
-        for name in ("go.mod", "go.sum"):
-            digest.update((self.directory / name).read_bytes())
+        for path in (self.directory / "go.mod", self.directory / "go.sum", *sorted(self.directory.glob("*.go"))):
+            digest.update(path.read_bytes())
         return f"{self.name}-{self.version}-{platform_name()}-{digest.hexdigest()[:16]}"
 
     def _field(self, pattern: str) -> str:

@@ -38,7 +38,10 @@ def test_the_cache_name_changes_with_the_pinned_modules(tmp_path_factory: pytest
     before = module.cache_name
     assert before.startswith(f"x-v1.2.3-{pins.platform_name()}-")
     (directory / "go.sum").write_text("two")
-    assert module.cache_name != before
+    changed = module.cache_name
+    assert changed != before
+    (directory / "main.go").write_text("package main\n")
+    assert module.cache_name not in {before, changed}
     assert module.go_version == (1, 26, 0)
 
 
