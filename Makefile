@@ -41,7 +41,8 @@ setup: python ## Make .venv and get the Ansible collections (quick when all is t
 
 .PHONY: binaries
 binaries: setup
-	@$(BIN)/python -m devcluster fetch --controllers
+	@$(BIN)/python -m devcluster fetch --controllers --kubectl
+	@$(BIN)/python -m tests.checkers
 
 .PHONY: run
 run: setup ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)
@@ -75,6 +76,10 @@ bench: binaries ## Measure the engines side by side (BENCH_ARGS='--peer PATH': a
 .PHONY: bench-scale
 bench-scale: binaries ## Measure how costs grow, up to 10,000 objects of each kind
 	@$(ISOLATED) $(BIN)/python -m bench scale $(BENCH_ARGS)
+
+.PHONY: manifests
+manifests: setup ## Make dist/install.yaml and the OLM bundle from config/
+	@$(BIN)/python -m tools.manifests
 
 .PHONY: lock
 lock: python ## Renew the hashed requirement files from requirements/*.in

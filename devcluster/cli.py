@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devcluster import controlplane, foreground
-from devcluster.binaries.finder import find_programs
+from devcluster.binaries.finder import find_kubectl, find_programs
 from devcluster.cluster import ClusterSpec
 from devcluster.errors import DevclusterError
 from devcluster.foreground import RunSpec
@@ -110,9 +110,15 @@ def restart_kubelet(directory: Directory = _DEFAULT_DIRECTORY) -> None:
 
 
 @app.command()
-def fetch(controllers: Controllers = False, node: WithNode = False) -> None:
+def fetch(
+    controllers: Controllers = False,
+    node: WithNode = False,
+    kubectl: Annotated[bool, typer.Option("--kubectl", help="Get kubectl too.")] = False,
+) -> None:
     """Get the binaries without starting anything."""
     find_programs(ClusterSpec(_DEFAULT_DIRECTORY.absolute(), controllers=controllers, node=node))
+    if kubectl:
+        find_kubectl()
 
 
 @app.command()

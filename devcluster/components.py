@@ -25,6 +25,7 @@ SCHEDULER = "kube-scheduler"
 KUBELET = "kubelet"
 KUBE_PROXY = "kube-proxy"
 PAUSE = "pause"
+KUBECTL = "kubectl"
 
 _SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc"
 

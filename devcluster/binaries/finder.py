@@ -136,6 +136,16 @@ def _find_node_programs() -> NodePrograms:
     return NodePrograms(*(found[name] for name in names))
 
 
+def find_kubectl() -> Path:
+    """Find a kubectl: no control plane needs one, but tests and `tools` that build manifests do.
+
+    Raises:
+        BinariesUnavailableError: No source has it.
+
+    """
+    return find([components.KUBECTL], default_sources())[components.KUBECTL]
+
+
 def find(names: Sequence[str], sources: Sequence[Source]) -> Found:
     """Ask sources in order until one has all programs; each answer is said aloud.
 

@@ -1,4 +1,4 @@
-"""Exactly which versions are wanted: the two go.mod files, and one entry of the envtest release index.
+"""Exactly which versions are wanted: the go.mod files, and one entry of the envtest release index.
 
 The go.mod and go.sum files in `devcluster/controlplane/` are the only place versions of the build are written down.
 """
@@ -81,7 +81,7 @@ class GoProgram:
     @property
     def ldflags(self) -> str:
         """Linker flags: no symbols, and the version that Kubernetes' own build sets (v0.0.0 without)."""
-        if self.module is not KUBERNETES:
+        if self.module.requirement != KUBERNETES.requirement:
             return "-s -w"
         major, minor = parse_version(self.module.version)[:2]
         version = {"gitVersion": self.module.version, "gitMajor": major, "gitMinor": minor}
@@ -105,6 +105,7 @@ class Archive:
 
 
 KUBERNETES = GoModule("kubernetes", _MODULES / "kubernetes", "k8s.io/kubernetes")
+KUBECTL = GoModule("kubectl", _MODULES / "kubectl", "k8s.io/kubernetes")
 ETCD = GoModule("etcd", _MODULES / "etcd", "go.etcd.io/etcd/server/v3")
 
 GO_PROGRAMS = {
@@ -117,6 +118,7 @@ GO_PROGRAMS = {
         GoProgram(components.KUBELET, KUBERNETES, "k8s.io/kubernetes/cmd/kubelet"),
         GoProgram(components.KUBE_PROXY, KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy"),
         GoProgram(components.PAUSE, KUBERNETES, "devcluster/kubernetes/pause"),
+        GoProgram(components.KUBECTL, KUBECTL, "k8s.io/kubernetes/cmd/kubectl"),
     )
 }
 
@@ -147,7 +149,7 @@ ENVTEST_ARCHIVES = {
         name="envtest-v1.34.1-linux-arm64",
     ),
 }
-"""Platform to archive of etcd and kube-apiserver (there is no kube-controller-manager in it)."""
+"""Platform to archive of etcd, kube-apiserver and kubectl (there is no kube-controller-manager in it)."""
 
 
 def platform_name() -> str:

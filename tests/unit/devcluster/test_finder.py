@@ -116,3 +116,11 @@ def test_the_archive_is_not_asked_for_a_controller_manager() -> None:
 def test_a_platform_without_archive_says_so() -> None:
     with pytest.raises(BinariesUnavailableError, match="no envtest archive is known"):
         finder.PublishedArchive(None).find(NAMES)
+
+
+def test_kubectl_comes_from_the_same_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_program: Callable[[Path, str], Path]
+) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    program = make_program(tmp_path / "kubectl", "exit 0")
+    assert finder.find_kubectl() == program

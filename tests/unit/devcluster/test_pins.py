@@ -14,8 +14,9 @@ def test_versions_come_from_go_mod() -> None:
     assert re.fullmatch(r"v3\.\d+\.\d+", pins.ETCD.version)
 
 
-def test_every_staging_module_is_replaced_by_the_release_that_belongs_to_kubernetes() -> None:
-    text = (pins.KUBERNETES.directory / "go.mod").read_text()
+@pytest.mark.parametrize("module", [pins.KUBERNETES, pins.KUBECTL], ids=lambda module: module.name)
+def test_every_staging_module_is_replaced_by_the_release_that_belongs_to_kubernetes(module: pins.GoModule) -> None:
+    text = (module.directory / "go.mod").read_text()
     replaced = re.findall(r"^\t(k8s\.io/\S+) => (\S+) (\S+)$", text, re.MULTILINE)
     staging_version = pins.KUBERNETES.version.replace("v1.", "v0.", 1)
     assert len(replaced) > 25
@@ -25,6 +26,7 @@ def test_every_staging_module_is_replaced_by_the_release_that_belongs_to_kuberne
 def test_the_version_is_linked_into_kubernetes_but_not_into_etcd() -> None:
     assert f"gitVersion={pins.KUBERNETES.version}" in pins.GO_PROGRAMS["kube-apiserver"].ldflags
     assert "gitMinor=" in pins.GO_PROGRAMS["kube-controller-manager"].ldflags
+    assert pins.GO_PROGRAMS["kubectl"].ldflags == pins.GO_PROGRAMS["kube-apiserver"].ldflags
     assert pins.GO_PROGRAMS["etcd"].ldflags == "-s -w"
 
 
@@ -36,7 +38,10 @@ def test_the_cache_name_changes_with_the_pinned_modules(tmp_path_factory: pytest
     before = module.cache_name
     assert before.startswith(f"x-v1.2.3-{pins.platform_name()}-")
     (directory / "go.sum").write_text("two")
-    assert module.cache_name != before
+    changed = module.cache_name
+    assert changed != before
+    (directory / "main.go").write_text("package main\n")
+    assert module.cache_name not in {before, changed}
     assert module.go_version == (1, 26, 0)
 
 
