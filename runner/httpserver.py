@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
 from runner.errors import ConfigError
+from runner.filters import Filter
 from runner.healthz import Checks, Probe
 from runner.metrics import Metrics
 from runner.options import BindAddress
@@ -25,13 +28,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpServer:
-    """One listening address with its routes."""
+    """One listening address with its routes; with ``tls``, it speaks HTTPS alone."""
 
     def __init__(
-        self, name: str, address: BindAddress, routes: dict[str, Handler], *, takes_posts: bool = False
+        self,
+        name: str,
+        address: BindAddress,
+        routes: dict[str, Handler],
+        *,
+        takes_posts: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._name = name
         self._wanted = address
+        self._tls = tls
         application = web.Application(client_max_size=_LARGEST_REQUEST)
         add_route = application.router.add_post if takes_posts else application.router.add_get
         for path, handler in routes.items():
@@ -42,12 +52,13 @@ class HttpServer:
     def url(self, path: str) -> str:
         """Return the URL of one of its paths, for a client on this machine."""
         host = self.address.host or "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.address.port}{path}"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.address.port}{path}"
 
     async def start(self) -> None:
         """Listen; ``address`` then holds the port that was chosen. Raises ``ConfigError`` where that is impossible."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._wanted.host or None, self._wanted.port)
+        site = web.TCPSite(self._runner, self._wanted.host or None, self._wanted.port, ssl_context=self._tls)
         try:
             await site.start()
         except OSError as error:
@@ -76,14 +87,32 @@ def health_server(address: BindAddress, checks: Checks) -> HttpServer:
     return HttpServer("--health-probe-bind-address", address, routes)
 
 
-def metrics_server(address: BindAddress, metrics: Metrics, user_metrics: UserMetrics) -> HttpServer:
-    """Return the server of ``/metrics`` in Prometheus' text format."""
+def metrics_server(
+    address: BindAddress,
+    metrics: Metrics,
+    user_metrics: UserMetrics,
+    tls: ssl.SSLContext | None = None,
+    access: Filter | None = None,
+) -> HttpServer:
+    """Return the server of ``/metrics`` in Prometheus' text format, to those whom ``access`` lets pass."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         text = metrics.exposition() + user_metrics.exposition()
         return web.Response(body=text, headers={"Content-Type": metrics.content_type})
 
-    return HttpServer("--metrics-bind-address", address, {METRICS_PATH: answer})
+    handler = answer if access is None else _filtered(access, METRICS_PATH, answer)
+    return HttpServer("--metrics-bind-address", address, {METRICS_PATH: handler}, tls=tls)
+
+
+def _filtered(access: Filter, path: str, handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        refusal = await access.refusal(request.headers.get("Authorization", ""), request.method.lower(), path)
+        if refusal is None:
+            return await handler(request)
+        headers = {"WWW-Authenticate": "Bearer"} if refusal.status is HTTPStatus.UNAUTHORIZED else {}
+        return web.Response(status=refusal.status, text=f"{refusal.text}\n", headers=headers)
+
+    return answer
 
 
 def user_metrics_server(address: BindAddress, user_metrics: UserMetrics) -> HttpServer:

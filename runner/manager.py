@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import signal
+import ssl
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from typing import Final
 
 from runner import __version__
 from runner.cache import Cache
+from runner.certwatcher import open_certificate, serving_context
 from runner.client import HttpClient, connect
 from runner.clock import Clock, SystemClock
 from runner.controller import Controller
@@ -30,6 +32,7 @@ from runner.execution.artifacts import ArtifactStore
 from runner.execution.environment import run_environment
 from runner.execution.forkserver.engine import unsupported
 from runner.execution.rehearsal import rehearse
+from runner.filters import AuthenticationAndAuthorization, Filter
 from runner.finalizer import FinalizerKeeper
 from runner.healthchecks import caches_check, stuck_check
 from runner.healthz import Checks, Probe
@@ -38,7 +41,7 @@ from runner.leaderelection import Leadership, join
 from runner.logs import get_logger
 from runner.metrics import Metrics
 from runner.objects import GroupVersionKind
-from runner.options import USER_METRICS_BIND_ADDRESS, EngineName, Options
+from runner.options import USER_METRICS_BIND_ADDRESS, EngineName, Options, SecureServing
 from runner.proxy import Knowledge, Proxy, TokenRegistry
 from runner.reconcile import RetryDelays
 from runner.reconciler import AnsibleReconciler, Scribes
@@ -213,7 +216,7 @@ async def _assemble(
     connected = await connect(options.kubeconfig, observe=metrics.request_finished)
     client = await parts.enter_async_context(connected)
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
-    user_metrics_url = await _start_servers(options, checks, metrics, parts)
+    user_metrics_url = await _start_servers(options, checks, metrics, client, clock, parts)
     environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
@@ -351,7 +354,9 @@ def _retry_delays(options: Options, watch: Watch) -> RetryDelays:
     return RetryDelays(base, cap)
 
 
-async def _start_servers(options: Options, checks: Checks, metrics: Metrics, parts: AsyncExitStack) -> str:
+async def _start_servers(
+    options: Options, checks: Checks, metrics: Metrics, client: HttpClient, clock: Clock, parts: AsyncExitStack
+) -> str:
     """Start the servers that the options name; return the URL to which roles' metrics go, empty for none."""
 
     async def start(server: HttpServer, message: str) -> None:
@@ -363,7 +368,9 @@ async def _start_servers(options: Options, checks: Checks, metrics: Metrics, par
     if options.health_probe_bind_address:
         await start(health_server(options.health_probe_bind_address, checks), "probes are served")
     if options.metrics_bind_address:
-        await start(metrics_server(options.metrics_bind_address, metrics, user_metrics), "metrics are served")
+        tls, access = _metrics_security(options.secure_metrics, client, clock)
+        server = metrics_server(options.metrics_bind_address, metrics, user_metrics, tls, access)
+        await start(server, "metrics are served")
     if not options.user_metrics_bind_address:
         return ""
     server = user_metrics_server(options.user_metrics_bind_address, user_metrics)
@@ -377,3 +384,14 @@ async def _start_servers(options: Options, checks: Checks, metrics: Metrics, par
         server = user_metrics_server(replace(USER_METRICS_BIND_ADDRESS, port=0), user_metrics)
         await start(server, "metrics of roles are taken")
     return server.url(METRICS_PATH)
+
+
+def _metrics_security(
+    wanted: SecureServing | None, client: HttpClient, clock: Clock
+) -> tuple[ssl.SSLContext | None, Filter | None]:
+    if wanted is None:
+        return None, None
+    certificate = open_certificate(wanted, clock)
+    _log.info("metrics are encrypted", certificate=certificate.name, requires_rbac=wanted.requires_rbac)
+    access = AuthenticationAndAuthorization(client, clock) if wanted.requires_rbac else None
+    return serving_context(certificate), access

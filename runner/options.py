@@ -78,6 +78,26 @@ class ElectionSettings:
     renew_deadline: float = 10.0
 
 
+DEFAULT_CERT_DIR: Final = Path("/tmp/k8s-metrics-server/serving-certs")  # noqa: S108 upstream's
+"""Where controller-runtime's server of the metrics looks for a certificate that nobody told it of."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecureServing:
+    """How metrics are served over TLS.
+
+    - ``directory``: where certificate and key are; None: ``DEFAULT_CERT_DIR`` where it has both, else a self-signed
+      certificate is made
+    - ``certificate_name``, ``key_name``: their files in it, in PEM
+    - ``requires_rbac``: whether metrics are answered only to who has a token of the cluster and the right to get them
+    """
+
+    directory: Path | None = None
+    certificate_name: str = "tls.crt"
+    key_name: str = "tls.key"
+    requires_rbac: bool = False
+
+
 def usable_cpus() -> int:
     """Return how many CPUs this process may run on, as Go's ``runtime.NumCPU`` counts them."""
     try:
@@ -112,6 +132,7 @@ class Options:
     - ``commit``: what this was built from, for the build information among the metrics; empty: unknown
     - ``election``: how a leader is elected; None: this operator acts without asking anybody
     - ``health_probe_bind_address``, ``metrics_bind_address``: None turns the server off
+    - ``secure_metrics``: how metrics are served over TLS; None: as plain HTTP
     - ``user_metrics_bind_address``: where roles' metrics are taken; where the port of the default is taken, any free
       one; None turns the server off
     """
@@ -141,6 +162,7 @@ class Options:
     election: ElectionSettings | None = None
     health_probe_bind_address: BindAddress | None = BindAddress("", 6789)
     metrics_bind_address: BindAddress | None = BindAddress("", 8443)
+    secure_metrics: SecureServing | None = None
     user_metrics_bind_address: BindAddress | None = USER_METRICS_BIND_ADDRESS
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO

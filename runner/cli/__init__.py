@@ -19,7 +19,7 @@ from typing import TypeAlias, cast
 import typer
 
 from runner import logs
-from runner.cli import electionflags, flags, rbaccommand, upstreamflags, values
+from runner.cli import electionflags, flags, metricsflags, rbaccommand, upstreamflags, values
 from runner.cli.environment import kind_settings, log_events, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
@@ -76,8 +76,13 @@ def run(
     leader_election_namespace: electionflags.LeaderElectionNamespace = "",
     leader_elect_lease_duration: electionflags.LeaseDuration = "15s",
     leader_elect_renew_deadline: electionflags.RenewDeadline = "10s",
-    metrics_bind_address: flags.MetricsBindAddress = None,
-    metrics_addr: flags.MetricsAddr = None,
+    metrics_bind_address: metricsflags.MetricsBindAddress = None,
+    metrics_addr: metricsflags.MetricsAddr = None,
+    metrics_secure: metricsflags.MetricsSecure = "false",
+    metrics_require_rbac: metricsflags.MetricsRequireRbac = "false",
+    metrics_cert_path: metricsflags.MetricsCertPath = None,
+    metrics_cert_name: metricsflags.MetricsCertName = "tls.crt",
+    metrics_cert_key: metricsflags.MetricsCertKey = "tls.key",
     health_probe_bind_address: flags.HealthProbeBindAddress = ":6789",
     user_metrics_bind_address: flags.UserMetricsBindAddress = "127.0.0.1:5050",
     zap_encoder: flags.ZapEncoder = None,
@@ -114,9 +119,14 @@ def run(
                 leader_election_namespace,
                 electionflags.timing(leader_elect_lease_duration, leader_elect_renew_deadline),
             ),
-            metrics_bind_address=flags.metrics_bind_address(metrics_bind_address, metrics_addr),
-            health_probe_bind_address=flags.bind_address("--health-probe-bind-address", health_probe_bind_address),
-            user_metrics_bind_address=flags.bind_address("--user-metrics-bind-address", user_metrics_bind_address),
+            metrics_bind_address=metricsflags.metrics_bind_address(metrics_bind_address, metrics_addr),
+            secure_metrics=metricsflags.secure_serving(
+                metrics_secure,
+                metrics_require_rbac,
+                metricsflags.CertificateFiles(metrics_cert_path, metrics_cert_name, metrics_cert_key),
+            ),
+            health_probe_bind_address=values.bind_address("--health-probe-bind-address", health_probe_bind_address),
+            user_metrics_bind_address=values.bind_address("--user-metrics-bind-address", user_metrics_bind_address),
             log_format=log_format,
             log_level=log_level,
         )

@@ -12,10 +12,9 @@ from typing import Annotated, TypeAlias
 import typer
 
 from runner import logs
-from runner.cli import electionflags, upstreamflags
+from runner.cli import electionflags, metricsflags, upstreamflags
 from runner.cli.values import boolean, duration
-from runner.errors import ConfigError
-from runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel
+from runner.options import EngineName, LogEvents, LogFormat, LogLevel
 from runner.reconcile import RetryDelays
 
 WatchesFile: TypeAlias = Annotated[Path, typer.Option("--watches-file", metavar="FILE", help="The watches to serve.")]
@@ -157,19 +156,6 @@ ProxyPort: TypeAlias = Annotated[
         help="Port on the loopback interface through which runs reach the API server; 0: any free one.",
     ),
 ]
-MetricsBindAddress: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics-bind-address",
-        metavar="[HOST]:PORT",
-        help="Where /metrics is served, as plain HTTP; 0: nowhere; port 0: any free one.",
-        show_default=":8443",
-    ),
-]
-MetricsAddr: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--metrics-addr", metavar="[HOST]:PORT", help="Deprecated: use --metrics-bind-address."),
-]
 HealthProbeBindAddress: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -213,11 +199,12 @@ ZapDevel: TypeAlias = Annotated[
     typer.Option("--zap-devel", metavar="BOOLEAN", help="Log for people: console, debug."),
 ]
 
-BOOLEAN_FLAGS = frozenset({"--inject-owner-ref", "--zap-devel", *electionflags.BOOLEANS, *upstreamflags.BOOLEANS})
+BOOLEAN_FLAGS = frozenset(
+    {"--inject-owner-ref", "--zap-devel"} | electionflags.BOOLEANS | metricsflags.BOOLEANS | upstreamflags.BOOLEANS
+)
 """Flags that mean ``true`` where no value follows with ``=``, as Go's flags do."""
 
 _log = logs.get_logger("runner.cli")
-_HIGHEST_PORT = 65535
 
 
 def spell_out_booleans(arguments: list[str]) -> list[str]:
@@ -237,21 +224,6 @@ def retry_delays(base: str, cap: str) -> RetryDelays:
     return delays
 
 
-def bind_address(flag: str, text: str) -> BindAddress | None:
-    """Read ``:6789``, ``127.0.0.1:0``, ``[::1]:80``; ``0`` is None, which turns a server off."""
-    if text == "0":
-        return None
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if bracketed:
-        host = host[1:-1]
-    readable = colon and port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
-    if not readable or (":" in host and not bracketed) or "/" in host:
-        expected = "[HOST]:PORT, such as :6789, 127.0.0.1:0 or [::1]:6789, or 0 to turn it off"
-        raise typer.BadParameter(f"found {text!r}, expected {expected}", param_hint=flag)
-    return BindAddress(host, int(port))
-
-
 def ansible_args(text: str) -> str:
     """Drop one pair of single quotes around the arguments, which a manifest's author needed for the shell."""
     wrapped = len(text) > 1 and text.startswith("'") and text.endswith("'")
@@ -266,16 +238,6 @@ def log_events(text: str) -> LogEvents:
         message = f"found {text!r}, expected nothing, tasks, output or everything; tasks is used"
         _log.error("unknown value of a flag", flag="--ansible-log-events", error=message)
         return LogEvents.TASKS
-
-
-def metrics_bind_address(text: str | None, deprecated: str | None) -> BindAddress | None:
-    """Read the address of the metrics from the flag or its deprecated name. Raises ``ConfigError`` for both."""
-    if text is not None and deprecated is not None:
-        raise ConfigError("--metrics-bind-address and --metrics-addr are both set, expected the first alone")
-    if deprecated is not None:
-        _log.warning("deprecated flag", flag="--metrics-addr", use="--metrics-bind-address")
-        return bind_address("--metrics-addr", deprecated)
-    return bind_address("--metrics-bind-address", text if text is not None else ":8443")
 
 
 def inject_owner_ref(text: str) -> bool:

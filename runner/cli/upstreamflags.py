@@ -1,8 +1,7 @@
-"""Flags of ``ansible-operator run`` whose function is not there yet, or has none here.
+"""Flags of ``ansible-operator run`` that have no function here.
 
-They are accepted, so that the manifest of an operator works as it is, and refused only where they ask for what would
-then be missing: an operator that believes to be reached by TLS must not run without. ``run`` hands
-every argument here that is none of its own flags.
+They are accepted, so that the manifest of an operator works as it is. ``run`` hands every argument here that is none of
+its own flags.
 """
 
 from __future__ import annotations
@@ -15,17 +14,16 @@ import typer
 
 from runner import logs
 from runner.cli.values import boolean
-from runner.errors import ConfigError
 
 SETTINGS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 """What the command ``run`` needs so that it leaves these flags alone."""
 
-BOOLEANS: Final = frozenset({"--metrics-secure", "--metrics-require-rbac", "--enable-http2"})
+BOOLEANS: Final = frozenset({"--enable-http2"})
 """Those that mean ``true`` where no value follows with ``=``."""
 
 TEXTS: Final = frozenset({"--leader-elect-resource-lock", "--zap-stacktrace-level", "--zap-time-encoding"})
 
-HELP: Final = "All flags of ansible-operator run are accepted: docs/cli.md says which have no effect, or not yet."
+HELP: Final = "All flags of ansible-operator run are accepted: docs/cli.md says which have no effect."
 
 _log = logs.get_logger("runner.cli")
 
@@ -33,15 +31,10 @@ _log = logs.get_logger("runner.cli")
 def check(context: typer.Context) -> None:
     """Look at the arguments that are none of ``run``'s own flags.
 
-    Raises ``ConfigError`` where one asks for what is not there, ``typer.BadParameter`` where one cannot be read. Any
-    other argument is a usage error.
+    Raises ``typer.BadParameter`` where one cannot be read. Any other argument is a usage error.
     """
     given = dict(_read(context))
     asked = {name for name in BOOLEANS & given.keys() if boolean(name, given[name])}
-    if "--metrics-require-rbac" in asked and "--metrics-secure" not in asked:
-        raise ConfigError("--metrics-require-rbac: found true without --metrics-secure, expected both or none")
-    if "--metrics-secure" in asked:
-        raise ConfigError("--metrics-secure: found true, but TLS for metrics is not there yet; expected false")
     if "--enable-http2" in asked:
         _log.warning("flag without effect", flag="--enable-http2", reason="every server here speaks HTTP/1.1")
 

@@ -7,9 +7,11 @@ import re
 import typer
 
 from runner.duration import parse_duration
+from runner.options import BindAddress
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+_HIGHEST_PORT = 65535
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15})(?P<unit>|Ki|Mi|Gi|Ti)")
 _SIZE_UNITS = ("", "Ki", "Mi", "Gi", "Ti")
 
@@ -37,3 +39,18 @@ def size(flag: str, text: str) -> int | None:
     if found is None:
         raise typer.BadParameter(f"found {text!r}, expected a size such as 128Mi, 0 or unlimited", param_hint=flag)
     return int(found["number"]) << 10 * _SIZE_UNITS.index(found["unit"])
+
+
+def bind_address(flag: str, text: str) -> BindAddress | None:
+    """Read ``:6789``, ``127.0.0.1:0``, ``[::1]:80``; ``0`` is None, which turns a server off."""
+    if text == "0":
+        return None
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    readable = colon and port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
+    if not readable or (":" in host and not bracketed) or "/" in host:
+        expected = "[HOST]:PORT, such as :6789, 127.0.0.1:0 or [::1]:6789, or 0 to turn it off"
+        raise typer.BadParameter(f"found {text!r}, expected {expected}", param_hint=flag)
+    return BindAddress(host, int(port))

@@ -4,6 +4,7 @@
   (404 where there is none, 409 for a second create, merge patches, a new resourceVersion for each change).
 - Lists and anything else: ``answer(path, first, second, …)`` programs the answers of ``get`` in order; the last one
   stays. An exception among them is raised.
+- Reviews and other kinds that are only ever created: ``on_post(path, answer)`` says what a POST is answered with.
 - Faults: ``fail(method, path, error)`` raises once (``times=…``) before anything else is looked at.
 - Watches: every ``watch`` appears in ``watches``; ``await opened(path)`` waits for the next one, which the test then
   feeds: ``send``, ``end``, ``fail``.
@@ -78,6 +79,7 @@ class FakeClient:
         self.watches: list[FakeWatch] = []
         self.objects: dict[str, KubeObject] = {}
         self._answers: dict[str, deque[KubeObject | Exception]] = {}
+        self._on_post: dict[str, Callable[[KubeObject], KubeObject]] = {}
         self._faults: dict[tuple[str, str], deque[Exception]] = defaultdict(deque)
         self._resource_version = 100
         self._opened = asyncio.Condition()
@@ -90,6 +92,10 @@ class FakeClient:
     def answer(self, path: str, *answers: KubeObject | Exception) -> None:
         """Program what ``get`` of a path says, in order; the last answer stays."""
         self._answers[path] = deque(answers)
+
+    def on_post(self, path: str, answer: Callable[[KubeObject], KubeObject]) -> None:
+        """Answer every POST to a path with what ``answer`` makes of its body; nothing is stored."""
+        self._on_post[path] = answer
 
     def fail(self, method: str, path: str, error: Exception, *, times: int = 1) -> None:
         """Raise ``error`` for the next ``times`` requests; ``method`` in capitals, or WATCH."""
@@ -121,6 +127,8 @@ class FakeClient:
     async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         self._called(Call("POST", path, dict(params or {}), body))
         await asyncio.sleep(0)
+        if path in self._on_post:
+            return copy.deepcopy(self._on_post[path](body))
         own_path = f"{path}/{body.get('metadata', {}).get('name', '')}"
         if own_path in self.objects:
             raise ConflictError(409, "AlreadyExists", f"{own_path} already exists")

@@ -18,7 +18,7 @@ from runner.cli.environment import kind_settings, namespaces
 from runner.cli.version import commit
 from runner.errors import ApiUnreachableError, ConfigError, RunnerError
 from runner.objects import GroupVersionKind
-from runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel, Options, usable_cpus
+from runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel, Options, SecureServing, usable_cpus
 from runner.reconcile import RetryDelays
 from runner.watches import Watch
 from tests.fakes.logs import logging_restored
@@ -115,6 +115,10 @@ FLAGS = [
     ("--metrics-bind-address", "0", {"metrics_bind_address": None}),
     ("--metrics-bind-address", "127.0.0.1:0", {"metrics_bind_address": BindAddress("127.0.0.1", 0)}),
     ("--metrics-addr", ":1", {"metrics_bind_address": BindAddress("", 1)}),
+    ("--metrics-secure", "true", {"secure_metrics": SecureServing()}),
+    ("--metrics-require-rbac", "false", {}),
+    ("--metrics-cert-name", "a.pem", {}),
+    ("--metrics-cert-key", "b.pem", {}),
     ("--health-probe-bind-address", "[::1]:80", {"health_probe_bind_address": BindAddress("::1", 80)}),
     ("--health-probe-bind-address", "localhost:80", {"health_probe_bind_address": BindAddress("localhost", 80)}),
     ("--user-metrics-bind-address", "0", {"user_metrics_bind_address": None}),
@@ -438,7 +442,7 @@ def flag_helps() -> dict[str, str]:
 
 def test_every_flag_has_a_help_text_and_all_but_those_that_are_off_name_their_default() -> None:
     helps = flag_helps()
-    assert len(helps) == 32
+    assert len(helps) == 37
     assert {flag for flag, text in helps.items() if "default: " not in text} == {
         "--ansible-roles-path",
         "--ansible-args",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from pathlib import Path
+
 import aiohttp
 import pytest
 
+from runner.certwatcher import CertWatcher, serving_context
 from runner.errors import ConfigError
+from runner.filters import Refusal
 from runner.healthz import Checks, Probe
 from runner.httpserver import health_server, metrics_server, user_metrics_server
 from runner.metrics import Metrics
 from runner.options import BindAddress
 from runner.usermetrics import UserMetrics
+from tests.fakes.certificates import write_certificate
+from tests.fakes.filters import FakeFilter
 
 ANY_PORT = BindAddress("127.0.0.1", 0)
 
@@ -49,6 +56,51 @@ async def test_metrics_are_served_as_prometheus_reads_them() -> None:
     assert status == 200
     assert 'ansible_operator_build_info{commit="abc",version="1.2.3"} 1.0' in text
     assert text.endswith("# TYPE backups counter\nbackups 1.0\n")
+
+
+async def test_metrics_over_tls_are_served_over_nothing_else(tmp_path: Path) -> None:
+    client = write_certificate(tmp_path)
+    tls = serving_context(CertWatcher(tmp_path / "tls.crt", tmp_path / "tls.key"))
+    metrics = Metrics()
+    server = metrics_server(BindAddress("localhost", 0), metrics, UserMetrics(metrics), tls)
+    await server.start()
+    try:
+        url = server.url("/metrics")
+        assert url.startswith("https://localhost:")
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url, ssl=client) as answer:
+                assert (answer.status, "ansible_operator_build_info" in await answer.text()) == (200, True)
+            with pytest.raises(aiohttp.ClientError):
+                await session.get(url.replace("https", "http"))
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (None, (200, "", True)),
+        (Refusal(HTTPStatus.UNAUTHORIZED, "Unauthorized"), (401, "Bearer", False)),
+        (Refusal(HTTPStatus.FORBIDDEN, "not you"), (403, "", False)),
+    ],
+    ids=["passes", "unknown", "no right"],
+)
+async def test_metrics_are_answered_to_whom_the_filter_lets_pass(
+    refusal: Refusal | None, expected: tuple[int, str, bool]
+) -> None:
+    access, metrics = FakeFilter(refusal), Metrics()
+    server = metrics_server(ANY_PORT, metrics, UserMetrics(metrics), access=access)
+    await server.start()
+    try:
+        headers = {"Authorization": "Bearer abc"}
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(server.url("/metrics")) as answer:
+            challenge, text = answer.headers.get("WWW-Authenticate", ""), await answer.text()
+            assert (answer.status, challenge, "ansible_operator_build_info" in text) == expected
+        async with aiohttp.ClientSession() as session:
+            (await session.head(server.url("/metrics"))).release()
+    finally:
+        await server.stop()
+    assert access.asked == [("Bearer abc", "get", "/metrics"), ("", "head", "/metrics")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,188 @@
+"""The certificate of a server: files that somebody else renews (cert-manager, say), or one that is made here.
+
+``manager`` opens one for the server of the metrics; ``httpserver`` listens with its ``serving_context``. Each handshake
+asks whether there is a newer certificate: that takes no task and no watch of a file, and misses no change. Source of
+names and behaviour: controller-runtime's certwatcher and metrics server.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from runner.client.tls import use_certificate
+from runner.clock import Clock
+from runner.errors import ConfigError
+from runner.logs import get_logger
+from runner.options import DEFAULT_CERT_DIR, SecureServing
+
+VALIDITY: Final = dt.timedelta(days=365)
+"""How long a certificate that is made here is valid; another takes its place a day before its end."""
+_MARGIN: Final = dt.timedelta(days=1)
+_OLDEST: Final = ssl.TLSVersion.TLSv1_2
+_PROTOCOLS: Final = ["http/1.1"]
+
+_log = get_logger("certwatcher")
+
+
+class ServingCertificate(Protocol):
+    """The certificate that a server presents. ``name`` is for the log."""
+
+    name: str
+
+    def current(self) -> ssl.SSLContext:
+        """Return what the next handshake uses. Called in the event loop at each; does not raise."""
+
+
+class CertWatcher:
+    """A certificate and its key in two files, read again when one of them changes.
+
+    Files that cannot be used at the moment (a renewal in progress, say) leave the last good pair in use.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        """Read both for the first time. Raises ``ConfigError``, which names them, where that is not possible."""
+        self._files = (certificate, key)
+        self.name = f"{certificate} and {key}"
+        self._seen = self._identity()
+        self._complained_of: tuple[tuple[int, int] | None, ...] = ()
+        try:
+            self._context = self._load()
+        except OSError as error:
+            raise ConfigError(
+                f"--metrics-cert-path: {self.name}: expected a PEM certificate and its key: {_cause(error)}"
+            ) from error
+
+    def current(self) -> ssl.SSLContext:
+        """Return the pair of now, or the last one that could be used."""
+        found = self._identity()
+        if found != self._seen:
+            try:
+                self._context = self._load()
+            except OSError as error:
+                if found != self._complained_of:
+                    self._complained_of = found
+                    _log.warning(
+                        "changed certificate cannot be used, the last one stays", files=self.name, error=_cause(error)
+                    )
+            else:
+                self._seen = found
+                _log.info("certificate read again", files=self.name)
+        return self._context
+
+    def _identity(self) -> tuple[tuple[int, int] | None, ...]:
+        """Return what changes when a file does, also where a symbolic link on its path is swapped, as kubelets do."""
+        return tuple(_identity_of(file) for file in self._files)
+
+    def _load(self) -> ssl.SSLContext:
+        certificate, key = self._files
+        context = _server_context()
+        # A key with a passphrase is an error, not a question on the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+        return context
+
+
+class SelfSigned:
+    """A certificate that is made at the start and proves nothing, but encrypts: clients cannot verify it."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Make the first one. Raises ``ConfigError`` where there is no directory for a temporary file."""
+        self.name = "self-signed"
+        self._clock = clock
+        try:
+            self._make()
+        except OSError as error:
+            raise ConfigError(f"--metrics-secure: no certificate can be made: {_cause(error)}") from error
+
+    def current(self) -> ssl.SSLContext:
+        """Return the certificate of now."""
+        if self._clock.now() >= self._end - _MARGIN:
+            try:
+                self._make()
+            except OSError as error:
+                _log.warning("no new certificate can be made, the last one stays", error=_cause(error))
+        return self._context
+
+    def _make(self) -> None:
+        now = self._clock.now()
+        certificate, key = _self_signed(now)
+        context = _server_context()
+        use_certificate(context, certificate, key)
+        self._context = context
+        self._end = now + VALIDITY
+
+
+def open_certificate(wanted: SecureServing, clock: Clock) -> ServingCertificate:
+    """Return the certificate of the files that are asked for, or of upstream's default ones where they are there.
+
+    Raises ``ConfigError`` where the files that are there cannot be used, or those that are asked for are missing.
+    """
+    directory = wanted.directory or DEFAULT_CERT_DIR
+    certificate, key = directory / wanted.certificate_name, directory / wanted.key_name
+    if wanted.directory or (certificate.exists() and key.exists()):
+        return CertWatcher(certificate, key)
+    return SelfSigned(clock)
+
+
+def serving_context(certificate: ServingCertificate) -> ssl.SSLContext:
+    """Return the context to listen with: TLS 1.2 or newer, HTTP/1.1, and at each handshake the certificate of then."""
+
+    def choose(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
+        connection.context = certificate.current()
+
+    context = _server_context()
+    context.sni_callback = choose
+    return context
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _OLDEST
+    context.set_alpn_protocols(_PROTOCOLS)
+    return context
+
+
+def _identity_of(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _self_signed(now: dt.datetime) -> tuple[str, str]:
+    """Return certificate and key in PEM, for this machine by its names and on loopback."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    host = socket.gethostname()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
+    names = [x509.DNSName(text) for text in dict.fromkeys(("localhost", host)) if text.isascii()]
+    addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - _MARGIN)
+        .not_valid_after(now + VALIDITY)
+        .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(Encoding.PEM).decode(),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+    )
+
+
+def _cause(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "not PEM"
+    return error.strerror or str(error)
