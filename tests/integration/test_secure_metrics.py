@@ -50,7 +50,7 @@ def scrape(process: OperatorProcess, token: str = "", tls: ssl.SSLContext = ANYT
     """Return status and body."""
     port = process.wait_for_message("metrics are served")["address"].rpartition(":")[2]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(f"https://localhost:{port}/metrics", headers=headers)  # noqa: S310 a loopback address
+    request = urllib.request.Request(f"https://localhost:{port}/metrics", headers=headers)
     try:
         with urllib.request.urlopen(request, context=tls, timeout=30) as answer:  # noqa: S310 a loopback address
             return answer.status, answer.read().decode()
