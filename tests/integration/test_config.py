@@ -154,7 +154,7 @@ def test_no_right_is_a_wildcard_and_none_is_for_secrets(default: list[KubeObject
         pytest.param("patch", "tutorial.my.domain", "foos/status", "default", True, id="patch their status"),
         pytest.param("list", "", "pods", None, True, id="list pods"),
         pytest.param("create", "", "events", "default", True, id="create events"),
-        pytest.param("update", "coordination.k8s.io", "leases", NAMESPACE, True, id="hold the Lease"),
+        pytest.param("update", "coordination.k8s.io", "leases/foo-operator", NAMESPACE, True, id="hold the Lease"),
         pytest.param("create", "authentication.k8s.io", "tokenreviews", None, True, id="ask who scrapes"),
         pytest.param("create", "authorization.k8s.io", "subjectaccessreviews", None, True, id="ask who may"),
         pytest.param("get", "", "secrets", NAMESPACE, False, id="no secret of its own namespace"),
@@ -162,7 +162,8 @@ def test_no_right_is_a_wildcard_and_none_is_for_secrets(default: list[KubeObject
         pytest.param("delete", "", "pods", "default", False, id="no pod deleted"),
         pytest.param("create", "", "pods/exec", "default", False, id="no command in a pod"),
         pytest.param("delete", "tutorial.my.domain", "foos", "default", False, id="no foo deleted"),
-        pytest.param("update", "coordination.k8s.io", "leases", "default", False, id="no Lease elsewhere"),
+        pytest.param("update", "coordination.k8s.io", "leases/another", NAMESPACE, False, id="no other Lease"),
+        pytest.param("update", "coordination.k8s.io", "leases/foo-operator", "default", False, id="no Lease elsewhere"),
         pytest.param("get", "apps", "deployments", NAMESPACE, False, id="no other group"),
         pytest.param("create", "rbac.authorization.k8s.io", "clusterroles", None, False, id="no right for others"),
     ],
@@ -176,8 +177,10 @@ def test_the_service_account_may_do_what_it_needs_and_no_more(
     namespace: str | None,
     allowed: bool,
 ) -> None:
-    name, _, subresource = resource.partition("/")
-    attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource, "namespace": namespace}
+    kind, _, rest = resource.partition("/")
+    # Of a Lease what follows is its name, of other kinds a subresource.
+    further = {"name" if kind == "leases" else "subresource": rest}
+    attributes = {"verb": verb, "group": group, "resource": kind, "namespace": namespace, **further}
     assert may(controllers_cluster, USER, {"resourceAttributes": attributes}) is allowed
 
 

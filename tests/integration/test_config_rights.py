@@ -1,0 +1,62 @@
+"""The operator as `config/default` starts it: flags of its Deployment, and no rights but its ServiceAccount's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.binaries.finder import find_kubectl
+from devcluster.cluster import Cluster
+from tests.integration.kustomized import MANAGER, NAMESPACE, Kubectl, objects_of, the
+from tests.integration.operator_process import Kube, OperatorProcess, eventually, operator
+
+KubeObject = dict[str, Any]
+
+FRIENDS = "friends"
+_CHOSEN_HERE = ("--health-probe-bind-address", "--metrics-")
+"""Flags that are not taken over: ports, which one machine has once, and TLS, which has tests of its own."""
+
+
+@pytest.fixture
+def kube(own_cluster: Cluster) -> Kube:
+    kubectl = Kubectl(find_kubectl(), own_cluster.kubeconfig)
+    kubectl.must("apply", "-k", "config/default")
+    made = Kube(own_cluster.api)
+    made.create_namespace(FRIENDS)
+    return made
+
+
+@pytest.fixture
+def running(kube: Kube, own_cluster: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
+    container = the(objects_of(find_kubectl(), "default"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    flags = [flag for flag in container["args"] if not flag.startswith(_CHOSEN_HERE)]
+    # In a Pod the namespace is read beside the token.
+    flags += [f"--leader-election-namespace={NAMESPACE}", "--user-metrics-bind-address=127.0.0.1:0"]
+    env = {one["name"]: one["value"] for one in container["env"]}
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(with_token_of_the_manager(own_cluster)))
+    with operator(kubeconfig, flags=flags, env=env) as started:
+        yield started
+
+
+def with_token_of_the_manager(cluster: Cluster) -> KubeObject:
+    config: KubeObject = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": cluster.api.service_account_token(NAMESPACE, MANAGER)}
+    return config
+
+
+def test_the_shipped_flags_and_rights_are_enough(kube: Kube, running: OperatorProcess) -> None:
+    running.wait_ready()
+    kube.create_foo(FRIENDS, "foo-01", "jack")
+    kube.create_pod(FRIENDS, "jack")
+    eventually(lambda: kube.happy(FRIENDS, "foo-01") is True, "foo-01 is happy")
+    lease = kube.api.call("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/foo-operator")
+    assert lease["spec"]["holderIdentity"]
+    events = f"/api/v1/namespaces/{FRIENDS}/events"
+    eventually(lambda: bool(kube.api.call("GET", events)["items"]), "the change is an Event")
+    complaints = [line for line in running.lines if line.get("level") in {"warn", "warning", "error"}]
+    assert not complaints, complaints
