@@ -20,6 +20,8 @@ from tools import manifests
 
 KubeObject = dict[str, Any]
 
+pytestmark = pytest.mark.timeout(300)
+
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 SHUTDOWN_MARGIN = 10.0
 """Seconds from the end of the drain to the end of the process: runs are ended, the Lease is released, servers stop."""

@@ -16,6 +16,8 @@ from tests.integration.operator_process import Kube, OperatorProcess, eventually
 
 KubeObject = dict[str, Any]
 
+pytestmark = pytest.mark.timeout(300)
+
 FRIENDS = "friends"
 _CHOSEN_HERE = ("--health-probe-bind-address", "--metrics-")
 """Flags that are not taken over: ports, which one machine has once, and TLS, which has tests of its own."""
