@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,27 @@ from devcluster.binaries.finder import find_kubectl
 from devcluster.cluster import Cluster
 from tests.integration.kustomized import MANAGER, NAMESPACE, Kubectl, objects_of, the
 from tests.integration.operator_process import Kube, OperatorProcess, eventually, operator
+from tests.integration.scraping import scrape
 
 KubeObject = dict[str, Any]
 
 pytestmark = pytest.mark.timeout(300)
 
 FRIENDS = "friends"
-_CHOSEN_HERE = ("--health-probe-bind-address", "--metrics-")
-"""Flags that are not taken over: ports, which one machine has once, and TLS, which has tests of its own."""
+READER = "foo-operator-metrics-reader"
+_CHOSEN_HERE = ("--health-probe-bind-address", "--metrics-bind-address")
+"""Flags that are not taken over: ports, which one machine has once."""
 
 
 @pytest.fixture
-def kube(own_cluster: Cluster) -> Kube:
-    kubectl = Kubectl(find_kubectl(), own_cluster.kubeconfig)
-    kubectl.must("apply", "-k", "config/default")
+def kubectl(own_cluster: Cluster) -> Kubectl:
+    installing = Kubectl(find_kubectl(), own_cluster.kubeconfig)
+    installing.must("apply", "-k", "config/default")
+    return installing
+
+
+@pytest.fixture
+def kube(own_cluster: Cluster, kubectl: Kubectl) -> Kube:
     made = Kube(own_cluster.api)
     made.create_namespace(FRIENDS)
     return made
@@ -51,7 +59,7 @@ def with_token_of_the_manager(cluster: Cluster) -> KubeObject:
     return config
 
 
-def test_the_shipped_flags_and_rights_are_enough(kube: Kube, running: OperatorProcess) -> None:
+def test_the_shipped_flags_and_rights_are_enough(kube: Kube, kubectl: Kubectl, running: OperatorProcess) -> None:
     running.wait_ready()
     kube.create_foo(FRIENDS, "foo-01", "jack")
     kube.create_pod(FRIENDS, "jack")
@@ -60,5 +68,11 @@ def test_the_shipped_flags_and_rights_are_enough(kube: Kube, running: OperatorPr
     assert lease["spec"]["holderIdentity"]
     events = f"/api/v1/namespaces/{FRIENDS}/events"
     eventually(lambda: bool(kube.api.call("GET", events)["items"]), "the change is an Event")
+    token = kube.api.service_account_token(FRIENDS, "prometheus")
+    assert scrape(running, token)[0] == HTTPStatus.FORBIDDEN
+    reader = (f"--clusterrole={READER}", f"--serviceaccount={FRIENDS}:another")
+    kubectl.must("create", "clusterrolebinding", "another-reads", *reader)
+    status, text = scrape(running, kube.api.service_account_token(FRIENDS, "another"))
+    assert (status, 'leader_election_master_status{name="foo-operator"} 1' in text) == (HTTPStatus.OK, True)
     complaints = [line for line in running.lines if line.get("level") in {"warn", "warning", "error"}]
     assert not complaints, complaints

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +13,11 @@ from devcluster.api import ApiServer
 from devcluster.cluster import Cluster
 from tests.fakes.certificates import write_certificate
 from tests.integration.operator_process import OperatorProcess, eventually, http_get, operator
+from tests.integration.scraping import scrape
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NAMESPACE = "default"
 OPERATOR, PROMETHEUS, NOBODY = "metered-operator", "prometheus", "nobody"
-ANYTHING = ssl.create_default_context()
-ANYTHING.check_hostname, ANYTHING.verify_mode = False, ssl.CERT_NONE
 
 REVIEWER = [
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
@@ -44,19 +41,6 @@ def kubeconfig_of(cluster: Cluster, account: str, path: Path) -> Path:
     config["users"][0]["user"] = {"token": cluster.api.service_account_token(NAMESPACE, account)}
     path.write_text(yaml.safe_dump(config))
     return path
-
-
-def scrape(process: OperatorProcess, token: str = "", tls: ssl.SSLContext = ANYTHING) -> tuple[int, str]:
-    """Return status and body."""
-    port = process.wait_for_message("metrics are served")["address"].rpartition(":")[2]
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(f"https://localhost:{port}/metrics", headers=headers)
-    try:
-        with urllib.request.urlopen(request, context=tls, timeout=30) as answer:  # noqa: S310 a loopback address
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 @pytest.fixture(scope="module")
