@@ -78,7 +78,11 @@ bench-scale: binaries ## Measure how costs grow, up to 10,000 objects of each ki
 	@$(ISOLATED) $(BIN)/python -m bench scale $(BENCH_ARGS)
 
 .PHONY: manifests
-manifests: setup ## Make dist/install.yaml and the OLM bundle from config/
+manifests: setup ## Make the operator's rights from watches.yaml, and dist/install.yaml and the OLM bundle from config/
+	@$(BIN)/python -m runner rbac --watches-file watches.yaml >config/rbac/role.yaml.new
+	@mv config/rbac/role.yaml.new config/rbac/role.yaml
+	@$(BIN)/python -m runner rbac --leader-election-id foo-operator >config/rbac/leader_election_role.yaml.new
+	@mv config/rbac/leader_election_role.yaml.new config/rbac/leader_election_role.yaml
 	@$(BIN)/python -m tools.manifests
 
 .PHONY: lock
