@@ -167,15 +167,14 @@ def rbac(
 ) -> None:
     """Print the least rights that the watches need, as a role to ship; what cannot be known goes to standard error."""
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
-    report, namespaces_ = Report(), namespace or []
+    report, targets = Report(), namespace or []
     try:
+        rbaccommand.check_names(name, targets, leader_election_id)
         if leader_election_id:
-            manifest = rbaccommand.manifest_of_election(leader_election_id, name, namespaces_)
+            manifest = rbaccommand.manifest_of_election(leader_election_id, name, targets)
         else:
             kinds = rbaccommand.kinds_of(crds, kubeconfig, report)
-            manifest = rbaccommand.manifest_of_watches(
-                watches_file, os.environ, lookup, kinds, report, name, namespaces_
-            )
+            manifest = rbaccommand.manifest_of_watches(watches_file, os.environ, lookup, kinds, report, name, targets)
     except RunnerError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)

@@ -11,9 +11,11 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from runner import rbac
+from runner.cli.values import NAMESPACE_NAME, OBJECT_NAME
 from runner.client import connect
 from runner.clock import SystemClock
 from runner.discovery import Discovery, Resource
+from runner.errors import ConfigError
 from runner.objects import KubeObject
 from runner.watches import Watch
 from runner.watchesfile import Lookup, load
@@ -62,6 +64,16 @@ LeaderElectionId: TypeAlias = Annotated[
 ROLE_NAME: Final = "manager-role"
 ELECTION_ROLE_NAME: Final = "leader-election-role"
 _DEFAULT_CRDS: Final = Path("crds")
+
+
+def check_names(name: str, namespaces: Sequence[str], lease: str) -> None:
+    """Check what becomes a name in the manifest. Raises ``ConfigError``."""
+    for flag, text in (("--name", name), ("--leader-election-id", lease)):
+        if text and not OBJECT_NAME.fullmatch(text):
+            raise ConfigError(f"{flag}: found {text!r}, expected lower-case letters, digits, '-' and '.'")
+    for text in namespaces:
+        if not NAMESPACE_NAME.fullmatch(text):
+            raise ConfigError(f"--namespace: found {text!r}, expected the name of a namespace")
 
 
 def manifest_of_watches(

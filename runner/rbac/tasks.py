@@ -66,7 +66,7 @@ class Walk:
 
     def playbook(self, file: Path, variables: Variables, search: Search) -> Iterator[Call]:
         """Yield the calls of a playbook."""
-        yield from self._playbook(file, _Context(variables, replace(search, play=file.parent)))
+        yield from self._playbook(file, _Context(variables, search))
 
     def _playbook(self, file: Path, context: _Context) -> Iterator[Call]:
         if not self._is_new(file, context):
@@ -79,7 +79,7 @@ class Walk:
                 yield from self._play(play, file, context)
 
     def _play(self, play: Mapping[str, Any], file: Path, context: _Context) -> Iterator[Call]:
-        context = replace(context, search=context.search.at(file)).inside(play)
+        context = replace(context, search=replace(context.search.at(file), play=file.parent)).inside(play)
         for name in _texts(play.get("vars_files")):
             for found in context.search.files("vars", name):
                 context = replace(context, variables=context.variables.within(self._loaded(found)))
