@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,13 @@ def test_a_lease_needs_a_role_in_its_namespace() -> None:
 def test_the_name_is_that_of_the_role() -> None:
     [role] = yaml.safe_load_all(rbac("--name", "mine").stdout)
     assert role["metadata"] == {"name": "mine"}
+
+
+def test_every_flag_is_in_the_documentation() -> None:
+    found = set(re.findall(r"--[a-z][a-z-]+", rbac("--help").stdout)) - {"--help"}
+    assert len(found) == 8
+    text = (REPOSITORY / "docs" / "cli.md").read_text()
+    assert [flag for flag in found if f"`{flag}`" not in text] == []
 
 
 BAD = [

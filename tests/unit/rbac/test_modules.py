@@ -133,6 +133,7 @@ REPORTS: list[tuple[str, dict[str, Any], str]] = [
         {"kind": "{{ k }}"},
         "k8s: found kind '{{ k }}', expected one that is known without a run; add by hand what",
     ),
+    ("k8s_info", {"kind": "Pod", "impersonate_user": "x"}, "k8s_info: impersonates somebody; add impersonate by hand"),
     ("k8s_rollback", {"kind": "Pod"}, "k8s_rollback: found kind 'Pod', expected Deployment or DaemonSet"),
     (
         "kubernetes.core.helm",
