@@ -9,7 +9,8 @@ import pytest
 
 from runner.rbac.tasks import Call, Walk
 from runner.rbac.variables import Variables
-from tests.unit.rbac.roles import Workplace
+from runner.watches import Watch
+from tests.unit.rbac.roles import THING, Workplace
 
 
 def read(name: str, module: str = "kubernetes.core.k8s_info", **task: Any) -> dict[str, Any]:
@@ -143,6 +144,27 @@ def test_what_cannot_be_followed_is_reported(workplace: Workplace, task: dict[st
     assert workplace.calls([task]) == []
     [found] = workplace.report.lines
     assert found.startswith(f"roles/it/tasks/main.yml: {line}")
+
+
+ODD: list[object] = [
+    {"block": "x"},
+    {"block": [1, None]},
+    {"include_tasks": None},
+    {"include_tasks": "x" * 5000},
+    {"include_tasks": "a\0b"},
+    {"include_role": {"name": None}},
+    {"k8s_info": ["a"], "args": "b", "vars": [], "loop": {"a": 1}, "loop_control": "x", "module_defaults": [1]},
+    {"k8s": {"definition": {"metadata": "x", "kind": ["a"]}}},
+    {"action": None},
+    {1: 2},
+]
+
+
+@pytest.mark.parametrize("task", ODD, ids=[str(task)[:40] for task in ODD])
+def test_tasks_that_ansible_would_refuse_end_nothing(workplace: Workplace, task: object) -> None:
+    workplace.write("roles/it/meta/main.yml", {"dependencies": "x"})
+    workplace.write("roles/it/vars/main.yml", ["x"])
+    assert "events" in workplace.rights(Watch(THING, role=workplace.role([task, read("a")])))
 
 
 def test_bad_yaml_is_reported(workplace: Workplace) -> None:
