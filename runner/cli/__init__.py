@@ -19,13 +19,12 @@ from typing import TypeAlias, cast
 import typer
 
 from runner import logs
-from runner.cli import electionflags, flags, metricsflags, rbaccommand, upstreamflags, values
+from runner.cli import electionflags, flags, metricsflags, rbacflags, upstreamflags, values
 from runner.cli.environment import kind_settings, log_events, namespaces
 from runner.cli.version import commit, version_line
 from runner.contract import ENV_GATHERING
 from runner.errors import ConfigError, RunnerError
 from runner.options import LogFormat, LogLevel, Options, usable_cpus
-from runner.rbac import Report
 from runner.watches import Watch
 from runner.watchesfile import Lookup, Severity, WatchesFileError, load
 
@@ -157,32 +156,29 @@ def validate(
 def rbac(
     *,
     watches_file: flags.WatchesFile = Path("watches.yaml"),
-    name: rbaccommand.Name = "",
-    namespace: rbaccommand.Namespaces = None,
-    crds: rbaccommand.Crds = None,
-    kubeconfig: rbaccommand.Kubeconfig = None,
-    leader_election_id: rbaccommand.LeaderElectionId = "",
+    name: rbacflags.Name = "",
+    namespace: rbacflags.Namespaces = None,
+    crds: rbacflags.Crds = None,
+    kubeconfig: rbacflags.Kubeconfig = None,
+    leader_election_id: rbacflags.LeaderElectionId = "",
     ansible_roles_path: flags.RolesPath = "",
     ansible_collections_path: flags.CollectionsPath = "",
 ) -> None:
     """Print the least rights that the watches need, as a role to ship; what cannot be known goes to standard error."""
+    # Here and not above, as for ``run``.
+    from runner.cli.rbaccommand import Wanted, manifest  # noqa: PLC0415
+
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
-    report, namespaces_ = Report(), namespace or []
+    wanted = Wanted(watches_file, lookup, name, namespace or (), crds, kubeconfig, leader_election_id)
     try:
-        if leader_election_id:
-            manifest = rbaccommand.manifest_of_election(leader_election_id, name, namespaces_)
-        else:
-            kinds = rbaccommand.kinds_of(crds, kubeconfig, report)
-            manifest = rbaccommand.manifest_of_watches(
-                watches_file, os.environ, lookup, kinds, report, name, namespaces_
-            )
+        made = manifest(wanted)
     except RunnerError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
         raise typer.Exit(1) from error
-    for line in report.lines:
-        typer.echo(f"warning: {line}", err=True)
-    typer.echo(manifest, nl=False)
+    for warning in made.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(made.text, nl=False)
 
 
 @app.command()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
@@ -13,7 +12,7 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from runner import logs
-from runner.cli.values import boolean, duration
+from runner.cli.values import NAMESPACE_NAME, OBJECT_NAME, boolean, duration
 from runner.contract import ENV_OPERATOR_NAME
 from runner.errors import ConfigError
 from runner.options import ElectionSettings
@@ -67,9 +66,6 @@ BOOLEANS: Final = frozenset({"--leader-elect", "--enable-leader-election"})
 SHORTEST_DEADLINE: Final = 2.4
 """Seconds that a renew deadline must exceed: client-go's retry period of 2 s and its jitter of 1.2."""
 
-_LEASE_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
 _log = logs.get_logger("runner.cli")
 
 
@@ -108,10 +104,10 @@ def election(
     asked = boolean("--leader-elect", leader_elect or "false")
     if not asked and not boolean("--enable-leader-election", enable_leader_election or "false"):
         return None
-    if not _LEASE_NAME.fullmatch(name):
+    if not OBJECT_NAME.fullmatch(name):
         found = repr(name) if name else "none"
         raise ConfigError(f"--leader-election-id: found {found}, expected the name of a Lease, such as my-operator")
-    if namespace and not _NAMESPACE.fullmatch(namespace):
+    if namespace and not NAMESPACE_NAME.fullmatch(namespace):
         raise ConfigError(f"--leader-election-namespace: found {namespace!r}, expected the name of a namespace")
     _check(times)
     return ElectionSettings(name, namespace, int(times.lease_duration), times.renew_deadline)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from runner.cli.values import NAMESPACE_NAME
 from runner.contract import (
     ENV_ALL_VERBOSITY,
     ENV_DEBUG_LOGS,
@@ -23,7 +24,6 @@ from runner.objects import GroupVersionKind
 from runner.options import LogEvents
 from runner.watches import Watch
 
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _WORKERS = range(1, 10_001)
 _VERBOSITY = range(8)
 
@@ -32,7 +32,7 @@ def namespaces(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the namespaces of ``WATCH_NAMESPACE``, each once; empty means all. Raises ``ConfigError``."""
     names = tuple(dict.fromkeys(filter(None, map(str.strip, environ.get(ENV_WATCH_NAMESPACE, "").split(",")))))
     for name in names:
-        if not _NAMESPACE.fullmatch(name):
+        if not NAMESPACE_NAME.fullmatch(name):
             raise ConfigError(
                 f"{ENV_WATCH_NAMESPACE}: found {name!r}, expected names of namespaces separated by commas"
             )

@@ -1,101 +1,86 @@
-"""``rbac``: its flags, and how they become a manifest on standard output. Reference: docs/cli.md, docs/rbac.md."""
+"""``rbac``: from its flags (``rbacflags``) to a manifest. Reference: docs/cli.md, docs/rbac.md."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
-
-import typer
+from typing import Final
 
 from runner import rbac
+from runner.cli.values import NAMESPACE_NAME, OBJECT_NAME
 from runner.client import connect
 from runner.clock import SystemClock
 from runner.discovery import Discovery, Resource
+from runner.errors import ConfigError
 from runner.objects import KubeObject
 from runner.watches import Watch
 from runner.watchesfile import Lookup, load
-
-Name: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        help="Name of the role.",
-        show_default="manager-role; leader-election-role with --leader-election-id",
-    ),
-]
-Namespaces: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--namespace",
-        metavar="NAMESPACE",
-        help="Print a Role for this namespace in place of a ClusterRole; may be given more than once.",
-    ),
-]
-Crds: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--crds",
-        metavar="DIRECTORY",
-        help="Where CRDs are that say how kinds are served.",
-        show_default="crds, where that is",
-    ),
-]
-Kubeconfig: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--kubeconfig", metavar="FILE", help="Ask this cluster how kinds are served.", show_default="none is asked"
-    ),
-]
-LeaderElectionId: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--leader-election-id",
-        metavar="NAME",
-        help="Print what is needed for the Lease of this name, and nothing else.",
-    ),
-]
 
 ROLE_NAME: Final = "manager-role"
 ELECTION_ROLE_NAME: Final = "leader-election-role"
 _DEFAULT_CRDS: Final = Path("crds")
 
 
-def manifest_of_watches(
-    watches_file: Path,
-    environ: Mapping[str, str],
-    lookup: Lookup,
-    kinds: rbac.Kinds,
-    report: rbac.Report,
-    name: str,
-    namespaces: Sequence[str],
-) -> str:
-    """Return the manifest. Raises ``WatchesFileError``."""
-    loaded = load(watches_file, environ, lookup)
-    for warning in loaded.warnings:
-        report.add(None, str(warning))
-    needs = rbac.needs_of_watches(loaded.watches, kinds, lookup, report)
-    return rbac.text(_comment(loaded.watches), _roles(needs, name or ROLE_NAME, namespaces))
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the flags say. Empty and None: the flag was not given."""
+
+    watches_file: Path
+    lookup: Lookup
+    name: str = ""
+    namespaces: Sequence[str] = ()
+    crds: Path | None = None
+    kubeconfig: Path | None = None
+    lease: str = ""
 
 
-def manifest_of_election(lease: str, name: str, namespaces: Sequence[str]) -> str:
-    """Return the manifest of what a Lease needs: a Role, whose namespace may be left to whoever applies it."""
-    rules = rbac.rules_of(rbac.needs_of_election(lease))
-    roles = [rbac.role(name or ELECTION_ROLE_NAME, rules, namespace) for namespace in namespaces]
-    if not roles:
-        roles = [rbac.role(name or ELECTION_ROLE_NAME, rules) | {"kind": "Role"}]
-    return rbac.text(f"What `python -m runner rbac` says that the Lease {lease} needs.", roles)
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is printed: the manifest, and what it lacks."""
+
+    text: str
+    warnings: Sequence[str] = ()
 
 
-def kinds_of(crds: Path | None, kubeconfig: Path | None, report: rbac.Report) -> rbac.Kinds:
-    """Return how kinds are served. Raises ``ConfigError``, or what a cluster that is asked answers."""
-    directory = _DEFAULT_CRDS if crds is None and _DEFAULT_CRDS.is_dir() else crds
+def manifest(wanted: Wanted) -> Manifest:
+    """Return what is to be printed. Raises ``ConfigError``, or what a cluster that is asked answers."""
+    _check_names(wanted)
+    if wanted.lease:
+        return Manifest(_of_election(wanted))
+    report = rbac.Report()
+    kinds = _kinds(wanted, report)
+    loaded = load(wanted.watches_file, os.environ, wanted.lookup)
+    needs = rbac.needs_of_watches(loaded.watches, kinds, wanted.lookup, report)
+    roles = _roles(needs, wanted.name or ROLE_NAME, wanted.namespaces)
+    return Manifest(rbac.text(_comment(loaded.watches), roles), [*map(str, loaded.warnings), *report.lines])
+
+
+def _check_names(wanted: Wanted) -> None:
+    for flag, text in (("--name", wanted.name), ("--leader-election-id", wanted.lease)):
+        if text and not OBJECT_NAME.fullmatch(text):
+            raise ConfigError(f"{flag}: found {text!r}, expected lower-case letters, digits, '-' and '.'")
+    for text in wanted.namespaces:
+        if not NAMESPACE_NAME.fullmatch(text):
+            raise ConfigError(f"--namespace: found {text!r}, expected the name of a namespace")
+
+
+def _of_election(wanted: Wanted) -> str:
+    """Return a Role for each namespace, or one whose namespace is left to whoever applies it."""
+    rules = rbac.rules_of(rbac.needs_of_election(wanted.lease))
+    name = wanted.name or ELECTION_ROLE_NAME
+    roles = [rbac.role(name, rules, namespace) for namespace in wanted.namespaces]
+    comment = f"What `python -m runner rbac` says that the Lease {wanted.lease} needs."
+    return rbac.text(comment, roles or [rbac.role(name, rules) | {"kind": "Role"}])
+
+
+def _kinds(wanted: Wanted, report: rbac.Report) -> rbac.Kinds:
+    directory = _DEFAULT_CRDS if wanted.crds is None and _DEFAULT_CRDS.is_dir() else wanted.crds
     found = [] if directory is None else rbac.resources_of_crds(directory)
-    if kubeconfig is not None:
-        found += asyncio.run(_served(kubeconfig))
+    if wanted.kubeconfig is not None:
+        found += asyncio.run(_served(wanted.kubeconfig))
     return rbac.Kinds(found, report)
 
 

@@ -9,6 +9,12 @@ import typer
 from runner.duration import parse_duration
 from runner.options import BindAddress
 
+OBJECT_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""The name of an object, as most kinds have it (RFC 1123 subdomain)."""
+
+NAMESPACE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""The name of a namespace (RFC 1123 label)."""
+
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 _HIGHEST_PORT = 65535

@@ -86,6 +86,8 @@ def uses(call: Call, kinds: Kinds, report: Report) -> list[Use]:
     read = _READERS.get(call.module)
     if read is None:
         return []
+    if call.args.get("impersonate_user"):
+        report.add(call.place, f"{call.module}: impersonates somebody; add impersonate by hand")
     try:
         return list(read(_Reader(call, kinds, report)))
     except UnknownKindError as error:

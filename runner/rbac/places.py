@@ -74,7 +74,7 @@ class Search:
 def _matching(place: Path, name: str) -> list[Path]:
     if not is_template(name):
         path = place / name
-        return [path] if path.is_file() else []
+        return [path] if _is_file(path) else []
     parts = _TEMPLATED.split(name)
     if not any(re.search(r"\w", part) for part in parts):
         return []  # nothing but a variable may be any file
@@ -82,3 +82,10 @@ def _matching(place: Path, name: str) -> list[Path]:
     if Path(pattern).is_absolute():
         return []
     return sorted(path for path in place.glob(pattern) if path.is_file())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no permission to look, or no name that a file can have
+        return False

@@ -66,7 +66,7 @@ class Walk:
 
     def playbook(self, file: Path, variables: Variables, search: Search) -> Iterator[Call]:
         """Yield the calls of a playbook."""
-        yield from self._playbook(file, _Context(variables, replace(search, play=file.parent)))
+        yield from self._playbook(file, _Context(variables, search))
 
     def _playbook(self, file: Path, context: _Context) -> Iterator[Call]:
         if not self._is_new(file, context):
@@ -79,11 +79,11 @@ class Walk:
                 yield from self._play(play, file, context)
 
     def _play(self, play: Mapping[str, Any], file: Path, context: _Context) -> Iterator[Call]:
-        context = replace(context, search=context.search.at(file)).inside(play)
+        context = replace(context, search=replace(context.search.at(file), play=file.parent)).inside(play)
         for name in _texts(play.get("vars_files")):
             for found in context.search.files("vars", name):
                 context = replace(context, variables=context.variables.within(self._loaded(found)))
-        for entry in play.get("roles") or ():
+        for entry in _listed_in(play, "roles"):
             yield from self._role_entry(entry, context, Place(file))
         for section in _PLAY_TASKS:
             yield from self._tasks(play.get(section), file, context)
@@ -120,7 +120,7 @@ class Walk:
         context = replace(context, search=replace(context.search, role=directory, directory=directory / "tasks"))
         for file in _files_of(directory / "meta", "main"):
             meta = self._loaded(file)
-            for entry in (meta.get("dependencies") if isinstance(meta, dict) else None) or ():
+            for entry in _listed_in(meta, "dependencies"):
                 yield from self._role_entry(entry, context, Place(file))
         for folder, name in (("tasks", tasks_from), ("handlers", "main")):
             for file in _files_of(directory / folder, name):
@@ -239,6 +239,11 @@ def _loop(task: Mapping[str, Any], variables: Variables) -> Iterator[Variables]:
         return
     for item in listed[:_MOST_ITEMS]:
         yield variables.at_item(name, item)
+
+
+def _listed_in(mapping: object, key: str) -> list[object]:
+    value = mapping.get(key) if isinstance(mapping, dict) else None
+    return value if isinstance(value, list) else []
 
 
 def _texts(value: object) -> list[str]:

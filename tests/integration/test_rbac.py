@@ -6,6 +6,7 @@ The API server is as strict about owner references as it can be (OwnerReferences
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -42,12 +43,27 @@ pytestmark = pytest.mark.timeout(300)
 EXAMPLES = REPOSITORY / "examples"
 STRICT = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement"
 
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts:default"]}],
+}
+
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    spec = ClusterSpec(tmp_path_factory.mktemp("devcluster-rbac"), controllers=True, api_server_flags=(STRICT,))
+def audit_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit") / "audit.log"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, audit_log: Path) -> Iterator[Cluster]:
+    policy = audit_log.with_name("policy.yaml")
+    policy.write_text(yaml.safe_dump(AUDIT_POLICY))
+    flags = (STRICT, f"--audit-policy-file={policy}", f"--audit-log-path={audit_log}")
+    spec = ClusterSpec(tmp_path_factory.mktemp("devcluster-rbac"), controllers=True, api_server_flags=flags)
     with foreground(spec, find_programs) as running:
         install_foo_crd(running.api)
         yield running
@@ -82,6 +98,30 @@ def refusals(running: OperatorProcess) -> list[dict[str, Any]]:
     return [line for line in running.lines if "forbidden" in str(line).lower() or "lacks the right" in str(line)]
 
 
+def unused(audit_log: Path, name: str, roles: list[KubeObject]) -> set[tuple[str, str, str]]:
+    """Return what an account was given and never asked for: group, resource, verb."""
+    asked = set()
+    for line in audit_log.read_text().splitlines():
+        entry = json.loads(line)
+        reference = entry.get("objectRef", {})
+        if entry["user"]["username"].endswith(f":{name}") and "resource" in reference:
+            resource = "/".join(filter(None, (reference["resource"], reference.get("subresource"))))
+            asked.add((reference.get("apiGroup", ""), resource, entry["verb"]))
+    given = {
+        (group, resource, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    return given - asked
+
+
+EVENT_AGAIN = ("", "events", "patch")
+"""Needed where an Event is said once more, which does not happen in every test."""
+
+
 def events_of(kube: Kube, namespace: str, name: str) -> set[str]:
     items = kube.api.call("GET", f"/api/v1/namespaces/{namespace}/events")["items"]
     return {str(item["reason"]) for item in items if item["involvedObject"]["name"] == name}
@@ -105,11 +145,12 @@ def test_the_kinds_of_kubernetes_are_what_a_real_api_server_serves(cluster: Clus
 
 
 def test_with_the_shipped_roles_a_foo_gets_happy_and_secrets_stay_secret(
-    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path
+    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, audit_log: Path
 ) -> None:
     [election] = shipped("config/rbac/leader_election_role.yaml")
     election["metadata"]["namespace"] = namespace
-    made = account(cluster, tmp_path, namespace, [*shipped("config/rbac/role.yaml"), election])
+    roles = [*shipped("config/rbac/role.yaml"), election]
+    made = account(cluster, tmp_path, namespace, roles)
     flags = ("--leader-elect", "--leader-election-id", "foo-operator", "--leader-election-namespace", namespace)
     with operator(made.kubeconfig, flags=flags, env={"ANSIBLE_GATHERING": "explicit"}) as running:
         kube.create_foo(namespace, "foo-01", f"jack-{namespace}")
@@ -117,6 +158,8 @@ def test_with_the_shipped_roles_a_foo_gets_happy_and_secrets_stay_secret(
         kube.create_pod(namespace, f"jack-{namespace}")
         eventually(lambda: kube.happy(namespace, "foo-01") is True, "a happy Foo")
         eventually(lambda: events_of(kube, namespace, "foo-01") >= {"Happy", "Reconciled"}, "the Events")
+        kube.delete_pod(namespace, f"jack-{namespace}")
+        eventually(lambda: unused(audit_log, namespace, roles) == set(), "each right to be used")
         # The second operator stands by, and watches the Lease for that.
         with operator(made.kubeconfig, flags=(*flags, "--user-metrics-bind-address", "0")) as standby:
             standby.wait_for_message("standing by")
@@ -138,10 +181,11 @@ def may_not(made: Account, namespace: str) -> None:
 
 
 def test_with_its_role_the_app_service_makes_its_dependents_and_heals_them(
-    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path
+    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, audit_log: Path
 ) -> None:
     crds.install(cluster.api, EXAMPLES / "appservice" / "crds")
-    made = account(cluster, tmp_path, namespace, shipped("examples/appservice/config/rbac/role.yaml"))
+    roles = shipped("examples/appservice/config/rbac/role.yaml")
+    made = account(cluster, tmp_path, namespace, roles)
     apps = f"/apis/app.example.com/v1/namespaces/{namespace}/appservices"
     deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/shop"
     with example(made.kubeconfig, "appservice", namespace) as running:
@@ -154,6 +198,7 @@ def test_with_its_role_the_app_service_makes_its_dependents_and_heals_them(
         eventually(lambda: uid(kube, deployment) not in {"", before}, "another Deployment")
         kube.patch(f"{apps}/shop", {"spec": {"size": 2}})
         eventually(lambda: kube.api.call("GET", deployment)["spec"]["replicas"] == 2, "the new size")
+        eventually(lambda: unused(audit_log, namespace, roles) <= {EVENT_AGAIN}, "each right to be used")
         assert refusals(running) == []
     assert made.is_refused("GET", "/api/v1/secrets")
 
@@ -170,7 +215,7 @@ def example(kubeconfig: Path, name: str, namespace: str) -> Any:
 
 @pytest.mark.parametrize("in_namespace", [False, True], ids=["ClusterRole", "Role"])
 def test_with_its_role_the_blog_post_is_published_and_goes_with_its_page(
-    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, *, in_namespace: bool
+    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, audit_log: Path, *, in_namespace: bool
 ) -> None:
     crds.install(cluster.api, EXAMPLES / "blogpost" / "crds")
     roles = shipped("examples/blogpost/config/rbac/role.yaml")
@@ -189,11 +234,14 @@ def test_with_its_role_the_blog_post_is_published_and_goes_with_its_page(
         before = uid(kube, page)
         kube.api.call("DELETE", page)
         eventually(lambda: uid(kube, page) not in {"", before}, "another page")
+        kube.patch(f"{posts}/first", {"spec": {"title": "Hello again"}})
+        eventually(lambda: "again" in kube.api.call("GET", page)["data"]["index.html"], "the new title")
         assert kube.api.call("GET", f"{posts}/first")["metadata"]["finalizers"] == ["iximiuz.com/unpublish"]
         kube.api.call("DELETE", f"{posts}/first")
         eventually(lambda: not kube.exists(f"{posts}/first"), "the post to be gone")
         assert not kube.exists(page)
         eventually(lambda: events_of(kube, namespace, "first") >= {"Finalized", "Reconciled"}, "the Events")
+        eventually(lambda: unused(audit_log, namespace, roles) <= {EVENT_AGAIN}, "each right to be used")
         assert refusals(running) == []
     assert made.is_refused("GET", "/api/v1/secrets")
     assert made.is_refused("GET", "/api/v1/configmaps") is in_namespace
@@ -208,9 +256,7 @@ def test_what_is_read_from_an_upstream_operators_directory_is_enough_for_all_its
     roles = printed(PROJECT, "--crds", "config/crd", *paths, HOSTING_HOME=str(PROJECT))
     made = account(cluster, tmp_path, namespace, roles)
     tenancy = Tenancy(cluster.api, namespace)
-    with hosting_operator(
-        cluster, tmp_path, [namespace], "--leader-elect=false", kubeconfig=made.kubeconfig
-    ) as running:
+    with hosting_operator(cluster, tmp_path, [namespace], kubeconfig=made.kubeconfig) as running:
         site = tenancy.sample("Site", "shop")
         backup = tenancy.sample("Backup", "nightly")
         tenancy.certificate("cert")

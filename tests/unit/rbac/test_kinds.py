@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.discovery import Resource
+from runner.errors import ConfigError
+from runner.objects import GroupVersionKind
+from runner.rbac.findings import Place, Report
+from runner.rbac.kinds import Kinds, resources_of_crds
+from tests.unit.rbac.roles import Workplace
+
+CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "realms.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Cluster",
+        "names": {"kind": "Realm", "plural": "realms"},
+        "versions": [{"name": "v1", "subresources": {"status": {}, "scale": {}}}, {"name": "v2"}],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "deployments", "deployment"])
+def test_a_kind_is_found_by_any_of_the_names_that_kubernetes_core_takes(kind: str) -> None:
+    found = Kinds([], Report()).find(GroupVersionKind("apps", "v1", kind))
+    assert (found.plural, found.namespaced, "scale" in found.subresources) == ("deployments", True, True)
+
+
+def test_what_a_cluster_or_a_crd_says_wins_over_the_table() -> None:
+    own = Resource(GroupVersionKind("apps", "v1", "Deployment"), "others", namespaced=False)
+    assert Kinds([own], Report()).find(own.gvk) is own
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural"), [("Widget", "widgets"), ("Policy", "policies"), ("Bus", "buses")], ids=["s", "ies", "es"]
+)
+def test_a_kind_that_nobody_knows_is_guessed_and_reported(kind: str, plural: str) -> None:
+    report = Report()
+    found = Kinds([], report).find(GroupVersionKind("x.org", "v1", kind), Place(Path("/a.yml"), "task 'b'"))
+    assert (found.plural, found.namespaced) == (plural, True)
+    [line] = report.lines
+    assert line.startswith(f"/a.yml: task 'b': {kind} of x.org/v1 is not known: {plural}, namespaced, is a guess;")
+    assert "--crds" in line
+    assert "--kubeconfig" in line
+
+
+def test_crds_of_a_directory_say_plural_scope_and_subresources(workplace: Workplace) -> None:
+    workplace.write("crds/deep/realms.yaml", CRD)
+    workplace.write("crds/kustomization.yaml", {"resources": ["deep/realms.yaml"]})
+    workplace.write("crds/README.md", "kind: [")
+    first, second = resources_of_crds(workplace.directory / "crds")
+    assert first == Resource(
+        GroupVersionKind("example.com", "v1", "Realm"),
+        "realms",
+        namespaced=False,
+        subresources=frozenset({"status", "scale"}),
+    )
+    assert second.subresources == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("kind: [", "found no YAML"), ({"kind": "CustomResourceDefinition", "spec": {}}, "without group, scope, names")],
+    ids=["no YAML", "no fields"],
+)
+def test_a_bad_crd_is_an_error_that_names_the_file(workplace: Workplace, content: object, message: str) -> None:
+    file = workplace.write("crds/bad.yaml", content)
+    with pytest.raises(ConfigError, match=message) as raised:
+        resources_of_crds(file.parent)
+    assert str(file) in str(raised.value)
+
+
+def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--crds: found no directory"):
+        resources_of_crds(tmp_path / "none")

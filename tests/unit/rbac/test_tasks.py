@@ -1,0 +1,241 @@
+"""Which tasks are found, wherever they stand: told by the names of the ConfigMaps that they read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.rbac.tasks import Call, Walk
+from runner.rbac.variables import Variables
+from runner.watches import Watch
+from tests.unit.rbac.roles import THING, Workplace
+
+
+def read(name: str, module: str = "kubernetes.core.k8s_info", **task: Any) -> dict[str, Any]:
+    return {"name": f"Read {name}", module: {"kind": "ConfigMap", "name": name}, **task}
+
+
+def names(calls: list[Call]) -> list[str]:
+    return [str(call.args["name"]) for call in calls]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "kubernetes.core.k8s_info",
+        "k8s_info",
+        "community.kubernetes.k8s_info",
+        "redhat.openshift.k8s_info",
+    ],
+)
+def test_a_module_is_known_by_each_of_its_names(workplace: Workplace, module: str) -> None:
+    [call] = workplace.calls([read("a", module)])
+    assert (call.module, call.args) == ("k8s_info", {"kind": "ConfigMap", "name": "a"})
+
+
+SPELLINGS: list[dict[str, Any]] = [
+    {"k8s_info": "kind=ConfigMap name=a"},
+    {"k8s_info": "kind='ConfigMap' name=\"a\""},
+    {"k8s_info": "name=a", "args": {"kind": "ConfigMap"}},
+    {"k8s_info": None, "args": {"kind": "ConfigMap", "name": "a"}},
+    {"action": "k8s_info kind=ConfigMap name=a"},
+    {"local_action": "kubernetes.core.k8s_info kind=ConfigMap name=a"},
+    {"action": {"module": "k8s_info", "kind": "ConfigMap", "name": "a"}},
+]
+
+
+@pytest.mark.parametrize("task", SPELLINGS, ids=[str(task) for task in SPELLINGS])
+def test_a_task_may_be_spelt_in_many_ways(workplace: Workplace, task: dict[str, Any]) -> None:
+    [call] = workplace.calls([task])
+    assert (call.module, call.args["kind"], call.args["name"]) == ("k8s_info", "ConfigMap", "a")
+
+
+def test_blocks_are_looked_into_with_their_variables(workplace: Workplace) -> None:
+    block = {
+        "vars": {"which": "inner"},
+        "block": [read("{{ which }}"), {"block": [read("nested")]}],
+        "rescue": [read("rescue")],
+        "always": [read("always")],
+    }
+    assert names(workplace.calls([block])) == ["inner", "nested", "rescue", "always"]
+
+
+def test_module_defaults_hold_for_their_module_and_groups_for_all(workplace: Workplace) -> None:
+    block = {
+        "module_defaults": {
+            "kubernetes.core.k8s_info": {"kind": "Pod"},
+            "group/kubernetes.core.k8s": {"namespace": "n"},
+        },
+        "block": [
+            {"k8s_info": {"name": "a"}},
+            {"k8s_info": {"kind": "Job"}, "module_defaults": {"k8s_info": {"name": "b"}}},
+        ],
+    }
+    first, second = workplace.calls([block])
+    assert first.args == {"kind": "Pod", "name": "a", "namespace": "n"}
+    assert second.args == {"kind": "Job", "name": "b", "namespace": "n"}
+
+
+def test_a_loop_over_what_is_known_is_a_task_for_each_item(workplace: Workplace) -> None:
+    tasks = [
+        read("{{ item }}", loop=["a", "b"]),
+        read("{{ item.of }}", with_items=[{"of": "c"}]),
+        read("{{ one }}", loop="{{ listed }}", loop_control={"loop_var": "one"}),
+        read("{{ item }}", loop="{{ unknown }}"),
+    ]
+    assert names(workplace.calls(tasks, listed=["d"])) == ["a", "b", "c", "d", "{{ item }}"]
+
+
+def test_a_variable_that_a_task_registers_or_sets_is_not_known(workplace: Workplace) -> None:
+    workplace.write("roles/it/defaults/main.yml", {"one": "a", "two": "b", "three": "c"})
+    tasks = [
+        read("{{ three }}"),
+        {"set_fact": {"one": "x"}},
+        {"command": "x", "register": "two"},
+        read("{{ one }}{{ two }}"),
+    ]
+    found = [call for call in workplace.calls(tasks) if call.module == "k8s_info"]
+    assert names(found) == ["c", "{{ one }}{{ two }}"]
+
+
+def test_variables_of_a_role_are_known_and_the_watchs_win(workplace: Workplace) -> None:
+    workplace.write("roles/it/defaults/main.yml", {"a": "default", "b": "default", "c": "default"})
+    workplace.write("roles/it/vars/main/one.yml", {"b": "var", "c": "var"})
+    assert names(workplace.calls([read("{{ a }} {{ b }} {{ c }}")], c="watch")) == ["default var watch"]
+
+
+def test_included_tasks_are_followed_with_their_variables(workplace: Workplace) -> None:
+    workplace.write("roles/it/tasks/deep/more.yml", [read("{{ which }}"), {"include_tasks": "last.yml"}])
+    workplace.write("roles/it/tasks/deep/last.yml", [read("last")])
+    tasks = [
+        {"ansible.builtin.include_tasks": {"file": "deep/more.yml"}, "vars": {"which": "one"}},
+        {"import_tasks": "deep/more.yml", "vars": {"which": "two"}},
+    ]
+    assert names(workplace.calls(tasks)) == ["one", "last", "two", "last"]
+    assert workplace.report.lines == []
+
+
+def test_a_file_with_a_variable_in_its_name_stands_for_all_that_it_can_mean(workplace: Workplace) -> None:
+    for state in ("present", "absent", "other"):
+        workplace.write(f"roles/it/tasks/state-{state}.yml", [read(state)])
+    tasks = [{"include_tasks": "state-{{ state }}.yml"}]
+    assert names(workplace.calls(tasks)) == ["absent", "other", "present"]
+    assert names(workplace.calls(tasks, state="present")) == ["present"]
+
+
+def test_files_that_include_each_other_end(workplace: Workplace) -> None:
+    workplace.write("roles/it/tasks/again.yml", [read("again"), {"include_tasks": "main.yml"}])
+    assert names(workplace.calls([{"include_tasks": "again.yml"}, {"include_tasks": "{{ any }}.yml"}])) == ["again"]
+
+
+@pytest.mark.parametrize(
+    ("task", "line"),
+    [
+        ({"include_tasks": "{{ which }}"}, "task 1: found tasks '{{ which }}', expected a file that can be found"),
+        ({"name": "Go", "include_tasks": "no.yml"}, "task 'Go': found tasks 'no.yml', expected a file"),
+        ({"include_role": {"name": "{{ r }}"}}, "task 1: found role '{{ r }}', expected one that can be found"),
+        ({"import_role": {"name": "none"}}, "task 1: found role 'none', expected one that can be found"),
+    ],
+    ids=["template", "no file", "templated role", "no role"],
+)
+def test_what_cannot_be_followed_is_reported(workplace: Workplace, task: dict[str, Any], line: str) -> None:
+    assert workplace.calls([task]) == []
+    [found] = workplace.report.lines
+    assert found.startswith(f"roles/it/tasks/main.yml: {line}")
+
+
+ODD: list[object] = [
+    {"block": "x"},
+    {"block": [1, None]},
+    {"include_tasks": None},
+    {"include_tasks": "x" * 5000},
+    {"include_tasks": "a\0b"},
+    {"include_role": {"name": None}},
+    {"k8s_info": ["a"], "args": "b", "vars": [], "loop": {"a": 1}, "loop_control": "x", "module_defaults": [1]},
+    {"k8s": {"definition": {"metadata": "x", "kind": ["a"]}}},
+    {"action": None},
+    {1: 2},
+]
+
+
+@pytest.mark.parametrize("task", ODD, ids=[str(task)[:40] for task in ODD])
+def test_tasks_that_ansible_would_refuse_end_nothing(workplace: Workplace, task: object) -> None:
+    workplace.write("roles/it/meta/main.yml", {"dependencies": "x"})
+    workplace.write("roles/it/vars/main.yml", ["x"])
+    assert "events" in workplace.rights(Watch(THING, role=workplace.role([task, read("a")])))
+
+
+def test_bad_yaml_is_reported(workplace: Workplace) -> None:
+    assert workplace.calls("- a: [") == []
+    [found] = workplace.report.lines
+    assert found.startswith("roles/it/tasks/main.yml: found no YAML")
+
+
+def test_tags_of_ansible_are_no_error(workplace: Workplace) -> None:
+    text = "- k8s_info:\n    kind: ConfigMap\n    name: !unsafe a\n    namespace: !vault |\n      secret\n"
+    assert names(workplace.calls(text)) == ["a"]
+
+
+class TestRoles:
+    def test_dependencies_handlers_and_included_roles_are_followed(self, workplace: Workplace) -> None:
+        workplace.role([read("dependency {{ given }}")], "before")
+        workplace.role([read("included {{ given }}")], "other")
+        workplace.write("roles/other/tasks/part.yaml", [read("part")])
+        workplace.write("roles/it/meta/main.yml", {"dependencies": [{"role": "before", "given": "param"}]})
+        workplace.write("roles/it/handlers/main.yml", [read("handler")])
+        tasks = [
+            {"include_role": {"name": "other"}, "vars": {"given": "var"}},
+            {"import_role": {"name": "other", "tasks_from": "part"}},
+        ]
+        found = names(workplace.calls(tasks))
+        assert found == ["dependency param", "included var", "part", "handler"]
+        assert workplace.report.lines == []
+
+    def test_what_a_role_is_given_wins_over_its_own(self, workplace: Workplace) -> None:
+        workplace.role([read("{{ a }} {{ b }}")], "other")
+        workplace.write("roles/other/vars/main.yml", {"a": "own", "b": "own"})
+        tasks = [{"include_role": {"name": "other"}, "vars": {"a": "given"}}]
+        assert names(workplace.calls(tasks)) == ["given own"]
+
+    def test_roles_of_collections_are_found(self, workplace: Workplace) -> None:
+        base = "collections/ansible_collections/a/b/roles"
+        workplace.write(f"{base}/one/tasks/main.yml", [{"import_role": {"name": "two"}}])
+        workplace.write(f"{base}/two/tasks/main.yml", [read("two")])
+        assert names(workplace.calls([{"include_role": {"name": "a.b.one"}}])) == ["two"]
+
+
+class TestPlaybooks:
+    def play(self, workplace: Workplace, playbook: object) -> list[str]:
+        file = workplace.write("playbooks/it.yml", playbook)
+        return names(list(Walk(workplace.report).playbook(file, Variables(), workplace.search)))
+
+    def test_all_sections_of_a_play_are_read(self, workplace: Workplace) -> None:
+        workplace.role([read("role {{ given }}")], "other")
+        workplace.write("playbooks/vars.yml", {"which": "pre"})
+        play = {
+            "hosts": "localhost",
+            "vars_files": ["vars.yml"],
+            "vars": {"after": "post"},
+            "pre_tasks": [read("{{ which }}")],
+            "roles": [{"role": "other", "vars": {"given": "var"}}, "other"],
+            "tasks": [read("task")],
+            "post_tasks": [read("{{ after }}")],
+            "handlers": [read("handler")],
+        }
+        assert self.play(workplace, [play]) == ["role var", "role {{ given }}", "pre", "task", "post", "handler"]
+
+    def test_imported_playbooks_and_roles_beside_a_playbook_are_followed(self, workplace: Workplace) -> None:
+        workplace.write("playbooks/more/last.yml", [{"hosts": "all", "roles": ["beside"]}])
+        workplace.write("playbooks/more/roles/beside/tasks/main.yml", [read("beside")])
+        assert self.play(workplace, [{"ansible.builtin.import_playbook": "more/last.yml"}]) == ["beside"]
+
+    def test_a_playbook_that_imports_itself_ends(self, workplace: Workplace) -> None:
+        assert self.play(workplace, [{"import_playbook": "it.yml"}, {"hosts": "all", "tasks": [read("a")]}]) == ["a"]
+
+
+def test_a_place_is_named_from_the_working_directory(workplace: Workplace) -> None:
+    [call] = workplace.calls([read("a")])
+    assert str(call.place) == "roles/it/tasks/main.yml: task 'Read a'"
+    assert call.place.file.is_relative_to(Path.cwd())
