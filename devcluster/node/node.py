@@ -20,6 +20,7 @@ from devcluster.credentials import create_user
 from devcluster.errors import StartError
 from devcluster.node import cgroups, cleanup, containerd, images, kubelet, kubeproxy, network, pauseimage
 from devcluster.node.files import NODE_NAME, NodeFiles
+from devcluster.process import ProcessIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,10 +101,12 @@ class Node:
         command += [f"--kept={path}" for path in self._kept_directories()]
         command += [f"--pid-file={self.files.pid_file}"]
         self._launch(NAMESPACES, command, self.files.pid_file.exists)
+        pid = int(self.files.pid_file.read_text(encoding="ascii"))
+        self.files.save_process_1(ProcessIdentity.of(pid))
         cgroups.make(self.files.cgroup)
         with network.exclusive():
             self.network = network.NodeNetwork(network.choose_slot(self.network.slot))
-            network.connect(self.files.host_link, self.network, SERVICE_CLUSTER_IP_RANGE, self.files.read_pid())
+            network.connect(self.files.host_link, self.network, SERVICE_CLUSTER_IP_RANGE, pid)
         self.files.slot.write_text(str(self.network.slot), encoding="ascii")
 
     def api_server_flags(self) -> list[str]:

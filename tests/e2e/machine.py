@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from devcluster.node import cgroups
+from devcluster.process import ProcessIdentity
 
 _SETTINGS = (
     *("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops"),
@@ -20,6 +21,9 @@ _DIRECTORIES = (
     *("/run/containerd", "/run/netns", "/run/runc", "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/cni"),
     *("/var/log/pods", "/var/log/containers", "/etc/cni", "/etc/kubernetes", "/usr/libexec/kubernetes", "/opt/cni"),
 )
+
+_IMAGE_BUILDS = "/var/lib/containers/storage/"
+"""Where buildah and podman mount what they work on; no node does."""
 
 _OF_SOME_NODE = re.compile(r"dcnode[0-9a-f]{8}|devcluster-[0-9a-f]{8}|10\.21[34]\.\d+\.")
 
@@ -51,8 +55,9 @@ class Machine:
                 line for line in lines if not _OF_SOME_NODE.search(line) or any(text in line for text in ours)
             )
 
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
         return cls(
-            mounts=relevant(Path("/proc/self/mounts").read_text().splitlines()),
+            mounts=relevant([line for line in mounts if _IMAGE_BUILDS not in line]),
             links=relevant([path.name for path in Path("/sys/class/net").iterdir()]),
             routes=relevant(_output("ip", "route", "show", "table", "all")),
             firewall=relevant(_output("iptables-save") + _output("ip6tables-save")),
@@ -63,14 +68,32 @@ class Machine:
         )
 
 
+def differences(before: Machine, after: Machine) -> list[str]:
+    """Return each line that is in one of two states only, with `+` or `-` and the name of its field.
+
+    Mounts and control groups of others come and go all the time: that some have gone says nothing.
+    """
+    restless = ("mounts", "control_groups")
+    return [
+        f"{sign} {field.name}: {line}"
+        for field in fields(Machine)
+        for sign, one, other in (("-", before, after), ("+", after, before))
+        if sign == "+" or field.name not in restless
+        for line in sorted(getattr(one, field.name) - getattr(other, field.name))
+    ]
+
+
 def processes_with(namespace: str) -> list[int]:
-    """Pids of processes in a namespace, given as the link /proc/PID/ns/KIND reads, for example `net:[4026532]`."""
+    """Pids of processes in a namespace, given as the link /proc/PID/ns/KIND reads, for example `net:[4026532]`.
+
+    Processes that have ended, and wait for the machine's process 1 to take note, do not count.
+    """
     kind = namespace.partition(":")[0]
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             if str((directory / "ns" / kind).readlink()) == namespace:
-                found.append(int(directory.name))
+                found.append(ProcessIdentity.of(int(directory.name)).pid)
         except OSError:
             continue
     return found
