@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from devcluster import components
+from devcluster.api import JSON
 from devcluster.certificates import SERVICE_CLUSTER_IP_RANGE, Pki, issue_client_certificate, write_private
 from devcluster.credentials import create_user
 from devcluster.errors import StartError
@@ -25,7 +26,7 @@ from devcluster.process import ProcessIdentity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from devcluster.api import ApiServer
+    from devcluster.api import KubeObject
     from devcluster.layout import DataDirectory
     from devcluster.node.requirements import SystemPrograms
 
@@ -48,6 +49,24 @@ class Launch(Protocol):
             StartError: It ended, or was not ready in time.
 
         """
+
+
+class NodeApi(Protocol):
+    """What a node asks the API server for, as the administrator (`ApiServer`)."""
+
+    def request(
+        self, method: str, path: str, body: KubeObject | None = None, content_type: str = JSON
+    ) -> tuple[int, bytes]:
+        """Send one request; returns status code and body of the answer.
+
+        Raises:
+            OSError: The server could not be reached.
+
+        """
+
+    @staticmethod
+    def decode(answer: bytes) -> KubeObject:
+        """Object in an answer's body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +145,7 @@ class Node:
             f"--kubelet-client-key={self.files.pki / 'apiserver.key'}",
         ]
 
-    def start_programs(self, server: str, api: ApiServer) -> None:
+    def start_programs(self, server: str, api: NodeApi) -> None:
         """Start everything that runs on the node, and wait until the node is ready for Pods.
 
         Args:
@@ -142,7 +161,7 @@ class Node:
         self._start_kube_proxy(server)
         self._start_scheduler(server)
 
-    def start_kubelet(self, server: str, api: ApiServer) -> None:
+    def start_kubelet(self, server: str, api: NodeApi) -> None:
         """Start the kubelet, wait until it has reported the node ready; Pods of an earlier kubelet's run on."""
         _forget_readiness(api)
         kubeconfig = create_user(self._directory, server, kubelet.KUBELET_USER, kubelet.KUBELET_GROUPS)
@@ -205,7 +224,7 @@ class Node:
             return int(self.files.identity, 16) % network.SLOTS
 
 
-def _forget_readiness(api: ApiServer) -> None:
+def _forget_readiness(api: NodeApi) -> None:
     """Take back what an earlier kubelet of this node has last reported."""
     condition = {"type": "Ready", "status": "Unknown", "reason": "NodeStopped", "message": "The node was stopped."}
     status, answer = api.request(
@@ -218,9 +237,12 @@ def _forget_readiness(api: ApiServer) -> None:
         raise StartError(f"the node's status cannot be written: {answer.decode(errors='replace')}")
 
 
-def _takes_pods(api: ApiServer) -> bool:
+def _takes_pods(api: NodeApi) -> bool:
     """Whether the node is ready and no taint keeps Pods away."""
-    status, answer = api.request("GET", f"/api/v1/nodes/{NODE_NAME}")
+    try:
+        status, answer = api.request("GET", f"/api/v1/nodes/{NODE_NAME}")
+    except (OSError, http.client.HTTPException):
+        return False
     if status != http.HTTPStatus.OK:
         return False
     node = api.decode(answer)
