@@ -19,7 +19,7 @@ from devcluster.errors import DevclusterError
 from devcluster.layout import DataDirectory
 from devcluster.node.cleanup import remove_traces
 from devcluster.node.files import NodeFiles
-from devcluster.node.requirements import find_system_programs
+from devcluster.node.requirements import check_machine
 from devcluster.process import ProcessIdentity, stop
 from devcluster.progress import Progress, say
 
@@ -90,9 +90,7 @@ def up(spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Programs]) -> C
         )
         if current is not None and enough and is_serving(spec.directory):
             return current
-        if spec.node:
-            find_system_programs()
-        cluster = _prepare(spec, find_programs(spec), owner=None)
+        cluster = _prepare(spec, find_programs, owner=None)
         _stop_leftovers(spec.directory)
         cluster.start(_last_port(spec.directory))
         _BACKGROUND.append(cluster)
@@ -155,7 +153,7 @@ def foreground(spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Program
             raise DevclusterError(f"{spec.directory}: in use by process {current.owner.pid}; stop that one first")
         if current is not None:
             say(f"a control plane runs in the background of {spec.directory}; starting it anew in the foreground")
-        cluster = _prepare(spec, find_programs(spec), owner)
+        cluster = _prepare(spec, find_programs, owner)
         _stop_leftovers(spec.directory)
         cluster.start(_last_port(spec.directory))
     try:
@@ -164,9 +162,14 @@ def foreground(spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Program
         cluster.stop()
 
 
-def _prepare(spec: ClusterSpec, programs: Programs, owner: ProcessIdentity | None) -> Cluster:
-    directory = DataDirectory(spec.directory)
-    directory.logs.mkdir(mode=0o700, exist_ok=True)
+def _prepare(
+    spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Programs], owner: ProcessIdentity | None
+) -> Cluster:
+    if spec.node:
+        # Asked first, because finding programs may mean to build them.
+        check_machine(spec.directory)
+    programs = find_programs(spec)
+    DataDirectory(spec.directory).logs.mkdir(mode=0o700, exist_ok=True)
     return Cluster(spec, programs, owner)
 
 

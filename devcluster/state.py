@@ -55,8 +55,8 @@ def load(path: Path) -> ClusterState | None:
             controllers=bool(data["controllers"]),
             processes={name: _identity(fields) for name, fields in data["processes"].items()},
             owner=None if owner is None else _identity(owner),
-            address=str(data["address"]),
-            node=bool(data["node"]),
+            address=str(data.get("address", LOOPBACK)),
+            node=bool(data.get("node", False)),
         )
     except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError, ValueError):
         return None

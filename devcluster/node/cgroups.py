@@ -12,6 +12,9 @@ from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 
+_KUBELET_CONTROLLERS = ("cpu", "cpuset", "hugetlb", "memory", "pids")
+"""What the kubelet wants to find in its group, where the kernel has it."""
+
 _CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
 
 
@@ -27,6 +30,8 @@ def make(group: str, root: Path = ROOT) -> None:
 
     """
     for hierarchy in hierarchies(root):
+        if (hierarchy / "cgroup.controllers").exists():
+            _hand_down_controllers(hierarchy)
         directory = hierarchy / group.lstrip("/")
         directory.mkdir(exist_ok=True)
         for name in _CPUSET_FILES:
@@ -63,3 +68,13 @@ def hierarchies(root: Path = ROOT) -> list[Path]:
     if (root / "cgroup.controllers").exists():
         return [root]
     return sorted(path.parent for path in root.glob("*/cgroup.procs"))
+
+
+def _hand_down_controllers(hierarchy: Path) -> None:
+    """Let groups of a v2 hierarchy have the kubelet's controllers; systemd has seen to most of them."""
+    available = (hierarchy / "cgroup.controllers").read_text(encoding="ascii").split()
+    control = hierarchy / "cgroup.subtree_control"
+    handed_down = control.read_text(encoding="ascii").split()
+    wanted = [f"+{one}" for one in _KUBELET_CONTROLLERS if one in available and one not in handed_down]
+    if wanted:
+        control.write_text(" ".join(wanted), encoding="ascii")

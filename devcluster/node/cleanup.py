@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from devcluster.errors import DevclusterError
 from devcluster.node import cgroups, network
+from devcluster.process import stop
 from devcluster.progress import Progress
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def remove_traces(files: NodeFiles) -> None:
     if not files.root.exists():
         return
     with Progress("removing the node's link and control groups"):
+        process_1 = files.load_process_1()
+        if process_1 is not None:
+            # It ends when all other processes of the node have ended, and not before.
+            stop(process_1, grace=0)
         deadline = time.monotonic() + _END_TIMEOUT
         while busy := cgroups.remove(files.cgroup):
             if time.monotonic() > deadline:
@@ -40,4 +45,4 @@ def remove_traces(files: NodeFiles) -> None:
             time.sleep(_POLL_INTERVAL)
         if shutil.which("ip") is not None:
             network.disconnect(files.host_link)
-        files.pid_file.unlink(missing_ok=True)
+        files.process_1.unlink(missing_ok=True)

@@ -6,10 +6,12 @@ Used by every module of the node.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from devcluster.errors import DevclusterError
+from devcluster.process import ProcessIdentity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +60,11 @@ class NodeFiles:
     def pid_file(self) -> Path:
         """Pid of process 1 of the node, as the machine counts; written when its mounts are in place."""
         return self.root / "pid"
+
+    @property
+    def process_1(self) -> Path:
+        """The same process, told from a later one of the same pid."""
+        return self.root / "process-1.json"
 
     @property
     def slot(self) -> Path:
@@ -111,7 +118,18 @@ class NodeFiles:
             DevclusterError: The node does not run.
 
         """
+        identity = self.load_process_1()
+        if identity is None or not identity.is_alive():
+            raise DevclusterError(f"no node runs in {self.data.root}")
+        return identity.pid
+
+    def save_process_1(self, identity: ProcessIdentity) -> None:
+        """Remember process 1 of the node."""
+        self.process_1.write_text(json.dumps(asdict(identity)), encoding="utf-8")
+
+    def load_process_1(self) -> ProcessIdentity | None:
+        """Process 1 of the node that was last started; None where that is not known."""
         try:
-            return int(self.pid_file.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError) as error:
-            raise DevclusterError(f"no node runs in {self.data.root}") from error
+            return ProcessIdentity(**json.loads(self.process_1.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None

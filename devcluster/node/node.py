@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from devcluster import components
+from devcluster.api import JSON
 from devcluster.certificates import SERVICE_CLUSTER_IP_RANGE, Pki, issue_client_certificate, write_private
 from devcluster.credentials import create_user
 from devcluster.errors import StartError
 from devcluster.node import cgroups, cleanup, containerd, images, kubelet, kubeproxy, network, pauseimage
 from devcluster.node.files import NODE_NAME, NodeFiles
+from devcluster.process import ProcessIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from devcluster.api import ApiServer
+    from devcluster.api import KubeObject
     from devcluster.layout import DataDirectory
     from devcluster.node.requirements import SystemPrograms
 
@@ -47,6 +49,24 @@ class Launch(Protocol):
             StartError: It ended, or was not ready in time.
 
         """
+
+
+class NodeApi(Protocol):
+    """What a node asks the API server for, as the administrator (`ApiServer`)."""
+
+    def request(
+        self, method: str, path: str, body: KubeObject | None = None, content_type: str = JSON
+    ) -> tuple[int, bytes]:
+        """Send one request; returns status code and body of the answer.
+
+        Raises:
+            OSError: The server could not be reached.
+
+        """
+
+    @staticmethod
+    def decode(answer: bytes) -> KubeObject:
+        """Object in an answer's body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +120,12 @@ class Node:
         command += [f"--kept={path}" for path in self._kept_directories()]
         command += [f"--pid-file={self.files.pid_file}"]
         self._launch(NAMESPACES, command, self.files.pid_file.exists)
+        pid = int(self.files.pid_file.read_text(encoding="ascii"))
+        self.files.save_process_1(ProcessIdentity.of(pid))
         cgroups.make(self.files.cgroup)
         with network.exclusive():
             self.network = network.NodeNetwork(network.choose_slot(self.network.slot))
-            network.connect(self.files.host_link, self.network, SERVICE_CLUSTER_IP_RANGE, self.files.read_pid())
+            network.connect(self.files.host_link, self.network, SERVICE_CLUSTER_IP_RANGE, pid)
         self.files.slot.write_text(str(self.network.slot), encoding="ascii")
 
     def api_server_flags(self) -> list[str]:
@@ -123,7 +145,7 @@ class Node:
             f"--kubelet-client-key={self.files.pki / 'apiserver.key'}",
         ]
 
-    def start_programs(self, server: str, api: ApiServer) -> None:
+    def start_programs(self, server: str, api: NodeApi) -> None:
         """Start everything that runs on the node, and wait until the node is ready for Pods.
 
         Args:
@@ -139,7 +161,7 @@ class Node:
         self._start_kube_proxy(server)
         self._start_scheduler(server)
 
-    def start_kubelet(self, server: str, api: ApiServer) -> None:
+    def start_kubelet(self, server: str, api: NodeApi) -> None:
         """Start the kubelet, wait until it has reported the node ready; Pods of an earlier kubelet's run on."""
         _forget_readiness(api)
         kubeconfig = create_user(self._directory, server, kubelet.KUBELET_USER, kubelet.KUBELET_GROUPS)
@@ -202,7 +224,7 @@ class Node:
             return int(self.files.identity, 16) % network.SLOTS
 
 
-def _forget_readiness(api: ApiServer) -> None:
+def _forget_readiness(api: NodeApi) -> None:
     """Take back what an earlier kubelet of this node has last reported."""
     condition = {"type": "Ready", "status": "Unknown", "reason": "NodeStopped", "message": "The node was stopped."}
     status, answer = api.request(
@@ -215,9 +237,12 @@ def _forget_readiness(api: ApiServer) -> None:
         raise StartError(f"the node's status cannot be written: {answer.decode(errors='replace')}")
 
 
-def _takes_pods(api: ApiServer) -> bool:
+def _takes_pods(api: NodeApi) -> bool:
     """Whether the node is ready and no taint keeps Pods away."""
-    status, answer = api.request("GET", f"/api/v1/nodes/{NODE_NAME}")
+    try:
+        status, answer = api.request("GET", f"/api/v1/nodes/{NODE_NAME}")
+    except (OSError, http.client.HTTPException):
+        return False
     if status != http.HTTPStatus.OK:
         return False
     node = api.decode(answer)

@@ -14,18 +14,23 @@ from typing import TYPE_CHECKING
 from devcluster.binaries.pins import architecture
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PAUSE_IMAGE = "localhost/devcluster-pause:1"
-"""Name of the image; tests may use it for Pods that only have to run."""
+"""Name of the image, by which containerd asks for it."""
+
+WELL_KNOWN_NAME = "registry.k8s.io/pause:3.10.1"
+"""Name of Kubernetes' own image of this kind: Pods that only have to run ask for it, config/samples/ among them."""
 
 
-def write_archive(program: Path, archive: Path) -> None:
+def write_archive(program: Path, archive: Path, names: Sequence[str] = (PAUSE_IMAGE, WELL_KNOWN_NAME)) -> None:
     """Write the image as a docker-archive, the same one for the same program.
 
     Args:
         program: The static binary.
         archive: File to write.
+        names: Names of the image.
 
     """
     layer = _tar({"pause": program.read_bytes()})
@@ -39,7 +44,7 @@ def write_archive(program: Path, archive: Path) -> None:
         }
     ).encode()
     config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [PAUSE_IMAGE], "Layers": [f"{digest}.tar"]}]).encode()
+    manifest = json.dumps([{"Config": config_name, "RepoTags": [*names], "Layers": [f"{digest}.tar"]}]).encode()
     archive.write_bytes(_tar({config_name: config, f"{digest}.tar": layer, "manifest.json": manifest}))
 
 

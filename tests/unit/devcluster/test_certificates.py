@@ -82,6 +82,32 @@ def test_what_expires_soon_is_made_anew_but_tokens_stay_valid(pki: Pki, monkeypa
     assert pki.service_account_key.read_bytes() == old_key
 
 
+def test_a_new_address_gets_a_new_certificate_of_the_same_ca(pki: Pki) -> None:
+    ca = pki.ca_certificate.read_bytes()
+    ensure_pki(pki, "10.213.1.1")
+    names = _names_of(pki)
+    assert {"127.0.0.1", "10.0.0.1", "10.213.1.1"} == {str(one) for one in names}
+    assert pki.ca_certificate.read_bytes() == ca
+    before = pki.server_certificate.read_bytes()
+    ensure_pki(pki)
+    assert pki.server_certificate.read_bytes() == before
+
+
+def test_a_certificate_of_another_ca_is_made_anew(pki: Pki, tmp_path: Path) -> None:
+    other = Pki(tmp_path / "other")
+    ensure_pki(other)
+    pki.server_certificate.write_bytes(other.server_certificate.read_bytes())
+    ensure_pki(pki)
+    issuer = x509.load_pem_x509_certificate(pki.ca_certificate.read_bytes())
+    x509.load_pem_x509_certificate(pki.server_certificate.read_bytes()).verify_directly_issued_by(issuer)
+
+
+def _names_of(pki: Pki) -> list[object]:
+    certificate = x509.load_pem_x509_certificate(pki.server_certificate.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return list(names.get_values_for_type(x509.IPAddress))
+
+
 def test_a_damaged_certificate_is_made_anew(pki: Pki) -> None:
     pki.ca_certificate.write_text("damaged")
     ensure_pki(pki)

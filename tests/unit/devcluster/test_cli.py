@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def test_wrong_usage_ends_with_code_2_and_no_traceback(
 def test_help_lists_the_commands() -> None:
     answer = CliRunner().invoke(cli.app, ["--help"])
     assert answer.exit_code == 0
-    for command in ("up", "down", "status", "kubeconfig", "run", "fetch"):
+    for command in ("up", "down", "status", "kubeconfig", "run", "fetch", "load", "restart-kubelet"):
         assert command in answer.stdout
 
 
@@ -91,3 +92,23 @@ def test_another_operating_system_is_refused(
     monkeypatch.setattr(sys, "platform", "darwin")
     assert _main(monkeypatch, "status") == 1
     assert "runs on Linux only, found darwin" in capsys.readouterr().err
+
+
+def test_without_a_node_there_is_nothing_to_load_into_and_no_kubelet_to_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(monkeypatch, "load", "localhost/foo:dev", "--dir", str(tmp_path)) == 1
+    assert _main(monkeypatch, "restart-kubelet", "--dir", str(tmp_path)) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"devcluster: error: no node runs in {tmp_path}"
+    assert second == f"devcluster: error: no node runs in the background of {tmp_path}"
+
+
+def test_a_machine_that_cannot_have_a_node_says_so_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert _main(monkeypatch, "up", "--node", "--dir", str(tmp_path / "data")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("devcluster: error: a node needs root")
+    assert not (tmp_path / "data" / "state.json").exists()

@@ -35,3 +35,16 @@ def test_service_accounts_are_asked_for_only_where_somebody_creates_them() -> No
 
 def test_further_flags_come_last_so_that_they_win() -> None:
     assert _api_server(controllers=False, extra=("--v=4",))[-1] == "--v=4"
+
+
+def test_with_a_node_the_api_server_serves_on_the_link_to_it() -> None:
+    command = components.api_server_command(
+        PROGRAM, DIRECTORY, port=1234, controllers=True, address="10.213.1.1", authorization="Node,RBAC"
+    )
+    assert {"--bind-address=10.213.1.1", "--advertise-address=10.213.1.1"} <= set(command)
+    assert "--authorization-mode=Node,RBAC" in command
+
+
+def test_the_scheduler_listens_nowhere() -> None:
+    command = components.scheduler_command(PROGRAM, Path("/kubeconfig"))
+    assert {"--kubeconfig=/kubeconfig", "--secure-port=0", "--leader-elect=false"} <= set(command)

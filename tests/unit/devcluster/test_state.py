@@ -27,6 +27,19 @@ def test_what_was_saved_is_loaded_again(owner: ProcessIdentity | None, tmp_path:
     assert list(loaded.processes) == ["etcd", "kube-apiserver"]
 
 
+def test_a_node_and_its_address_are_remembered(tmp_path: Path) -> None:
+    saved = ClusterState(port=1, controllers=True, processes={}, address="10.213.1.1", node=True)
+    state.save(tmp_path / "state.json", saved)
+    loaded = state.load(tmp_path / "state.json")
+    assert loaded == saved
+    assert loaded.server == "https://10.213.1.1:1"
+
+
+def test_a_file_from_before_there_were_nodes_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"port": 1, "controllers": false, "processes": {}, "owner": null}')
+    assert state.load(tmp_path / "state.json") == ClusterState(port=1, controllers=False, processes={})
+
+
 def test_no_file_is_no_state(tmp_path: Path) -> None:
     assert state.load(tmp_path / "state.json") is None
 

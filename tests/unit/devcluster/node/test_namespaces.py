@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devcluster.node import namespaces
+from devcluster.process import ProcessIdentity, wait
+
+SCRIPT = namespaces.__file__
+
+
+def in_a_child(body: str) -> subprocess.Popen[str]:
+    """Run code with the module, in a process of its own: it forks and sets signal handlers."""
+    program = f"import sys; sys.path.insert(0, {str(Path(SCRIPT).parent)!r})\nimport os, signal, namespaces\n{body}"
+    return subprocess.Popen([sys.executable, "-c", program], text=True, stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize(("program", "code"), [("exit 7", 7), ("kill -KILL $$", 128 + 9)])
+def test_the_exit_code_is_that_of_the_program(program: str, code: int) -> None:
+    body = f"command = ['sh', '-c', {program!r}]\nchild = namespaces._fork(lambda: os.execvp('sh', command))\n"
+    with in_a_child(body + "sys.exit(namespaces._wait_for(child, signal.SIGTERM))") as process:
+        assert process.wait(timeout=30) == code
+
+
+def test_sigterm_is_handed_on() -> None:
+    body = """
+command = ["sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"]
+child = namespaces._fork(lambda: os.execvp("sh", command))
+sys.exit(namespaces._wait_for(child, signal.SIGTERM))
+"""
+    with in_a_child(body) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.wait(timeout=30) == 3
+
+
+def test_the_program_ends_with_whoever_waits_for_it() -> None:
+    body = """
+child = namespaces._fork(lambda: os.execvp("sleep", ["sleep", "600"]))
+print(child, flush=True)
+namespaces._wait_for(child, signal.SIGTERM)
+"""
+    with in_a_child(body) as process:
+        assert process.stdout is not None
+        child = ProcessIdentity.of(int(process.stdout.readline()))
+        os.kill(process.pid, signal.SIGKILL)
+        assert wait(child, timeout=30)
+
+
+def test_what_fails_before_the_program_starts_is_said() -> None:
+    body = """
+child = namespaces._fork(lambda: os.execvp("/nowhere", ["/nowhere"]))
+sys.exit(namespaces._wait_for(child, signal.SIGTERM))
+"""
+    with in_a_child(f"sys.stderr = sys.stdout\n{body}") as process:
+        assert process.communicate(timeout=30)[0].startswith("FileNotFoundError")
+        assert process.returncode == 1
+
+
+def test_wrong_usage_is_refused() -> None:
+    answer = subprocess.run([sys.executable, "-I", "-S", SCRIPT], capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "usage" in answer.stderr
