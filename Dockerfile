@@ -19,6 +19,7 @@ RUN export DEBIAN_FRONTEND=noninteractive \
  && apt-get install --yes --no-install-recommends python3-venv
 RUN python3 -m venv /build/pip && python3 -m venv --without-pip /opt/reconcile-runner/venv
 WORKDIR /build
+ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 COPY requirements/runtime-py*.txt requirements/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
@@ -31,17 +32,17 @@ COPY tools/__init__.py tools/environment.py tools/get_collections.py tools/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     /build/pip/bin/python -m tools.get_collections --into /usr/share/ansible/collections
-# What only the authors of these packages need.
+# What only the authors of these packages need, and 32 MB of generated asyncio classes that no role's module can use.
 RUN cd /opt/reconcile-runner/venv/lib/python3*/site-packages \
- && rm -rf ansible_test ../../../bin/ansible-test */tests \
+ && rm -rf ansible_test ../../../bin/ansible-test */tests kubernetes/aio/client/api \
  && cd /usr/share/ansible/collections/ansible_collections/kubernetes/core \
  && rm -rf changelogs CHANGELOG.rst CI.md CONTRIBUTING.md Makefile *.cfg *.ini *.txt *.yml sonar-project.properties
 COPY runner/ /opt/reconcile-runner/runner/
 COPY collections/ /opt/reconcile-runner/collections/
-# With a read-only root file system nothing is compiled later, and a start would compile everything anew. Left out are
-# the generated classes of the Kubernetes API, which are loaded one by one, if at all: they take more room than the rest.
+# With a read-only root file system nothing is compiled later, and each start would compile everything anew. Left out is
+# what is seldom loaded and would take as much room as the rest.
 RUN /opt/reconcile-runner/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
-    -x '/kubernetes/(aio/)?client/(api|models)/|/ansible/galaxy/data/' /opt/reconcile-runner
+    -x '/kubernetes/(aio/)?client/(api|models)/|/pygments/|/ansible/galaxy/data/' /opt/reconcile-runner
 
 FROM base AS runner
 # HOME, the names and the identity are those of upstream's image, which Dockerfiles of operators refer to.
@@ -61,7 +62,7 @@ ENV HOME=/opt/ansible \
 COPY --from=build /opt/reconcile-runner/ /opt/reconcile-runner/
 COPY --from=build /usr/share/ansible/ /usr/share/ansible/
 COPY image/ansible.cfg /etc/ansible/ansible.cfg
-COPY image/ansible-operator /usr/local/bin/ansible-operator
+COPY image/ansible_operator.py /usr/local/bin/ansible-operator
 RUN mkdir --parents ${HOME}/.ansible \
  && echo "${USER_NAME}:x:${USER_UID}:0:operator:${HOME}:/usr/sbin/nologin" >>/etc/passwd \
  && chown --recursive ${USER_UID}:0 ${HOME} \

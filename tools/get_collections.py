@@ -31,7 +31,9 @@ _WHEEL_FILE = REQUIREMENTS / "collections.txt"
 def main() -> None:
     """Install the collection unless the right one is there; with `--into DIRECTORY`, there and from the wheel."""
     parser = argparse.ArgumentParser(prog="python -m tools.get_collections", description="Get the Ansible collections.")
-    parser.add_argument("--into", type=Path, metavar="DIRECTORY", help="take them from the pinned wheel, and put them here")
+    parser.add_argument(
+        "--into", type=Path, metavar="DIRECTORY", help="take them from the pinned wheel, and put them here"
+    )
     into: Path | None = parser.parse_args().into
     if into is not None:
         _from_wheel(into)
