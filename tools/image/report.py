@@ -5,13 +5,14 @@ Called by `__main__`. The programs it asks have an environment of their own, `.v
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, NotRequired, TypedDict
 
-from devcluster.progress import Progress, say
+from devcluster.progress import say
 from tools.environment import REQUIREMENTS, ROOT, digest, exclusive, is_stamped, run_step
 from tools.image.archive import ImageArchive
 from tools.image.builder import Builder, BuilderError
@@ -22,8 +23,23 @@ _LOCK: Final = REQUIREMENTS / "report.txt"
 _AUDIT_TIMEOUT: Final = 300.0
 """Seconds for the database of vulnerabilities to answer for all packages."""
 
-_FOUND: Final = 1
-"""Exit code of pip-audit where something is known; also where it could not ask, and then it prints no table."""
+_WHO: Final = "image"
+
+
+class Vulnerability(TypedDict):
+    """A known vulnerability, as pip-audit's JSON has it."""
+
+    id: str
+    fix_versions: list[str]
+
+
+class Audited(TypedDict):
+    """What pip-audit says of a package: `version` and `vulns`, or why it says nothing."""
+
+    name: str
+    version: NotRequired[str]
+    vulns: NotRequired[list[Vulnerability]]
+    skip_reason: NotRequired[str]
 
 
 def report(image: str, builder: Builder) -> None:
@@ -66,24 +82,32 @@ def _print_known(image: ImageArchive, directory: Path) -> None:
     ]
     requirements = directory / "installed.txt"
     requirements.write_text("".join(pinned), encoding="utf-8")
-    command = [str(_VENV / "bin" / "pip-audit"), "--progress-spinner=off", "--no-deps", "--disable-pip"]
+    audit = [str(_VENV / "bin" / "pip-audit"), "--progress-spinner=off", "--no-deps", "--disable-pip"]
+    answer = run_step(
+        "asking for known vulnerabilities",
+        [*audit, "--format=json", f"--output={directory / 'known.json'}", "-r", str(requirements)],
+        _AUDIT_TIMEOUT,
+    )
     try:
-        with Progress("asking for known vulnerabilities", who="image"):
-            answer = subprocess.run(
-                [*command, "-r", str(requirements)],
-                capture_output=True, text=True, timeout=_AUDIT_TIMEOUT, check=False,
-            )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        say(f"no list of vulnerabilities: the database gave no answer within {_AUDIT_TIMEOUT:.0f} s", who="image")
+        audited = json.loads((directory / "known.json").read_text(encoding="utf-8"))["dependencies"]
+    except (OSError, json.JSONDecodeError):
+        said = answer.stdout.strip().splitlines() or [f"exit code {answer.returncode}"]
+        say(f"no list of vulnerabilities: the database could not be asked ({said[-1]})", who=_WHO)
         return
-    say(what_is_known(answer, len(pinned)), who="image")
+    say(what_is_known(audited), who=_WHO)
 
 
-def what_is_known(answer: subprocess.CompletedProcess[str], asked: int) -> str:
-    """Return what pip-audit found out about a number of packages, or the sentence that it could not be asked."""
-    if answer.returncode == 0:
-        return f"no known vulnerability in {asked} Python packages"
-    if answer.returncode == _FOUND and answer.stdout.strip():
-        return f"known vulnerabilities in {asked} Python packages:\n{answer.stdout.strip()}"
-    reason = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
-    return f"no list of vulnerabilities: the database could not be asked ({reason})"
+def what_is_known(audited: list[Audited]) -> str:
+    """Return what the database knows, in words: what it was not asked for, or does not have, is never called safe."""
+    skipped = [one for one in audited if "skip_reason" in one]
+    found = [
+        f"{one['name']} {one['version']}: {known['id']}, mended in {', '.join(known['fix_versions']) or 'no version'}"
+        for one in audited
+        for known in one.get("vulns", [])
+    ]
+    if len(skipped) == len(audited):
+        return "no list of vulnerabilities: the database could not be asked, or has none of these packages"
+    text = f"{len(found)} known vulnerabilities in {len(audited) - len(skipped)} Python packages"
+    if skipped:
+        text += f" (not in the database: {', '.join(one['name'] for one in skipped)})"
+    return "\n".join([text, *found])
