@@ -54,11 +54,11 @@ ENV HOME=/opt/ansible \
     LANG=C.UTF-8 \
     PATH=/opt/reconcile-runner/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     # What Ansible would write below HOME goes where a read-only root file system has a volume.
-    ANSIBLE_LOCAL_TEMP=/tmp/.ansible/tmp \
-    ANSIBLE_REMOTE_TEMP=/tmp/.ansible/tmp \
-    ANSIBLE_ASYNC_DIR=/tmp/.ansible/async \
-    ANSIBLE_PERSISTENT_CONTROL_PATH_DIR=/tmp/.ansible/pc \
-    ANSIBLE_SSH_CONTROL_PATH_DIR=/tmp/.ansible/cp
+    ANSIBLE_LOCAL_TEMP=/tmp \
+    ANSIBLE_REMOTE_TEMP=/tmp \
+    ANSIBLE_ASYNC_DIR=/tmp/.ansible_async \
+    ANSIBLE_PERSISTENT_CONTROL_PATH_DIR=/tmp/.ansible_pc \
+    ANSIBLE_SSH_CONTROL_PATH_DIR=/tmp/.ansible_cp
 COPY --from=build /opt/reconcile-runner/ /opt/reconcile-runner/
 COPY --from=build /usr/share/ansible/ /usr/share/ansible/
 COPY image/ansible.cfg /etc/ansible/ansible.cfg

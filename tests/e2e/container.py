@@ -34,8 +34,8 @@ ln -s /proc/self/fd "$root/dev/fd"
 mount -t tmpfs -o mode=1777,size=64m tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/tmp"
 mount -o remount,bind,ro "$root"
-exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
-  chroot --userspec="$user:0" --groups= "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$directory" "$@"
+exec chroot "$root" /usr/bin/setpriv --reuid="$user" --regid=0 --clear-groups \
+  --no-new-privs --inh-caps=-all --bounding-set=-all /bin/sh -c 'cd "$0" && exec "$@"' "$directory" "$@"
 """
 
 
@@ -43,7 +43,7 @@ def why_not() -> str | None:
     """Return why no program can be run so here; None where it can."""
     if os.geteuid() != 0:
         return "only root may enter an image's root file system"
-    missing = [program for program in ("unshare", "setpriv", "chroot") if shutil.which(program) is None]
+    missing = [program for program in ("unshare", "chroot") if shutil.which(program) is None]
     return f"not installed: {', '.join(missing)}" if missing else None
 
 

@@ -135,7 +135,10 @@ def find_builder(wanted: str = "") -> Builder:
         if reason is None:
             return Builder(program)
         reasons.append(f"{program}: {reason}")
-    raise BuilderError(f"no program that builds images works here ({'; '.join(reasons)})")
+    tried = "; ".join(reasons)
+    raise BuilderError(
+        f"no program that builds images works here ({tried}); `python -m tools.system_packages image` gets one"
+    )
 
 
 def why_not(program: Program) -> str | None:
