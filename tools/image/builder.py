@@ -121,7 +121,8 @@ class Builder:
             [self.program, "images", "--format", "{{.Size}}", image],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        return answer.stdout.strip() if answer.returncode == 0 else ""
+        # One line for each name that the same image has.
+        return next(iter(answer.stdout.splitlines()), "") if answer.returncode == 0 else ""
 
 
 def find_builder(wanted: str = "") -> Builder:

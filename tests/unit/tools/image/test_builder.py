@@ -83,7 +83,7 @@ def test_a_saved_image_replaces_the_file_at_once_or_not_at_all(programs: Program
 
 
 def test_the_size_is_empty_where_there_is_no_image(programs: Programs) -> None:
-    programs.add("podman", 'echo "250 MB"')
+    programs.add("podman", 'echo "250 MB"; echo "250 MB"')
     assert Builder(Program.PODMAN).size("localhost/x:dev") == "250 MB"
     programs.add("podman", "exit 125")
     assert Builder(Program.PODMAN).size("localhost/x:dev") == ""
