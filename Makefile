@@ -15,6 +15,14 @@ CLUSTER ?= own
 PYTEST_ARGS ?=
 # Further arguments for the benchmarks: BENCH_ARGS='--quick', BENCH_ARGS='--peer /path/to/ansible-operator'.
 BENCH_ARGS ?=
+# What `make image` makes, of what, and with what; empty: the Dockerfile's base, and the first of docker, podman and
+# buildah that works. BASE_IMAGE=mmdebstrap:trixie makes the base here, where none can be pulled.
+IMAGE ?= localhost/foo-operator:dev
+BASE_IMAGE ?=
+BUILDER ?=
+# Where the image is saved as a docker-archive, too.
+IMAGE_ARCHIVE ?=
+FRESH ?=
 
 BIN := .venv/bin
 # ansible-lint and molecule start other programs of the environment by name.
@@ -84,6 +92,15 @@ manifests: setup ## Make the operator's rights from watches.yaml, and dist/insta
 	@$(BIN)/python -m runner rbac --leader-election-id foo-operator >config/rbac/leader_election_role.yaml.new
 	@mv config/rbac/leader_election_role.yaml.new config/rbac/leader_election_role.yaml
 	@$(BIN)/python -m tools.manifests
+
+.PHONY: image
+image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
+	@"$(BASE_PYTHON)" -m tools.image build --image "$(IMAGE)" --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \
+		--archive "$(IMAGE_ARCHIVE)" $(if $(FRESH),--fresh)
+
+.PHONY: image-report
+image-report: python ## Print what is in the image: packages (CycloneDX), and what is known against them
+	@"$(BASE_PYTHON)" -m tools.image report --image "$(IMAGE)" --builder "$(BUILDER)"
 
 .PHONY: lock
 lock: python ## Renew the hashed requirement files from requirements/*.in
