@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,8 +187,15 @@ def test_a_second_node_runs_beside_and_down_leaves_nothing(cluster: Cluster, tmp
     assert is_ready(cluster.api.call("GET", f"/api/v1/nodes/{NODE_NAME}"))
 
 
-def test_a_node_that_was_taken_down_comes_back_with_its_pods(tmp_path: Path) -> None:
-    spec = ClusterSpec(tmp_path / "again", node=True)
+@pytest.fixture
+def covered_directory() -> Iterator[Path]:
+    """Give a directory below one that the node has for itself; its name has a space, too."""
+    with tempfile.TemporaryDirectory(prefix="devcluster ", dir="/run") as directory:
+        yield Path(directory)
+
+
+def test_a_node_that_was_taken_down_comes_back_with_its_pods(covered_directory: Path) -> None:
+    spec = ClusterSpec(covered_directory, node=True)
     try:
         controlplane.up(spec, find_programs)
         api = ApiServer.from_kubeconfig(DataDirectory(spec.directory).kubeconfig)
