@@ -1,0 +1,94 @@
+"""A cluster with a node, and on it the operator as it is shipped: each once a session, for all tests."""
+
+from __future__ import annotations
+
+import http
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devcluster.binaries.finder import find_kubectl
+from tests.e2e.changing import Village
+from tests.e2e.cluster import Target, flat_kubeconfig, temporary_namespace
+from tests.e2e.deployed import NAME, NAMESPACE, RANDOM_UID, Deployed, write_overlay
+from tests.e2e.kubectl import Kubectl
+from tests.integration.operator_process import REPOSITORY, Kube
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """Give the cluster that ``E2E_KUBECONFIG`` names, else a devcluster with a node, made for this session."""
+    named = os.environ.get("E2E_KUBECONFIG", "")
+    kubeconfig = Path(named) if named else request.getfixturevalue("cluster").kubeconfig
+    kubectl = Kubectl(find_kubectl(), kubeconfig)
+    flat = flat_kubeconfig(kubectl, tmp_path_factory.mktemp("kubeconfig"))
+    images = {name: os.environ[variable] for name, variable in IMAGES.items() if variable in os.environ}
+    return Target(Kubectl(kubectl.program, flat), own=not named, **images)
+
+
+IMAGES = {"image": "E2E_IMAGE", "pause_image": "E2E_PAUSE_IMAGE"}
+"""Attributes of the target, and the variables that name images which nodes of another cluster have."""
+
+
+@pytest.fixture(scope="session")
+def operator(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Install `config/default`, changed in nothing but its image and its user, and wait until it leads."""
+    api = target.api
+    status, _ = api.request("GET", f"/api/v1/namespaces/{NAMESPACE}")
+    assert status == http.HTTPStatus.NOT_FOUND, f"the namespace {NAMESPACE} is somebody's: it is not touched"
+    overlay = write_overlay(
+        tmp_path_factory.mktemp("overlay") / "overlay", REPOSITORY / "config" / "default", target.image, [random_user()]
+    )
+    target.kubectl.run("apply", "-k", str(overlay))
+    deployed = Deployed(target.kubectl, api)
+    deployed.settle()
+    yield deployed
+    if not target.own:
+        target.kubectl.run("delete", "-k", str(overlay))
+
+
+def random_user() -> dict[str, Any]:
+    """Return a patch by which the Pods run as a user that the image does not know."""
+    operation = {"op": "add", "path": "/spec/template/spec/securityContext/runAsUser", "value": RANDOM_UID}
+    return {"target": {"kind": "Deployment", "name": NAME}, "patch": json.dumps([operation])}
+
+
+@pytest.fixture(scope="session")
+def kube(target: Target) -> Kube:
+    return Kube(target.api)
+
+
+@pytest.fixture
+def namespace(kube: Kube) -> Iterator[str]:
+    """Give a namespace of the test's own."""
+    with temporary_namespace(kube, "e2e") as name:
+        yield name
+
+
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> list[str]:
+    """Take what tests have measured, a line each: it is printed when all are over."""
+    return pytestconfig.stash.setdefault(_FIGURES, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    lines = config.stash.get(_FIGURES, [])
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def village(request: pytest.FixtureRequest, kube: Kube, namespace: str) -> Village:
+    """Give Foos and friends that do the same in each session."""
+    return Village(kube, namespace, seed=zlib.crc32(request.node.name.encode()))
