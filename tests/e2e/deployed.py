@@ -22,7 +22,6 @@ NAMESPACE = "foo-operator-system"
 NAME = "foo-operator-controller-manager"
 LEASE = "foo-operator"
 SELECTOR = "control-plane=controller-manager"
-REPLICAS = 2
 RANDOM_UID = 1000680000
 """A user that the image knows nothing of, of the range that OpenShift gives."""
 
@@ -41,6 +40,7 @@ class Deployed:
     namespace: str = NAMESPACE
     name: str = NAME
     lease_name: str = LEASE
+    replicas: int = 2
 
     @property
     def account(self) -> str:
@@ -89,12 +89,12 @@ class Deployed:
 
     def settle(self) -> None:
         """Wait until all replicas are ready, those of old Pods are gone, and one leads."""
-        eventually(self._is_complete, f"{REPLICAS} replicas of {self.name} to be ready: {self.states()}", READY_TIMEOUT)
+        eventually(self._is_complete, f"{self.replicas} replicas of {self.name} to be ready: {self.states()}", READY_TIMEOUT)
         self.leader()
 
     def _is_complete(self) -> bool:
         every = self.api.call("GET", f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={SELECTOR}")["items"]
-        return len(every) == REPLICAS and all(map(is_ready, every))
+        return len(every) == self.replicas and all(map(is_ready, every))
 
     def states(self) -> str:
         """Return what its Pods are doing, for messages."""
