@@ -12,27 +12,36 @@ from typing import Any
 
 import pytest
 
-from devcluster.binaries.finder import find_kubectl
+from devcluster.binaries.finder import find_kubectl, find_programs
+from devcluster.cluster import ClusterSpec
+from devcluster.controlplane import foreground
 from tests.e2e.changing import Village
-from tests.e2e.cluster import Target, flat_kubeconfig, temporary_namespace
+from tests.e2e.cluster import Target, flat_kubeconfig, load, temporary_namespace
 from tests.e2e.deployed import NAME, NAMESPACE, RANDOM_UID, Deployed, write_overlay
 from tests.e2e.kubectl import Kubectl
 from tests.integration.operator_process import REPOSITORY, Kube
 
 
-@pytest.fixture(scope="session")
-def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Target:
-    """Give the cluster that ``E2E_KUBECONFIG`` names, else a devcluster with a node, made for this session."""
-    named = os.environ.get("E2E_KUBECONFIG", "")
-    kubeconfig = Path(named) if named else request.getfixturevalue("cluster").kubeconfig
-    kubectl = Kubectl(find_kubectl(), kubeconfig)
-    flat = flat_kubeconfig(kubectl, tmp_path_factory.mktemp("kubeconfig"))
-    images = {name: os.environ[variable] for name, variable in IMAGES.items() if variable in os.environ}
-    return Target(Kubectl(kubectl.program, flat), own=not named, **images)
-
-
 IMAGES = {"image": "E2E_IMAGE", "pause_image": "E2E_PAUSE_IMAGE"}
-"""Attributes of the target, and the variables that name images which nodes of another cluster have."""
+"""Attributes of the target, and the variables that name other images than the defaults."""
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """Give the cluster that ``E2E_KUBECONFIG`` names, else a devcluster with a node, made for this session."""
+    directory = tmp_path_factory.mktemp("e2e")
+    named = {name: os.environ[variable] for name, variable in IMAGES.items() if os.environ.get(variable)}
+    foreign = os.environ.get("E2E_KUBECONFIG", "")
+    if foreign:
+        kubectl = Kubectl(find_kubectl(), Path(foreign))
+        flat = flat_kubeconfig(kubectl, directory)
+        yield Target(Kubectl(kubectl.program, flat), own=False, directory=directory, **named)
+        return
+    with foreground(ClusterSpec(directory / "cluster", node=True), find_programs) as cluster:
+        kubectl = Kubectl(find_kubectl(), cluster.kubeconfig)
+        made = Target(kubectl, own=True, directory=directory / "cluster", **named)
+        load(made.directory, made.image)
+        yield made
 
 
 @pytest.fixture(scope="session")

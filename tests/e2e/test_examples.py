@@ -62,7 +62,7 @@ def binding(role: str) -> dict[str, Any]:
 @contextmanager
 def installed(target: Target, example: str, directory: Path) -> Iterator[Deployed]:
     """Run an example's operator in a namespace of its own until the block ends."""
-    overlay = write_installation(directory / example, example, target.example_image(example))
+    overlay = write_installation(directory / example, example, target.image_of_example(example))
     # Files of the example's and of config/ are put together here, from where they are.
     manifest = target.kubectl.run("kustomize", "--load-restrictor=LoadRestrictionsNone", str(overlay))
     target.kubectl.run("apply", "--filename", "-", stdin=manifest)

@@ -30,6 +30,9 @@ def test_a_foo_is_happy_while_the_pod_of_its_friend_runs(
     kubectl.wait(namespace, "foo/foo-01", "jsonpath={.status.happy}=true")
     kubectl.wait(namespace, "foo/foo-01", "condition=Ready")
 
+    events = target.kubectl.run("get", "events", *in_namespace, "-o", "jsonpath={.items[*].message}")
+    assert "A Pod named 'jack' exists" in events, "the role may write Events"
+
     header, first, second = kubectl.run("get", "foo", *in_namespace).splitlines()
     assert header.split() == ["NAME", "FRIEND", "HAPPY", "READY", "AGE"]
     assert first.split()[:4] == ["foo-01", "jack", "true", "True"]
