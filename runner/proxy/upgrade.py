@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypeAlias
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.client_ws import ClientWebSocketResponse
 
 from runner.client import HttpClient, Upgraded
@@ -37,13 +37,24 @@ async def bridge(request: web.Request, client: HttpClient) -> web.StreamResponse
 
 
 async def _pump(source: Socket, sink: Socket) -> None:
-    """Copy messages until the source closes, then close the sink with the same code."""
-    async for message in source:
-        if message.type is WSMsgType.BINARY:
-            await sink.send_bytes(message.data)
-        elif message.type is WSMsgType.TEXT:
-            await sink.send_str(message.data)
-    await sink.close(code=source.close_code or 1000)
+    """Copy messages until the source closes, then close the sink with the same code.
+
+    The code is taken from the close frame: ``close_code`` says 1006 where the API server, having sent one, hung up
+    before it was answered.
+    """
+    while True:
+        message = await source.receive()
+        match message.type:
+            case WSMsgType.BINARY:
+                await sink.send_bytes(message.data)
+            case WSMsgType.TEXT:
+                await sink.send_str(message.data)
+            case WSMsgType.CLOSE:
+                await sink.close(code=message.data or WSCloseCode.OK)
+                return
+            case _:  # cut off, or closed by the other pump, which has said why
+                await sink.close(code=WSCloseCode.INTERNAL_ERROR)
+                return
 
 
 async def tunnel(request: web.Request, client: HttpClient) -> web.StreamResponse:
