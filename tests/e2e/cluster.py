@@ -18,9 +18,9 @@ from devcluster.node.files import NodeFiles
 from devcluster.node.requirements import find_system_programs
 from tests.e2e.kubectl import Kubectl
 from tests.integration.operator_process import REPOSITORY, Kube
+from tools.image.build import IMAGE, RUNNER_IMAGE
 from tools.image.builder import Recipe, find_builder
 
-OPERATOR_IMAGE = "localhost/foo-operator:dev"
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
 
 
@@ -31,7 +31,8 @@ class Target:
     kubectl: Kubectl
     own: bool
     directory: Path
-    image: str = OPERATOR_IMAGE
+    image: str = IMAGE
+    base_image: str = RUNNER_IMAGE
     pause_image: str = PAUSE_IMAGE
 
     @property
@@ -50,7 +51,7 @@ class Target:
             return os.environ[variable]
         image = f"localhost/{name}-operator:e2e"
         context = REPOSITORY / "examples" / name
-        find_builder().build(Recipe(image, context, context / "Dockerfile"))
+        find_builder().build(Recipe(image, context, context / "Dockerfile", arguments={"BASE_IMAGE": self.base_image}))
         load(self.directory, image)
         return image
 

@@ -51,6 +51,17 @@ class Deployed:
     def lease_path(self) -> str:
         return f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/{self.lease_name}"
 
+    def may(self, verb: str, what: str, namespace: str = "", object_name: str = "") -> bool:
+        """Ask the API server whether it may do something to ``resource.group/subresource``; by default everywhere."""
+        name, _, subresource = what.partition("/")
+        resource, _, group = name.partition(".")
+        asked = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+        asked |= {"namespace": namespace, "name": object_name}
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{self.namespace}", "system:authenticated"]
+        body = {"spec": {"user": self.account, "groups": groups, "resourceAttributes": asked}}
+        review = self.api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
+        return bool(review["status"]["allowed"])
+
     def logs(self) -> PodLogs:
         return PodLogs(self.kubectl, self.api, self.namespace, SELECTOR)
 
@@ -89,7 +100,9 @@ class Deployed:
 
     def settle(self) -> None:
         """Wait until all replicas are ready, those of old Pods are gone, and one leads."""
-        eventually(self._is_complete, f"{self.replicas} replicas of {self.name} to be ready: {self.states()}", READY_TIMEOUT)
+        eventually(
+            self._is_complete, f"{self.replicas} replicas of {self.name} to be ready: {self.states()}", READY_TIMEOUT
+        )
         self.leader()
 
     def _is_complete(self) -> bool:

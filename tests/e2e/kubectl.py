@@ -84,13 +84,3 @@ class Kubectl:
 
     def wait(self, namespace: str, what: str, condition: str, seconds: int = 60) -> None:
         self.run("wait", "--namespace", namespace, what, f"--for={condition}", f"--timeout={seconds}s")
-
-    def can_i(self, user: str, verb: str, resource: str, *more: str) -> bool:
-        """Ask the API server what a user may do."""
-        try:
-            answer = self.run("auth", "can-i", verb, resource, f"--as={user}", *more)
-        except KubectlError as error:  # its exit code says no, too
-            if not str(error).endswith("no"):
-                raise
-            return False
-        return answer.strip() == "yes"

@@ -35,7 +35,9 @@ def write_installation(directory: Path, example: str, image: str) -> Path:
     files += [CONFIG / "rbac" / "metrics_auth_role_binding.yaml", *sorted((here / "crds").glob("*.yaml"))]
     name, _, tag = image.rpartition(":")
     directory.mkdir()
-    (directory / "binding.yaml").write_text(yaml.safe_dump(binding(yaml.safe_load(role.read_text())["metadata"]["name"])))
+    (directory / "binding.yaml").write_text(
+        yaml.safe_dump(binding(yaml.safe_load(role.read_text())["metadata"]["name"]))
+    )
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",

@@ -14,7 +14,7 @@ import pytest
 
 from devcluster.api import ApiServer
 from tests.e2e.cluster import Target
-from tests.e2e.deployed import RANDOM_UID, Deployed, container_of, is_ready
+from tests.e2e.deployed import LEASE, NAMESPACE, RANDOM_UID, Deployed, container_of, is_ready
 from tests.e2e.kubectl import KubectlError
 from tests.integration.operator_process import Kube, http_get
 
@@ -90,18 +90,26 @@ DENIED = [
     ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
     ("escalate", "clusterroles.rbac.authorization.k8s.io"),
     ("*", "*.*"),
+    ("delete", "leases.coordination.k8s.io"),
 ]
 
 
-@pytest.mark.parametrize(("verb", "resource"), ALLOWED)
-def test_its_role_allows(operator: Deployed, verb: str, resource: str) -> None:
-    assert operator.kubectl.can_i(operator.account, verb, resource, "--all-namespaces")
+@pytest.mark.parametrize(("verb", "what"), ALLOWED)
+def test_its_role_allows(operator: Deployed, verb: str, what: str) -> None:
+    assert operator.may(verb, what)
 
 
-@pytest.mark.parametrize(("verb", "resource"), DENIED)
-@pytest.mark.parametrize("where", ["--all-namespaces", "--namespace=foo-operator-system"])
-def test_its_role_denies(operator: Deployed, verb: str, resource: str, where: str) -> None:
-    assert not operator.kubectl.can_i(operator.account, verb, resource, where)
+@pytest.mark.parametrize(("verb", "what"), DENIED)
+@pytest.mark.parametrize("where", ["", NAMESPACE], ids=["everywhere", "in its namespace"])
+def test_its_role_denies(operator: Deployed, verb: str, what: str, where: str) -> None:
+    assert not operator.may(verb, what, where)
+
+
+@pytest.mark.parametrize("verb", ["get", "update", "watch", "create"])
+def test_its_role_allows_what_leader_election_needs_in_its_namespace_alone(operator: Deployed, verb: str) -> None:
+    leases, name = "leases.coordination.k8s.io", "" if verb == "create" else LEASE
+    assert operator.may(verb, leases, NAMESPACE, name)
+    assert not operator.may(verb, leases, "kube-system", name)
 
 
 def test_the_token_in_its_pod_is_its_own_and_reads_foos_but_no_secret_and_no_other_group(operator: Deployed) -> None:
