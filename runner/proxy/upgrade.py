@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.client_ws import ClientWebSocketResponse
+from multidict import CIMultiDict
 
 from runner.client import HttpClient, Upgraded
 from runner.proxy.forwarding import request_headers
@@ -23,7 +24,8 @@ Socket: TypeAlias = ClientWebSocketResponse | web.WebSocketResponse
 
 async def bridge(request: web.Request, client: HttpClient) -> web.StreamResponse:
     """Join the run's WebSocket to one of the API server's until either closes."""
-    offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()]
+    headers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
+    offered = [name.strip() for name in headers.split(",") if name.strip()]
     upstream = await client.websocket(request.raw_path, offered)
     downstream = web.WebSocketResponse(protocols=[upstream.protocol] if upstream.protocol else [], max_msg_size=0)
     try:
@@ -67,8 +69,10 @@ async def tunnel(request: web.Request, client: HttpClient) -> web.StreamResponse
         upgraded.close()
 
 
-def _upgrade_headers(request: web.Request) -> dict[str, str]:
-    return {**request_headers(request), "Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]}
+def _upgrade_headers(request: web.Request) -> CIMultiDict[str]:
+    headers = request_headers(request)
+    headers.update({"Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]})
+    return headers
 
 
 async def _join(request: web.Request, upgraded: Upgraded) -> web.StreamResponse:
