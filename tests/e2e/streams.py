@@ -35,9 +35,8 @@ def port_forward(kubectl: str, *where: str) -> None:
         port = int(re.search(r"127\.0\.0\.1:(\d+)", _line_with(process, "Forwarding from")).group(1))  # type: ignore[union-attr]
         for word in (WORD, WORD * 20_000):
             with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-                connection.sendall(word.encode())
-                connection.shutdown(socket.SHUT_WR)
-                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+                connection.sendall(f"{word}\n".encode())
+                answer = connection.makefile("rb").readline().rstrip()
             is_right = answer == word.upper().encode()
             say(f"{len(answer)} bytes, which are {'right' if is_right else 'wrong'}")
         process.kill()

@@ -5,7 +5,7 @@ The operator is a process beside the cluster here, so that its role may use kube
 
 from __future__ import annotations
 
-import itertools
+import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SERVER = f"""
 import socketserver, sys, threading
 class Capitals(socketserver.StreamRequestHandler):
     def handle(self):
-        self.wfile.write(self.rfile.read().upper())
+        self.wfile.write(self.rfile.readline().upper())
 server = socketserver.ThreadingTCPServer(("", {streams.PORT}), Capitals)
 threading.Thread(target=server.serve_forever).start()
 print("listening", flush=True)
@@ -121,8 +121,6 @@ MAIN = f"""
       seen: "{{{{ seen }}}}"
 """
 
-_numbers = itertools.count(1)
-
 
 @dataclass(frozen=True)
 class Streamer:
@@ -134,16 +132,16 @@ class Streamer:
 
     def sees(self, tasks: str, **spec: str) -> str:
         """Run some tasks for a new object; return what they saw."""
-        made = Thing(self.kube.api, KIND, f"streamed-{next(_numbers)}").create(
+        made = Thing(self.kube.api, KIND, f"streamed-{secrets.token_hex(4)}").create(
             {"of": self.namespace, "tasks": tasks, **spec}
         )
         try:
             eventually(lambda: "seen" in status_of(made), f"{tasks} {spec} to be done")
+            return str(status_of(made)["seen"])
         except OperatorProcessError as error:
             raise AssertionError(f"{error}: {status_of(made)}\n{self.process.text()[-6000:]}") from error
-        seen = str(status_of(made)["seen"])
-        made.delete()
-        return seen
+        finally:
+            made.delete()
 
 
 def status_of(made: Thing) -> dict[str, Any]:
