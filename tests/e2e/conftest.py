@@ -53,7 +53,9 @@ def operator(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         tmp_path_factory.mktemp("overlay") / "overlay", REPOSITORY / "config" / "default", target.image, [random_user()]
     )
     target.kubectl.run("apply", "-k", str(overlay))
-    deployed = Deployed(target.kubectl, api)
+    deployed = Deployed(
+        target.kubectl, api, own_node=target.own or os.environ.get("E2E_KUBECONFIG", "").startswith("/tmp/dc-")
+    )
     deployed.settle()
     yield deployed
     if not target.own:

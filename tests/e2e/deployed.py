@@ -6,8 +6,10 @@ What the tests change of it stands in `OVERLAY`: everything else is as it is shi
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ class Deployed:
     name: str = NAME
     lease_name: str = LEASE
     replicas: int = 2
+    own_node: bool = True
 
     @property
     def account(self) -> str:
@@ -108,6 +111,20 @@ class Deployed:
     def _is_complete(self) -> bool:
         every = self.api.call("GET", f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={SELECTOR}")["items"]
         return len(every) == self.replicas and all(map(is_ready, every))
+
+    def start_again_now(self, pod: str) -> None:
+        """Have a Pod whose process has ended start it without the kubelet's wait.
+
+        A change of the Pod does that for the kubelet of a devcluster. Another one's may wait for minutes: there the Pod
+        is deleted, and the Deployment makes another one.
+        """
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}"
+        if not self.own_node:
+            self.api.call("DELETE", f"{path}?gracePeriodSeconds=0")
+            return
+        time.sleep(1.1)  # the kubelet looks at a change only when it has seen the end of the container before
+        annotations = {"e2e/start-again": datetime.now(UTC).isoformat()}
+        self.api.call("PATCH", path, {"metadata": {"annotations": annotations}}, "application/merge-patch+json")
 
     def states(self) -> str:
         """Return what its Pods are doing, for messages."""

@@ -13,9 +13,9 @@ from tests.e2e.killing import kill, overlaps
 from tests.e2e.podlogs import moment
 from tests.e2e.watching import History, watched
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
-FOOS = 30
+FOOS = 20
 CHANGES = 50
 KILLED_TAKEOVER = timedelta(seconds=17)
 """From the last renewal of a leader that was killed: the Lease's 15 s, and the 2 s between two looks at it."""

@@ -13,9 +13,9 @@ from tests.e2e.changing import Village
 from tests.e2e.deployed import Deployed
 from tests.e2e.killing import Death, kill, overlaps
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(1800)
 
-FOOS = 30
+FOOS = 20
 CHANGES = 200
 KILLS = 10
 LEADERS = 5
