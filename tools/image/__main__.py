@@ -1,0 +1,46 @@
+"""`python -m tools.image build|report`: what `make image` and `make image-report` run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tools.environment import fail
+from tools.image.build import IMAGE, Wish, build
+from tools.image.builder import BuilderError, find_builder
+from tools.image.report import report
+
+
+def main() -> None:
+    """Do what the command line asks for. Exit code 1 where that cannot be done."""
+    given = _parser().parse_args()
+    try:
+        builder = find_builder(given.builder)
+        if given.command == "report":
+            report(given.image, builder)
+            return
+        archive = Path(given.archive).absolute() if given.archive else None
+        build(Wish(given.image, given.base_image, archive, given.fresh), builder)
+    except BuilderError as error:
+        fail(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.image", description="The operator's image.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("build", help="build the image, and the base that other operators are built on")
+    tell = commands.add_parser("report", help="print what is in the image, and what is known against that")
+    for one in (make, tell):
+        one.add_argument("--image", default=IMAGE, metavar="NAME", help=f"the image's name ({IMAGE})")
+        one.add_argument(
+            "--builder", default="", metavar="PROGRAM", help="docker, podman or buildah; the first that works"
+        )
+    base = "an image, or mmdebstrap:SUITE to make one of Debian's packages; the Dockerfile's default"
+    make.add_argument("--base-image", default="", metavar="NAME", help=base)
+    make.add_argument("--archive", default="", metavar="FILE", help="save the image there, too, as a docker-archive")
+    make.add_argument("--fresh", action="store_true", help="use nothing of earlier builds")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

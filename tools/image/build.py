@@ -1,0 +1,111 @@
+"""Builds the operator's image and, on the way, the base that other operators are built on. The Dockerfile says how.
+
+Called by `__main__` and by the end-to-end tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from devcluster.progress import say
+from tools.environment import ROOT
+from tools.image import base
+from tools.image.builder import Builder, Recipe
+
+IMAGE: Final = "localhost/foo-operator:dev"
+"""Default name of Foo's operator."""
+
+RUNNER_IMAGE: Final = "localhost/reconcile-runner:dev"
+"""Name of the base that operators are built on."""
+
+_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+"""Where distributions keep the certificate authorities they trust."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be built.
+
+    Attributes:
+        image: Name of the operator's image.
+        base_image: What it is built on; empty for the Dockerfile's default, `mmdebstrap:SUITE` for one made here.
+        archive: Where it is saved as a docker-archive, too; None for nowhere.
+        fresh: Whether nothing of earlier builds is used.
+
+    """
+
+    image: str = IMAGE
+    base_image: str = ""
+    archive: Path | None = None
+    fresh: bool = False
+
+
+def build(wish: Wish, builder: Builder) -> None:
+    """Build both images, and save the operator's where that is asked for. Raises ``BuilderError``."""
+    arguments = {"RUNNER_COMMIT": commit()}
+    if base.is_own(wish.base_image):
+        arguments["BASE_IMAGE"] = base.make(wish.base_image, builder, fresh=wish.fresh)
+    elif wish.base_image:
+        arguments["BASE_IMAGE"] = wish.base_image
+    secrets = pip_secrets(os.environ, Path.home())
+    labels = {"org.opencontainers.image.version": version()}
+    for image, target in ((RUNNER_IMAGE, "runner"), (wish.image, "operator")):
+        # The second build finds the stages of the first.
+        fresh = wish.fresh and target == "runner"
+        builder.build(Recipe(image, ROOT, ROOT / "Dockerfile", target, arguments, secrets, labels, fresh))
+        say(f"{image}: {builder.size(image)}", who="image")
+    if wish.archive is not None:
+        builder.save(wish.image, wish.archive)
+        say(f"{wish.image} is saved as {wish.archive}", who="image")
+
+
+def commit() -> str:
+    """Return the checkout's commit, `-dirty` behind it where something differs; `unknown` outside of git."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def version() -> str:
+    """Return the operator's version."""
+    text = (ROOT / "runner" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if found is None:
+        raise ValueError("runner/__init__.py: found no line with __version__")
+    return found[1]
+
+
+def pip_secrets(environment: Mapping[str, str], home: Path) -> dict[str, Path]:
+    """Return this machine's settings for pip, which the build needs while it installs, by the Dockerfile's ids.
+
+    ``pip.conf`` is the most specific configuration file that pip would read here; ``ca.crt`` the certificate
+    authorities that it would trust.
+    """
+    settings = home / ".config"
+    configurations = [
+        environment.get("PIP_CONFIG_FILE", ""),
+        f"{environment.get('XDG_CONFIG_HOME') or settings}/pip/pip.conf",
+        f"{home}/.pip/pip.conf",
+        "/etc/pip.conf",
+    ]
+    authorities = [
+        environment.get("PIP_CERT", ""),
+        environment.get("REQUESTS_CA_BUNDLE", ""),
+        ssl.get_default_verify_paths().cafile or "",
+        *_BUNDLES,
+    ]
+    found = {"pip.conf": _first_file(configurations), "ca.crt": _first_file(authorities)}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _first_file(candidates: list[str]) -> Path | None:
+    return next((Path(one) for one in candidates if one and one != os.devnull and Path(one).is_file()), None)

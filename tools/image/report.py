@@ -1,0 +1,113 @@
+"""Says what is in an image (on stdout, CycloneDX) and what is known against its Python packages (on stderr).
+
+Called by `__main__`. The programs it asks have an environment of their own, `.venvs/report`, pinned like the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final, NotRequired, TypedDict
+
+from devcluster.progress import say
+from tools.environment import REQUIREMENTS, ROOT, digest, exclusive, is_stamped, run_step
+from tools.image.archive import ImageArchive
+from tools.image.builder import Builder, BuilderError
+from tools.image.contents import Ecosystem, packages
+
+_VENV: Final = ROOT / ".venvs" / "report"
+_LOCK: Final = REQUIREMENTS / "report.txt"
+_AUDIT_TIMEOUT: Final = 300.0
+"""Seconds for the database of vulnerabilities to answer for all packages."""
+
+_WHO: Final = "image"
+
+
+class Vulnerability(TypedDict):
+    """A known vulnerability, as pip-audit's JSON has it."""
+
+    id: str
+    fix_versions: list[str]
+
+
+class Audited(TypedDict):
+    """What pip-audit says of a package: `version` and `vulns`, or why it says nothing."""
+
+    name: str
+    version: NotRequired[str]
+    vulns: NotRequired[list[Vulnerability]]
+    skip_reason: NotRequired[str]
+
+
+def report(image: str, builder: Builder) -> None:
+    """Print both. Raises ``BuilderError`` where there is no such image, or the tools cannot be installed."""
+    if not builder.size(image):
+        raise BuilderError(f"{image}: {builder.program} has no such image; `make image` builds it")
+    _install()
+    with tempfile.TemporaryDirectory(prefix="image-report-") as directory:
+        archive = Path(directory) / "image.tar"
+        builder.save(image, archive)
+        _print_bill(archive)
+        _print_known(ImageArchive.open(archive), Path(directory))
+
+
+def _install() -> None:
+    content = digest(_LOCK.read_bytes(), sys.version.encode())
+    stamp = _VENV / ".stamp"
+    with exclusive():
+        if is_stamped(stamp, content):
+            return
+        create = run_step("creating .venvs/report", [sys.executable, "-m", "venv", "--clear", str(_VENV)])
+        if create.returncode != 0:
+            raise BuilderError(f"{_VENV}: could not be created:\n{create.stdout.strip()}")
+        pip = [str(_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        options = ["--only-binary=:all:", "--require-hashes", "-r", str(_LOCK)]
+        install = run_step("installing report.txt", [*pip, *options])
+        if install.returncode != 0:
+            raise BuilderError(f"report.txt: could not be installed:\n{install.stdout.strip()}")
+        stamp.write_text(content, encoding="utf-8")
+
+
+def _print_bill(archive: Path) -> None:
+    command = [str(_VENV / "bin" / "python"), "-m", "tools.image.sbom", str(archive)]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def _print_known(image: ImageArchive, directory: Path) -> None:
+    pinned = [
+        f"{package.name}=={package.version}\n" for package in packages(image) if package.ecosystem is Ecosystem.PYTHON
+    ]
+    requirements = directory / "installed.txt"
+    requirements.write_text("".join(pinned), encoding="utf-8")
+    audit = [str(_VENV / "bin" / "pip-audit"), "--progress-spinner=off", "--no-deps", "--disable-pip"]
+    answer = run_step(
+        "asking for known vulnerabilities",
+        [*audit, "--format=json", f"--output={directory / 'known.json'}", "-r", str(requirements)],
+        _AUDIT_TIMEOUT,
+    )
+    try:
+        audited = json.loads((directory / "known.json").read_text(encoding="utf-8"))["dependencies"]
+    except (OSError, json.JSONDecodeError):
+        said = answer.stdout.strip().splitlines() or [f"exit code {answer.returncode}"]
+        say(f"no list of vulnerabilities: the database could not be asked ({said[-1]})", who=_WHO)
+        return
+    say(what_is_known(audited), who=_WHO)
+
+
+def what_is_known(audited: list[Audited]) -> str:
+    """Return what the database knows, in words: what it was not asked for, or does not have, is never called safe."""
+    skipped = [one for one in audited if "skip_reason" in one]
+    found = [
+        f"{one['name']} {one['version']}: {known['id']}, mended in {', '.join(known['fix_versions']) or 'no version'}"
+        for one in audited
+        for known in one.get("vulns", [])
+    ]
+    if len(skipped) == len(audited):
+        return "no list of vulnerabilities: the database could not be asked, or has none of these packages"
+    text = f"{len(found)} known vulnerabilities in {len(audited) - len(skipped)} Python packages"
+    if skipped:
+        text += f" (not in the database: {', '.join(one['name'] for one in skipped)})"
+    return "\n".join([text, *found])
