@@ -25,6 +25,7 @@ import orjson
 import structlog
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 from yarl import URL
 
 from runner import __version__
@@ -193,7 +194,7 @@ class HttpClient:
         caller releases the answer. Raises ``ApiUnreachableError``.
         """
         url = URL(self.server + path_qs, encoded=True)
-        kept = {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
+        kept = _without_own(headers)
         return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NOTHING_ADDED)
 
     async def websocket(self, path_qs: str, protocols: Sequence[str] = ()) -> aiohttp.ClientWebSocketResponse:
@@ -218,10 +219,11 @@ class HttpClient:
         Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
         """
         credentials = self._cluster.credentials
-        kept = {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
 
         async def try_once(header: str) -> Upgraded:
-            own = {**kept, "Authorization": header} if header else kept
+            own = _without_own(headers)
+            if header:
+                own["Authorization"] = header
             return await open_upgrade(self._cluster, method, path_qs, own, body, self._connect_timeout)
 
         header = await credentials.authorization()
@@ -277,10 +279,13 @@ class HttpClient:
         timeout = aiohttp.ClientTimeout(session.timeout.total, sock_read=sock_read, sock_connect=self._connect_timeout)
 
         async def send_once(header: str) -> aiohttp.ClientResponse:
+            own = CIMultiDict(headers)
+            if header:
+                own["Authorization"] = header
             response = await session.request(
                 method,
                 url,
-                headers={**headers, "Authorization": header} if header else headers,
+                headers=own,
                 # aiohttp warns of large bytes, which it would write in one go.
                 data=io.BytesIO(data) if isinstance(data, bytes) else data,
                 timeout=timeout,
@@ -386,3 +391,8 @@ def _cause_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _without_own(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return what is passed on of a request's headers; one may stand there several times (SPDY's protocols do)."""
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS)
