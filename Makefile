@@ -66,6 +66,11 @@ ifeq ($(E2E_KUBECONFIG),)
 	@$(BIN)/python -m tools.system_packages node image
 	@$(BIN)/python -m devcluster fetch --controllers --node --kubectl
 	@$(MAKE) --no-print-directory image BASE_IMAGE=$(or $(BASE_IMAGE),mmdebstrap:trixie)
+	@$(ISOLATED) molecule test --scenario-name cluster
+else ifneq ($(MOLECULE_NEXT_IMAGE),)
+	@$(ISOLATED) MOLECULE_KUBECONFIG=$(E2E_KUBECONFIG) molecule test --scenario-name cluster
+else
+	@echo "e2e: MOLECULE_NEXT_IMAGE names no image to upgrade to (molecule/cluster/molecule.yml): no upgrade is tested" >&2
 endif
 	@$(ISOLATED) $(BIN)/python -m pytest tests/e2e --durations=15 $(PYTEST_ARGS)
 
