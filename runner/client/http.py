@@ -102,7 +102,7 @@ class HttpClient:
         self._outage = Trouble(clock)
         endless = aiohttp.ClientTimeout(total=None)
         headers = {"User-Agent": _USER_AGENT}
-        connector = _make_connector(cluster.tls)
+        connector = _make_connector()
         self._requests = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(request_timeout), headers=headers
         )
@@ -110,7 +110,7 @@ class HttpClient:
             connector=connector, connector_owner=False, timeout=endless, auto_decompress=False
         )
         self._watches = aiohttp.ClientSession(
-            connector=_make_connector(cluster.tls), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
+            connector=_make_connector(), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
         )
 
     @property
@@ -241,6 +241,7 @@ class HttpClient:
                 url,
                 protocols=protocols,
                 headers={"Authorization": header} if header else {},
+                ssl=self._tls(),
                 server_hostname=self._cluster.server_name or None,
                 proxy=self._cluster.proxy or None,
                 max_msg_size=0,
@@ -289,6 +290,7 @@ class HttpClient:
                 # aiohttp warns of large bytes, which it would write in one go.
                 data=io.BytesIO(data) if isinstance(data, bytes) else data,
                 timeout=timeout,
+                ssl=self._tls(),
                 server_hostname=self._cluster.server_name or None,
                 proxy=self._cluster.proxy or None,
                 skip_auto_headers=skip_auto_headers,
@@ -309,6 +311,10 @@ class HttpClient:
                 response.release()
                 response = await send_once(await self._cluster.credentials.authorization())
         return response
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        """Return how to encrypt the next connection; one that is open goes on with what it was opened with."""
+        return self._cluster.tls.context() if self._cluster.tls is not None else True
 
     def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
         query = f"?{urlencode(params)}" if params else ""
@@ -346,8 +352,8 @@ class HttpClient:
             raise ApiUnreachableError(f"{self.server} {what}: {_cause_of(error)}") from error
 
 
-def _make_connector(tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:
-    return aiohttp.TCPConnector(limit=0, ssl=tls if tls is not None else True, socket_factory=_make_socket)
+def _make_connector() -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(limit=0, socket_factory=_make_socket)
 
 
 def _make_socket(address: AddrInfoType) -> socket.socket:
