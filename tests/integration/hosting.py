@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from bench.operatorprocess import OperatorProcessError
-from devcluster.api import ApiServer
+from devcluster.api import APPLY_PATCH, ApiServer
 from devcluster.cluster import Cluster
 from tests.integration.accounts import HOME, RBAC, account
 from tests.integration.operator_process import REPOSITORY, OperatorProcess, eventually, operator
