@@ -61,7 +61,7 @@ test: check binaries molecule ## Run all checks and tests, against a real API se
 	@$(ISOLATED) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: e2e
-e2e: setup ## Test the operator in a cluster with a real node, made here (E2E_KUBECONFIG=FILE: in that cluster, see docs/devcluster.md)
+e2e: setup ## Test the operator in a cluster with a real node, made here (E2E_KUBECONFIG=FILE: in that cluster; docs/e2e.md)
 ifeq ($(E2E_KUBECONFIG),)
 	@$(BIN)/python -m tools.system_packages node image
 	@$(BIN)/python -m devcluster fetch --controllers --node --kubectl

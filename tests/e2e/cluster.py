@@ -32,7 +32,7 @@ class Target:
     own: bool
     directory: Path
     image: str = IMAGE
-    base_image: str = RUNNER_IMAGE
+    runner_image: str = RUNNER_IMAGE
     pause_image: str = PAUSE_IMAGE
 
     @property
@@ -51,7 +51,7 @@ class Target:
             return os.environ[variable]
         image = f"localhost/{name}-operator:e2e"
         context = REPOSITORY / "examples" / name
-        find_builder().build(Recipe(image, context, context / "Dockerfile", arguments={"BASE_IMAGE": self.base_image}))
+        find_builder().build(Recipe(image, context, context / "Dockerfile", arguments={"BASE_IMAGE": self.runner_image}))
         load(self.directory, image)
         return image
 

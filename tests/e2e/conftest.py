@@ -21,7 +21,7 @@ from tests.e2e.deployed import NAME, NAMESPACE, RANDOM_UID, Deployed, write_over
 from tests.e2e.kubectl import Kubectl
 from tests.integration.operator_process import REPOSITORY, Kube
 
-IMAGES = {"image": "E2E_IMAGE", "base_image": "E2E_BASE_IMAGE", "pause_image": "E2E_PAUSE_IMAGE"}
+IMAGES = {"image": "E2E_IMAGE", "runner_image": "E2E_RUNNER_IMAGE", "pause_image": "E2E_PAUSE_IMAGE"}
 """Attributes of the target, and the variables that name other images than the defaults."""
 
 

@@ -26,11 +26,11 @@ _AGREED = re.compile(r"Upgrade: (\S+)")
 
 
 @contextmanager
-def streaming(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+def streaming(kubectl: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run kubectl until the block ends; then say which protocol it spoke, which is its last agreement."""
     with tempfile.TemporaryFile("w+") as told:
         with subprocess.Popen(
-            [*command, "-v=8"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told
+            [kubectl, "-v=8", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told
         ) as process:
             yield process
             process.kill()
