@@ -60,6 +60,20 @@ run: setup ## Start control plane and operator in the foreground; Ctrl-C stops e
 test: check binaries molecule ## Run all checks and tests, against a real API server
 	@$(ISOLATED) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: e2e
+e2e: setup ## Test the operator in a cluster with a real node, made here (E2E_KUBECONFIG=FILE: in that cluster, see docs/devcluster.md)
+ifeq ($(E2E_KUBECONFIG),)
+	@$(BIN)/python -m tools.system_packages node image
+	@$(BIN)/python -m devcluster fetch --controllers --node --kubectl
+	@$(MAKE) --no-print-directory image BASE_IMAGE=$(or $(BASE_IMAGE),mmdebstrap:trixie)
+	@$(ISOLATED) molecule test --scenario-name cluster
+else ifneq ($(MOLECULE_NEXT_IMAGE),)
+	@$(ISOLATED) MOLECULE_KUBECONFIG=$(E2E_KUBECONFIG) molecule test --scenario-name cluster
+else
+	@echo "e2e: MOLECULE_NEXT_IMAGE names no image to upgrade to (molecule/cluster/molecule.yml): no upgrade is tested" >&2
+endif
+	@$(ISOLATED) $(BIN)/python -m pytest tests/e2e --durations=15 $(PYTEST_ARGS)
+
 .PHONY: test-matrix
 test-matrix: setup ## Run the tests of both engines on every supported pair of Python and ansible-core (PAIRS='3.13-2.20': that one)
 	@$(ISOLATED) $(BIN)/python -m tests.matrix $(PAIRS)

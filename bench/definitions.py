@@ -15,6 +15,9 @@ FOO_CONTROLLER = "foo-v1-tutorial.my.domain-controller"
 NOOP_SIZES = (1, 2, 5, 20)
 """Tasks of the roles that do nothing."""
 
+SLEEP = "86400"
+"""Seconds for which the role that sleeps would."""
+
 _NOOP_GROUP = "bench.my.domain"
 
 
@@ -53,6 +56,15 @@ def write_peer_watches(directory: Path) -> Path:
     """Write the same for an operator that knows no triggers: Foos alone, reconciled by their own changes."""
     foo = {key: value for key, value in _foo_entry().items() if key != "triggers"}
     return _write(directory / "peer-watches.yaml", [foo])
+
+
+def write_sleeping_watches(directory: Path) -> Path:
+    """Write watches whose role, for Foos, starts a program that does not end; return the file."""
+    tasks = directory / "roles" / "sleep" / "tasks"
+    tasks.mkdir(parents=True)
+    _write(tasks / "main.yml", [{"name": "Sleep", "ansible.builtin.command": f"sleep {SLEEP}"}])
+    foo = {key: value for key, value in _foo_entry().items() if key not in {"triggers", "vars"}}
+    return _write(directory / "sleeping-watches.yaml", [{**foo, "role": str(tasks.parent)}])
 
 
 def write_crds(directory: Path) -> Path:

@@ -40,9 +40,11 @@ class Section(enum.StrEnum):
     PHASES = "where one run's time goes"
     BURST = "many Foos at once"
     BASELINE = "against bare ansible-runner"
+    PROXY = "through the proxy and directly"
     NOOP = "one run by its number of tasks"
     STARTUP = "start-up with existing Foos"
     MEMORY = "memory (PSS, with children)"
+    DEATH = "SIGKILL in the middle of a run"
     GROWTH = "growth (an engine that records instead of running)"
 
 

@@ -11,11 +11,11 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import baseline, burst, definitions, growth, noop, single, startup
+from bench import baseline, burst, deaths, definitions, growth, noop, proxied, single, startup
 from bench.report import Figures, Report, this_machine
 from bench.session import Session, session, tell
 from bench.startup import Extent
-from bench.system import PEER, System, SystemSpec, own_engines, running
+from bench.system import DIRECT, PEER, System, SystemSpec, own_engines, running
 from bench.watching import ObjectWatch, happy_is
 from runner.objects import ObjectKey
 from runner.options import EngineName
@@ -27,7 +27,8 @@ class Amounts:
 
     - ``singles``: Foos created one by one; ``events``: Pods created one by one
     - ``small_burst``: Foos created at once by every system, in ``burst_rounds`` rounds; ``large_bursts``: by fast ones
-    - ``baseline_rounds``, ``noop_rounds``: runs of each; ``noop_sizes``: tasks of the roles, of ``NOOP_SIZES``
+    - ``baseline_rounds``, ``proxy_rounds``, ``noop_rounds``: runs of each; ``noop_sizes``: tasks, of ``NOOP_SIZES``
+    - ``deaths``: runs ended by each kill
     - ``existing``: Foos at start-up, ``changes``: of those changed meanwhile
     - ``growth``: Foos, and as many Pods; ``growth_events``: Pods created one by one; ``idle_seconds``: watched idle
     """
@@ -38,6 +39,8 @@ class Amounts:
     burst_rounds: int = 2
     large_bursts: tuple[int, ...] = (100, 500)
     baseline_rounds: int = 8
+    proxy_rounds: int = 20
+    deaths: int = 5
     noop_rounds: int = 3
     noop_sizes: tuple[int, ...] = definitions.NOOP_SIZES
     existing: int = 500
@@ -54,6 +57,8 @@ QUICK = Amounts(
     burst_rounds=1,
     large_bursts=(5,),
     baseline_rounds=1,
+    proxy_rounds=1,
+    deaths=1,
     noop_rounds=1,
     noop_sizes=definitions.NOOP_SIZES[:2],
     existing=5,
@@ -80,8 +85,9 @@ async def compare(amounts: Amounts, peer: Path | None) -> Report:
                 if not spec.is_peer:
                     extent = Extent(amounts.existing, amounts.changes, spec.name not in _SLOW)
                     await startup.measure(surroundings, foos, spec, extent)
+            await deaths.measure(surroundings, amounts.deaths)
 
-    return await _report([*(spec.name for spec in specs), baseline.BARE], measure)
+    return await _report([*(spec.name for spec in specs), DIRECT.name, baseline.BARE], measure)
 
 
 async def scale(amounts: Amounts) -> Report:
@@ -116,8 +122,17 @@ async def _side_by_side(
         await single.create_friends(surroundings, foos, own, unhappy, amounts.events)
         fresh = {system.name: [await _fresh_foo(surroundings, foos, system)] for system in own}
         await baseline.measure(surroundings, foos, own, fresh, amounts.baseline_rounds)
+        fast_own = next(system for system in own if system in fast)
+        await _past_the_proxy(surroundings, foos, fast_own, amounts.proxy_rounds)
         await noop.measure(surroundings, noops, own, amounts.noop_sizes, amounts.noop_rounds)
         await burst.measure_memory(surroundings, foos, own, amounts.small_burst)
+
+
+async def _past_the_proxy(surroundings: Session, foos: ObjectWatch, ordinary: System, rounds: int) -> None:
+    with ExitStack() as processes:
+        systems = [await _start(surroundings, DIRECT, foos, processes), ordinary]
+        fresh = {system: await _fresh_foo(surroundings, foos, system) for system in systems}
+        await proxied.measure(surroundings, foos, fresh, ordinary.name, rounds)
 
 
 async def _start(surroundings: Session, spec: SystemSpec, foos: ObjectWatch, processes: ExitStack) -> System:

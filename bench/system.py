@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from bench import definitions
 from bench.cost import ProcessTree
-from bench.operatorprocess import OperatorProcess, OperatorProcessError, operator, started
+from bench.directoperator import KUBECONFIG_VARIABLE
+from bench.operatorprocess import PROGRAM, OperatorProcess, OperatorProcessError, operator, started
 from bench.scrape import Scrape
 from bench.session import Session
 from runner.options import EngineName
@@ -34,15 +35,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """An operator that can be started: one of this repository's engines, or another operator's ``program``."""
+    """An operator that can be started: one of this repository's engines, or another operator's ``program``.
+
+    ``engine``: whose name is not the system's; its runs go round the proxy (``directoperator``).
+    """
 
     name: str
     program: Path | None = None
+    engine: EngineName | None = None
 
     @property
     def is_peer(self) -> bool:
         """Tell whether it is another operator: without triggers and without our metrics."""
         return self.program is not None
+
+
+DIRECT = SystemSpec("direct", engine=EngineName.FORKSERVER)
+"""The fork server, without the proxy."""
 
 
 def own_engines() -> tuple[SystemSpec, ...]:
@@ -115,8 +124,10 @@ def running(spec: SystemSpec, session: Session, namespace: str) -> Iterator[Syst
         command += ["--metrics-bind-address", "0", "--health-probe-bind-address", "0"]
         context = started(command, {**env, "KUBECONFIG": str(session.kubeconfig)})
     else:
-        flags = ("--engine", spec.name, "--graceful-shutdown-timeout", "1s", *workers)
+        flags = ("--engine", str(spec.engine or spec.name), "--graceful-shutdown-timeout", "1s", *workers)
         watches = session.directory / "watches.yaml"
-        context = operator(session.kubeconfig, watches, flags=flags, env=env)
+        program = (*PROGRAM[:2], "bench.directoperator") if spec.engine else PROGRAM
+        env[KUBECONFIG_VARIABLE] = str(session.kubeconfig)
+        context = operator(session.kubeconfig, watches, flags=flags, env=env, program=program)
     with context as process:
         yield System(spec, namespace, process, ProcessTree(process.process.pid), begun)

@@ -2,6 +2,7 @@
 
 `cli` (`python -m devcluster`) and the tests call `controlplane`, which asks `binaries` for the programs and starts a
 `cluster`; that takes its files from `certificates` and `credentials`, its command lines from `components`, and starts
-and ends programs through `process`. `state` remembers what runs. `foreground` puts the operator on top (`make run`).
+and ends programs through `process`. `state` remembers what runs. `node` adds what Pods run on, where that is asked for.
+`foreground` puts the operator on top (`make run`).
 Linux only: process identity and death signals come from its kernel.
 """

@@ -1,4 +1,4 @@
-"""`python -m devcluster up|down|status|kubeconfig|run`: what people type; everything it does is in `controlplane`.
+"""`python -m devcluster up|down|status|load|…`: what people type; everything it does is in `controlplane` and `node`.
 
 Answers go to stdout, what is going on to stderr. Exit codes: 0 done; 1 an error, or (status) not
 serving; 2 wrong usage.

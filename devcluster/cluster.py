@@ -130,6 +130,7 @@ class Cluster:
             StartError: One did not become ready; the others are stopped again.
 
         """
+        began = time.monotonic()
         with ExitStack() as unless_complete:
             unless_complete.callback(self.stop)
             if self._node is not None:
@@ -142,6 +143,7 @@ class Cluster:
                 self.start_controller_manager()
             if self._node is not None:
                 self._node.start_programs(self.server, self.api)
+                say(f"the node takes Pods after {time.monotonic() - began:.0f} s")
             unless_complete.pop_all()
 
     def start_etcd(self) -> None:

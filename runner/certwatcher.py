@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from runner.client.tls import use_certificate
+from runner.client.tls import FileContext, use_certificate
 from runner.clock import Clock
 from runner.errors import ConfigError
 from runner.logs import get_logger
@@ -45,50 +45,26 @@ class ServingCertificate(Protocol):
 
 
 class CertWatcher:
-    """A certificate and its key in two files, read again when one of them changes.
-
-    Files that cannot be used at the moment (a renewal in progress, say) leave the last good pair in use.
-    """
+    """A certificate and its key in two files, read again when one of them changes."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
         """Read both for the first time. Raises ``ConfigError``, which names them, where that is not possible."""
-        self._files = (certificate, key)
         self.name = f"{certificate} and {key}"
-        self._seen = self._identity()
-        self._complained_of: tuple[tuple[int, int] | None, ...] = ()
-        try:
-            self._context = self._load()
-        except OSError as error:
-            raise ConfigError(
-                f"--metrics-cert-path: {self.name}: expected a PEM certificate and its key: {_cause(error)}"
-            ) from error
+        self._files = (certificate, key)
+        self._contexts = FileContext(self._load, self._files)
 
     def current(self) -> ssl.SSLContext:
         """Return the pair of now, or the last one that could be used."""
-        found = self._identity()
-        if found != self._seen:
-            try:
-                self._context = self._load()
-            except OSError as error:
-                if found != self._complained_of:
-                    self._complained_of = found
-                    _log.warning(
-                        "changed certificate cannot be used, the last one stays", files=self.name, error=_cause(error)
-                    )
-            else:
-                self._seen = found
-                _log.info("certificate read again", files=self.name)
-        return self._context
-
-    def _identity(self) -> tuple[tuple[int, int] | None, ...]:
-        """Return what changes when a file does, also where a symbolic link on its path is swapped, as kubelets do."""
-        return tuple(_identity_of(file) for file in self._files)
+        return self._contexts.current()
 
     def _load(self) -> ssl.SSLContext:
-        certificate, key = self._files
         context = _server_context()
-        # A key with a passphrase is an error, not a question on the terminal.
-        context.load_cert_chain(certificate, key, password=lambda: "")
+        try:
+            # A key with a passphrase is an error, not a question on the terminal.
+            context.load_cert_chain(*self._files, password=lambda: "")
+        except OSError as error:
+            expected = "expected a PEM certificate and its key"
+            raise ConfigError(f"--metrics-cert-path: {self.name}: {expected}: {_cause(error)}") from error
         return context
 
 
@@ -150,14 +126,6 @@ def _server_context() -> ssl.SSLContext:
     context.minimum_version = _OLDEST
     context.set_alpn_protocols(_PROTOCOLS)
     return context
-
-
-def _identity_of(file: Path) -> tuple[int, int] | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino
 
 
 def _self_signed(now: dt.datetime) -> tuple[str, str]:

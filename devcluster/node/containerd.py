@@ -46,7 +46,7 @@ disabled_plugins = [
 address = "{CONTAINERD_SOCKET}"
 
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{PAUSE_IMAGE}"
+sandbox_image = {_quoted(PAUSE_IMAGE)}
 # Some machines withhold CAP_SYS_RESOURCE, without which a process cannot become dearer to the out-of-memory killer.
 restrict_oom_score_adj = true
 
@@ -58,13 +58,18 @@ default_runtime_name = "runc"
 runtime_type = "io.containerd.runc.v2"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-BinaryName = "{programs.runc}"
+BinaryName = {_quoted(programs.runc)}
 SystemdCgroup = false
 
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{programs.cni_plugins}"
-conf_dir = "{files.cni_config}"
+bin_dir = {_quoted(programs.cni_plugins)}
+conf_dir = {_quoted(files.cni_config)}
 """
+
+
+def _quoted(text: object) -> str:
+    """Return a TOML string; JSON's are such."""
+    return json.dumps(str(text))
 
 
 def _cni_config(network: NodeNetwork) -> dict[str, object]:

@@ -102,7 +102,8 @@ def make_mounts(data: Path, kept: Sequence[Path]) -> None:
     )
     for path, descriptor in descriptors.items():
         path.mkdir(parents=True, exist_ok=True)
-        _mount("--bind", f"/proc/{os.getpid()}/fd/{descriptor}", str(path))
+        # The link must not be read as a path, which leads to what has just been mounted over it.
+        _mount("--no-canonicalize", "--bind", f"/proc/{os.getpid()}/fd/{descriptor}", str(path))
         os.close(descriptor)
     for target in ("/var/lib/containerd", "/var/lib/kubelet", "/var/log"):
         source = data / target.rsplit("/", 1)[-1]

@@ -22,7 +22,7 @@ from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from runner.client.credentials import Credentials, ExecCredentials, ExecPlugin, StaticCredentials, TokenFile
-from runner.client.tls import make_context, use_certificate
+from runner.client.tls import ClientTls, make_context, use_certificate
 from runner.clock import Clock
 from runner.errors import ConfigError
 
@@ -44,7 +44,7 @@ class Cluster:
     """
 
     server: str
-    tls: ssl.SSLContext | None
+    tls: ClientTls | None
     credentials: Credentials
     server_name: str = ""
     proxy: str = ""
@@ -198,7 +198,14 @@ def _without_key_data(entry: Entry) -> Entry:
     return {key: value for key, value in entry.items() if not key.endswith("-data") and key not in overridden}
 
 
-def _tls_of(selected: _Selected, configuration: Configuration) -> ssl.SSLContext:
+def _tls_of(selected: _Selected, configuration: Configuration) -> ClientTls:
+    ca_file = [Path(configuration.ssl_ca_cert)] if configuration.ssl_ca_cert else []
+    user = _without_key_data(selected.user)
+    own = [Path(user[name]) for name in ("client-certificate", "client-key") if user.get(name)]
+    return ClientTls(lambda: _context_of(selected, configuration), [*ca_file, *own])
+
+
+def _context_of(selected: _Selected, configuration: Configuration) -> ssl.SSLContext:
     ca_pem = _decoded(selected.cluster, "certificate-authority-data", selected.origin)
     ca_file = Path(configuration.ssl_ca_cert) if configuration.ssl_ca_cert else None
     authority = f"certificate-authority {ca_file}" if ca_file else "certificate-authority-data"
@@ -237,7 +244,7 @@ def _decoded(entry: Entry, field: str, origin: str) -> str:
 
 
 async def _credentials_of(
-    selected: _Selected, configuration: Configuration, tls: ssl.SSLContext | None, clock: Clock
+    selected: _Selected, configuration: Configuration, tls: ClientTls | None, clock: Clock
 ) -> Credentials:
     """Return what proves the user's identity; an exec plugin is preferred to a token, and a token to a file."""
     user = selected.user
@@ -275,9 +282,13 @@ def _plugin_of(entry: object, origin: str) -> ExecPlugin:
 def _from_pod(environ: Mapping[str, str], service_account: Path, clock: Clock) -> Cluster:
     token_file, ca_file = service_account / "token", service_account / "ca.crt"
     configuration = Configuration()
-    try:
-        InClusterConfigLoader(str(token_file), str(ca_file), environ=environ).load_and_set(configuration)
-        tls = make_context(ca_file, "", verify=True)
-    except (ConfigException, OSError) as error:
-        raise ConfigError(f"the Pod's ServiceAccount in {service_account} cannot be used: {error}") from error
+
+    def make() -> ssl.SSLContext:
+        try:
+            InClusterConfigLoader(str(token_file), str(ca_file), environ=environ).load_and_set(configuration)
+            return make_context(ca_file, "", verify=True)
+        except (ConfigException, OSError) as error:
+            raise ConfigError(f"the Pod's ServiceAccount in {service_account} cannot be used: {error}") from error
+
+    tls = ClientTls(make, [ca_file])
     return Cluster(server=configuration.host, tls=tls, credentials=TokenFile(token_file, clock))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,8 @@ from typing import Any, Final, Protocol
 import orjson
 import structlog
 
-from runner.client.tls import use_certificate
+from runner.client.filestamp import Stamp, stamp
+from runner.client.tls import ClientTls
 from runner.clock import Clock
 from runner.errors import ConfigError
 
@@ -73,7 +73,7 @@ class TokenFile:
         self._path = path
         self._clock = clock
         self._token = ""
-        self._seen: tuple[int, int] | None = None
+        self._seen: Stamp = None
         self._read_at = 0.0
         self._read()
         if not self._token:
@@ -81,7 +81,7 @@ class TokenFile:
 
     async def authorization(self) -> str:
         """Return the current token, read again where the file changed or a minute has passed."""
-        if self._identity() != self._seen or self._clock.monotonic() - self._read_at >= TOKEN_FILE_PERIOD:
+        if stamp(self._path) != self._seen or self._clock.monotonic() - self._read_at >= TOKEN_FILE_PERIOD:
             self._read()
         return f"Bearer {self._token}"
 
@@ -90,17 +90,9 @@ class TokenFile:
         self._read()
         return f"Bearer {self._token}" != refused
 
-    def _identity(self) -> tuple[int, int] | None:
-        """Return what changes when the file does; the kubelet swaps a symbolic link, which changes the inode."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino
-
     def _read(self) -> None:
         self._read_at = self._clock.monotonic()
-        self._seen = self._identity()
+        self._seen = stamp(self._path)
         try:
             token = self._path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -179,7 +171,7 @@ class ExecCredentials:
     decides whether that one still serves.
     """
 
-    def __init__(self, plugin: ExecPlugin, status: Mapping[str, Any], clock: Clock, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, plugin: ExecPlugin, status: Mapping[str, Any], clock: Clock, tls: ClientTls | None) -> None:
         self._plugin = plugin
         self._clock = clock
         self._tls = tls
@@ -225,7 +217,7 @@ class ExecCredentials:
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         if certificate and key and self._tls is not None:
             try:
-                use_certificate(self._tls, certificate, key)
+                self._tls.present(certificate, key)
             except OSError as error:
                 raise ConfigError(
                     f"{self._plugin.name} gave a client certificate that cannot be used: {error}"

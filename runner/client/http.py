@@ -25,6 +25,7 @@ import orjson
 import structlog
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 from yarl import URL
 
 from runner import __version__
@@ -101,7 +102,7 @@ class HttpClient:
         self._outage = Trouble(clock)
         endless = aiohttp.ClientTimeout(total=None)
         headers = {"User-Agent": _USER_AGENT}
-        connector = _make_connector(cluster.tls)
+        connector = _make_connector()
         self._requests = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(request_timeout), headers=headers
         )
@@ -109,7 +110,7 @@ class HttpClient:
             connector=connector, connector_owner=False, timeout=endless, auto_decompress=False
         )
         self._watches = aiohttp.ClientSession(
-            connector=_make_connector(cluster.tls), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
+            connector=_make_connector(), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
         )
 
     @property
@@ -193,7 +194,7 @@ class HttpClient:
         caller releases the answer. Raises ``ApiUnreachableError``.
         """
         url = URL(self.server + path_qs, encoded=True)
-        kept = {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
+        kept = _without_own(headers)
         return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NOTHING_ADDED)
 
     async def websocket(self, path_qs: str, protocols: Sequence[str] = ()) -> aiohttp.ClientWebSocketResponse:
@@ -218,10 +219,11 @@ class HttpClient:
         Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
         """
         credentials = self._cluster.credentials
-        kept = {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
 
         async def try_once(header: str) -> Upgraded:
-            own = {**kept, "Authorization": header} if header else kept
+            own = _without_own(headers)
+            if header:
+                own["Authorization"] = header
             return await open_upgrade(self._cluster, method, path_qs, own, body, self._connect_timeout)
 
         header = await credentials.authorization()
@@ -239,6 +241,7 @@ class HttpClient:
                 url,
                 protocols=protocols,
                 headers={"Authorization": header} if header else {},
+                ssl=self._tls(),
                 server_hostname=self._cluster.server_name or None,
                 proxy=self._cluster.proxy or None,
                 max_msg_size=0,
@@ -277,13 +280,17 @@ class HttpClient:
         timeout = aiohttp.ClientTimeout(session.timeout.total, sock_read=sock_read, sock_connect=self._connect_timeout)
 
         async def send_once(header: str) -> aiohttp.ClientResponse:
+            own = CIMultiDict(headers)
+            if header:
+                own["Authorization"] = header
             response = await session.request(
                 method,
                 url,
-                headers={**headers, "Authorization": header} if header else headers,
+                headers=own,
                 # aiohttp warns of large bytes, which it would write in one go.
                 data=io.BytesIO(data) if isinstance(data, bytes) else data,
                 timeout=timeout,
+                ssl=self._tls(),
                 server_hostname=self._cluster.server_name or None,
                 proxy=self._cluster.proxy or None,
                 skip_auto_headers=skip_auto_headers,
@@ -304,6 +311,10 @@ class HttpClient:
                 response.release()
                 response = await send_once(await self._cluster.credentials.authorization())
         return response
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        """Return how to encrypt the next connection; one that is open goes on with what it was opened with."""
+        return self._cluster.tls.context() if self._cluster.tls is not None else True
 
     def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
         query = f"?{urlencode(params)}" if params else ""
@@ -341,8 +352,8 @@ class HttpClient:
             raise ApiUnreachableError(f"{self.server} {what}: {_cause_of(error)}") from error
 
 
-def _make_connector(tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:
-    return aiohttp.TCPConnector(limit=0, ssl=tls if tls is not None else True, socket_factory=_make_socket)
+def _make_connector() -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(limit=0, socket_factory=_make_socket)
 
 
 def _make_socket(address: AddrInfoType) -> socket.socket:
@@ -386,3 +397,8 @@ def _cause_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _without_own(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return what is passed on of a request's headers; one may stand there several times (SPDY's protocols do)."""
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS)

@@ -49,7 +49,7 @@ async def open_upgrade(
         reader, writer = await asyncio.open_connection(
             url.host,
             url.port,
-            ssl=cluster.tls,
+            ssl=cluster.tls.context() if cluster.tls is not None else None,
             server_hostname=(cluster.server_name or url.host) if cluster.tls is not None else None,
         )
     try:

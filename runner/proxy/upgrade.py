@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TypeAlias
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.client_ws import ClientWebSocketResponse
+from multidict import CIMultiDict
 
 from runner.client import HttpClient, Upgraded
 from runner.proxy.forwarding import request_headers
@@ -23,7 +24,8 @@ Socket: TypeAlias = ClientWebSocketResponse | web.WebSocketResponse
 
 async def bridge(request: web.Request, client: HttpClient) -> web.StreamResponse:
     """Join the run's WebSocket to one of the API server's until either closes."""
-    offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()]
+    headers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
+    offered = [name.strip() for name in headers.split(",") if name.strip()]
     upstream = await client.websocket(request.raw_path, offered)
     downstream = web.WebSocketResponse(protocols=[upstream.protocol] if upstream.protocol else [], max_msg_size=0)
     try:
@@ -37,13 +39,24 @@ async def bridge(request: web.Request, client: HttpClient) -> web.StreamResponse
 
 
 async def _pump(source: Socket, sink: Socket) -> None:
-    """Copy messages until the source closes, then close the sink with the same code."""
-    async for message in source:
-        if message.type is WSMsgType.BINARY:
-            await sink.send_bytes(message.data)
-        elif message.type is WSMsgType.TEXT:
-            await sink.send_str(message.data)
-    await sink.close(code=source.close_code or 1000)
+    """Copy messages until the source closes, then close the sink with the same code.
+
+    The code is taken from the close frame: ``close_code`` says 1006 where the API server, having sent one, hung up
+    before it was answered.
+    """
+    while True:
+        message = await source.receive()
+        match message.type:
+            case WSMsgType.BINARY:
+                await sink.send_bytes(message.data)
+            case WSMsgType.TEXT:
+                await sink.send_str(message.data)
+            case WSMsgType.CLOSE:
+                await sink.close(code=message.data or WSCloseCode.OK)
+                return
+            case _:  # cut off, or closed by the other pump, which has said why
+                await sink.close(code=WSCloseCode.INTERNAL_ERROR)
+                return
 
 
 async def tunnel(request: web.Request, client: HttpClient) -> web.StreamResponse:
@@ -56,8 +69,10 @@ async def tunnel(request: web.Request, client: HttpClient) -> web.StreamResponse
         upgraded.close()
 
 
-def _upgrade_headers(request: web.Request) -> dict[str, str]:
-    return {**request_headers(request), "Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]}
+def _upgrade_headers(request: web.Request) -> CIMultiDict[str]:
+    headers = request_headers(request)
+    headers.update({"Connection": "Upgrade", "Upgrade": request.headers["Upgrade"]})
+    return headers
 
 
 async def _join(request: web.Request, upgraded: Upgraded) -> web.StreamResponse:

@@ -8,7 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +18,7 @@ from devcluster import controlplane
 from devcluster.api import ApiServer, KubeObject
 from devcluster.binaries.finder import find_kubectl, find_programs
 from devcluster.cluster import Cluster, ClusterSpec
+from devcluster.controlplane import foreground
 from devcluster.errors import ApiRequestError
 from devcluster.layout import DataDirectory
 from devcluster.node import images
@@ -24,6 +27,9 @@ from devcluster.node.pauseimage import WELL_KNOWN_NAME, write_archive
 from devcluster.node.requirements import find_system_programs
 from tests.e2e.machine import Machine, differences, processes_with
 from tests.e2e.pods import PODS, is_ready, nudge, pod, restarts, run, wait_for_pod
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -46,6 +52,13 @@ print(json.load(answer)["status"]["userInfo"]["username"])
 
 
 @pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run a devcluster with a node, in a directory of its own: these tests are about it, not about what is deployed."""
+    with foreground(ClusterSpec(tmp_path_factory.mktemp("devcluster-node"), node=True), find_programs) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def kubectl(cluster: Cluster) -> list[str]:
     """Command line of kubectl for the cluster."""
     return [str(find_kubectl()), f"--kubeconfig={cluster.kubeconfig}"]
@@ -64,7 +77,7 @@ def test_a_pod_reaches_the_api_server_through_its_service_with_its_own_token(clu
 
 
 def test_a_service_leads_to_its_pod_from_another_pod_and_from_itself(cluster: Cluster, kubectl: list[str]) -> None:
-    run(cluster.api, pod("serves", ["python3", "-m", "http.server", "8080"], readinessProbe=probe(8080)))
+    serves = run(cluster.api, pod("serves", ["python3", "-m", "http.server", "8080"], readinessProbe=probe(8080)))
     body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "serves"}}
     service = cluster.api.call(
         "POST",
@@ -85,6 +98,7 @@ for _ in range(100):
         assert printed([*kubectl, "exec", name, "--", "python3", "-c", program]).strip() == "200"
     status, _ = cluster.api.request("GET", "/api/v1/namespaces/default/services/serves:80/proxy/")
     assert status == 200
+    assert get(serves["status"]["podIP"], 8080) == 200
 
 
 def test_pods_can_be_looked_into(cluster: Cluster, kubectl: list[str]) -> None:
@@ -108,10 +122,7 @@ def test_ports_of_pods_can_be_forwarded(cluster: Cluster, kubectl: list[str]) ->
         assert forward.stdout is not None
         found = re.fullmatch(r"Forwarding from 127\.0\.0\.1:(\d+) -> 8081\n", forward.stdout.readline())
         assert found is not None
-        connection = http.client.HTTPConnection("127.0.0.1", int(found.group(1)), timeout=30)
-        connection.request("GET", "/")
-        assert connection.getresponse().status == 200
-        connection.close()
+        assert get("127.0.0.1", int(found.group(1))) == 200
         forward.kill()
 
 
@@ -176,8 +187,15 @@ def test_a_second_node_runs_beside_and_down_leaves_nothing(cluster: Cluster, tmp
     assert is_ready(cluster.api.call("GET", f"/api/v1/nodes/{NODE_NAME}"))
 
 
-def test_a_node_that_was_taken_down_comes_back_with_its_pods(tmp_path: Path) -> None:
-    spec = ClusterSpec(tmp_path / "again", node=True)
+@pytest.fixture
+def covered_directory() -> Iterator[Path]:
+    """Give a directory below one that the node has for itself; its name has a space, too."""
+    with tempfile.TemporaryDirectory(prefix="devcluster ", dir="/run") as directory:
+        yield Path(directory)
+
+
+def test_a_node_that_was_taken_down_comes_back_with_its_pods(covered_directory: Path) -> None:
+    spec = ClusterSpec(covered_directory, node=True)
     try:
         controlplane.up(spec, find_programs)
         api = ApiServer.from_kubeconfig(DataDirectory(spec.directory).kubeconfig)
@@ -218,6 +236,16 @@ with foreground(ClusterSpec(pathlib.Path({str(directory)!r}), node=True), find_p
 
 def probe(port: int) -> dict[str, object]:
     return {"httpGet": {"port": port}, "periodSeconds": 1}
+
+
+def get(address: str, port: int) -> int:
+    """Ask a web server, from this machine; returns the status code."""
+    connection = http.client.HTTPConnection(address, port, timeout=30)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def printed(command: list[str]) -> str:

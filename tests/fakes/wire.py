@@ -14,6 +14,7 @@ import orjson
 from runner.client import ApiClient, HttpClient, WatchEvent
 from runner.client.config import Cluster
 from runner.client.credentials import Credentials, StaticCredentials
+from runner.client.tls import ClientTls
 from runner.objects import KubeObject
 from tests.fakes.clock import FakeClock
 from tests.fakes.faultserver import Exchange, Handler
@@ -29,7 +30,8 @@ def client_of(
     url: str, credentials: Credentials | None = None, tls: ssl.SSLContext | None = None, connect_timeout: float = 10.0
 ) -> HttpClient:
     """Return a client that is to be closed."""
-    cluster = Cluster(url, tls, credentials or StaticCredentials("Bearer secret"))
+    client_tls = ClientTls(lambda: tls) if tls is not None else None
+    cluster = Cluster(url, client_tls, credentials or StaticCredentials("Bearer secret"))
     return HttpClient(cluster, FakeClock(), connect_timeout=connect_timeout)
 
 

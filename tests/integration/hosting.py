@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from bench.operatorprocess import OperatorProcessError
-from devcluster.api import ApiServer
+from devcluster.api import APPLY_PATCH, ApiServer
 from devcluster.cluster import Cluster
-from tests.integration.accounts import account
+from tests.integration.accounts import HOME, RBAC, account
 from tests.integration.operator_process import REPOSITORY, OperatorProcess, eventually, operator
 
 PROJECT = REPOSITORY / "tests" / "testdata" / "upstream-operator"
@@ -47,14 +47,45 @@ OLD_CONDITIONS = [
 ]
 """What ansible-operator leaves when it is scaled to zero in the middle of a run."""
 
-_NOT_HERE = ("--leader-elect", "--health-probe-bind-address", "--metrics-bind-address")
-"""Flags of the manifest that tests choose themselves: ports, and leader election."""
+_NOT_HERE = ("--health-probe-bind-address", "--metrics-bind-address")
+"""Flags of the manifest that tests choose themselves: ports."""
+
+_ROLES = ("role", "leader_election_role", "metrics_auth_role")
+"""Files of the directory with the rights of its ServiceAccount."""
+
+PROMETHEUS = "prometheus"
 
 
 def kubeconfig_of_the_manifest(cluster: Cluster, directory: Path) -> Path:
     """Make the ServiceAccount of the manifest, with the rights that the directory gives it and no others."""
-    role = yaml.safe_load((PROJECT / "config" / "rbac" / "role.yaml").read_text())
-    return account(cluster, directory, "controller-manager", [role]).kubeconfig
+    for file in _ROLES:
+        _grant(cluster.api, file, "controller-manager")
+    return account(cluster, directory, "controller-manager", []).kubeconfig
+
+
+def prometheus_token(cluster: Cluster) -> str:
+    """Return a token of somebody to whom the directory's role for readers of metrics is given."""
+    _grant(cluster.api, "metrics_reader_role", PROMETHEUS)
+    return cluster.api.service_account_token(HOME, PROMETHEUS)
+
+
+def _grant(api: ApiServer, file: str, name_of_account: str) -> None:
+    """Give a ServiceAccount the rights in a file of the directory, as its binding would."""
+    role = yaml.safe_load((PROJECT / "config" / "rbac" / f"{file}.yaml").read_text())
+    kind, name = role["kind"], role["metadata"]["name"]
+    binding = {
+        "apiVersion": role["apiVersion"],
+        "kind": f"{kind}Binding",
+        "metadata": {"name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name_of_account, "namespace": HOME}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+    }
+    scope = RBAC if kind == "ClusterRole" else f"{RBAC}/namespaces/{HOME}"
+    for path, body in (
+        (f"{scope}/{kind.lower()}s/{name}", role),
+        (f"{scope}/{kind.lower()}bindings/{name}", binding),
+    ):
+        api.call("PATCH", f"{path}?fieldManager=kubectl", body, APPLY_PATCH)
 
 
 def _container() -> dict[str, Any]:
@@ -82,7 +113,8 @@ def hosting_operator(
         "WATCH_NAMESPACE": ", ".join(namespaces),
     }
     args = [argument for argument in container["args"] if not argument.startswith(_NOT_HERE)]
-    args += ["--runner-dir", str(directory / "runs"), *flags]
+    # What the Pod would be told by its own files.
+    args += ["--leader-election-namespace", HOME, "--runner-dir", str(directory / "runs"), *flags]
     kubeconfig = kubeconfig or kubeconfig_of_the_manifest(cluster, directory)
     with operator(kubeconfig, Path("watches.yaml"), flags=args, env=env, directory=PROJECT) as running:
         running.wait_ready()

@@ -12,7 +12,7 @@ import pytest
 from bench import picture, suite, table
 from bench.baseline import BARE
 from bench.report import Section
-from bench.system import PEER
+from bench.system import DIRECT, PEER
 from runner.options import EngineName
 
 pytestmark = pytest.mark.timeout(600)
@@ -30,6 +30,9 @@ def test_every_system_has_a_figure_in_every_row_that_concerns_it(tmp_path: Path)
     assert measured[Section.EVENT, "Pod created -> happy, p99"] == engines
     assert measured[Section.BURST, f"{suite.QUICK.small_burst} Foos created at once"] == engines | {PEER}
     assert measured[Section.BASELINE, "one run of roles/foo"] == engines | {BARE}
+    assert measured[Section.PROXY, "one run of roles/foo"] == {EngineName.FORKSERVER, DIRECT.name}
+    assert measured[Section.DEATH, "client killed: until nothing is alive"] == {EngineName.FORKSERVER}
+    assert measured[Section.DEATH, "operator killed: until nothing is alive"] == {EngineName.FORKSERVER}
     assert measured[Section.NOOP, "run, each task (k8s_info)"] == engines
     assert measured[Section.STARTUP, f"{suite.QUICK.existing} Foos: until ready"] == engines
     assert all(math.isfinite(value) for figure in report.figures for value in figure.values.values())

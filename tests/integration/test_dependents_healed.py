@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,12 @@ def data_of(kube: Kube, name: str) -> dict[str, Any] | None:
 
 def heals(kube: Kube, name: str, running: OperatorProcess, what: str) -> None:
     """Wait until the object is as the role makes it; say what the operator said where it does not become so."""
+    becomes_true(lambda: data_of(kube, name) == {"friend": "jack"}, running, what)
+
+
+def becomes_true(condition: Callable[[], bool], running: OperatorProcess, what: str) -> None:
     try:
-        eventually(lambda: data_of(kube, name) == {"friend": "jack"}, what)
+        eventually(condition, what)
     except OperatorProcessError as error:
         raise AssertionError(f"{error}\n{running.text()}") from error
 
@@ -76,11 +81,14 @@ def test_what_a_role_makes_is_owned_and_healed_before_and_after_a_restart(
     file = watches(tmp_path, server_side=server_side)
     kube.create_foo(NAMESPACE, name, "jack")
     with operator(foo_cluster.kubeconfig, file) as running:
+        # On a busy machine a start takes as long as a role: each has a deadline of its own.
+        running.wait_ready()
         heals(kube, name, running, "the object")
         references = kube.api.call("GET", f"{MAPS}/{name}")["metadata"]["ownerReferences"]
         owner = kube.foo(NAMESPACE, name)["metadata"]
         assert [(it["kind"], it["name"], it["uid"]) for it in references] == [("Foo", name, owner["uid"])]
-        running.wait_for_message("watching dependents", dependent_gvk="/v1, Kind=ConfigMap")
+        watching = {"dependent_gvk": "/v1, Kind=ConfigMap"}
+        becomes_true(lambda: bool(running.messages("watching dependents", **watching)), running, "a watch")
         kube.api.call("DELETE", f"{MAPS}/{name}")
         heals(kube, name, running, "the object again")
         kube.patch(f"{MAPS}/{name}", {"data": {"friend": "nobody"}})
@@ -89,7 +97,8 @@ def test_what_a_role_makes_is_owned_and_healed_before_and_after_a_restart(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     with operator(foo_cluster.kubeconfig, file, env={"TMPDIR": str(temporary)}) as running:
-        eventually(lambda: bool(running.messages("reconciled", name=name)), "the first run")
+        running.wait_ready()
+        becomes_true(lambda: bool(running.messages("reconciled", name=name)), running, "the first run")
         kube.api.call("DELETE", f"{MAPS}/{name}")
         heals(kube, name, running, "the object after a restart")
         assert running.messages("dependent issued an event", dependent=f"{NAMESPACE}/{name}")

@@ -34,6 +34,8 @@ TASKS = """
 - name: Work alone until the gate is open
   ansible.builtin.shell: |
     flock --nonblock --conflict-exit-code 75 "{{ yard }}/{{ ansible_operator_meta.name }}.lock" sh -c '
+      if [ -e "{{ yard }}/stubborn" ]; then trap "" TERM; fi
+      echo $$ >> "{{ yard }}/pids"
       echo "run {{ ansible_operator_meta.name }}" >> "{{ yard }}/diary"
       until [ -e "{{ yard }}/gate" ]; do sleep 0.1; done
       echo "end {{ ansible_operator_meta.name }}" >> "{{ yard }}/diary"
@@ -63,6 +65,14 @@ class Yard:
     def open_gate(self) -> None:
         (self.directory / "gate").touch()
 
+    def make_stubborn(self) -> None:
+        """Have runs ignore SIGTERM from now on."""
+        (self.directory / "stubborn").touch()
+
+    def processes(self) -> list[int]:
+        """Return the process of each run, in order, whether it lives or not."""
+        return [int(line) for line in (self.directory / "pids").read_text().split()]
+
     def lines(self) -> list[str]:
         diary = self.directory / "diary"
         return diary.read_text().splitlines() if diary.exists() else []
@@ -78,6 +88,15 @@ class Yard:
         entry = {"group": GROUP, "version": "v1", "kind": KIND, "role": str(self.directory / "elected")}
         more = {"vars": {"yard": str(self.directory)}, "selector": selector, "reconcilePeriod": "0s"}
         self.watches.write_text(yaml.safe_dump([{**entry, **more}]))
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process has not ended; one that nobody has taken notice of yet (a zombie) has."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.fixture
@@ -100,19 +119,19 @@ def api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> ApiServer
 
 
 @contextmanager
-def contender(cluster: Cluster, yard: Yard) -> Iterator[OperatorProcess]:
-    flags = (*FLAGS, *TIMING, "--leader-election-id", yard.name, "--user-metrics-bind-address", "127.0.0.1:0")
+def contender(cluster: Cluster, yard: Yard, *more: str) -> Iterator[OperatorProcess]:
+    flags = (*FLAGS, *TIMING, *more, "--leader-election-id", yard.name, "--user-metrics-bind-address", "127.0.0.1:0")
     with operator(cluster.kubeconfig, yard.watches, flags=flags, env={"ANSIBLE_GATHERING": "explicit"}) as process:
         process.wait_ready()
         yield process
 
 
 @contextmanager
-def leader_and_standby(cluster: Cluster, yard: Yard) -> Iterator[tuple[OperatorProcess, OperatorProcess]]:
+def leader_and_standby(cluster: Cluster, yard: Yard, *more: str) -> Iterator[tuple[OperatorProcess, OperatorProcess]]:
     with ExitStack() as parts:
-        leader = parts.enter_context(contender(cluster, yard))
+        leader = parts.enter_context(contender(cluster, yard, *more))
         leader.wait_for_message("leading")
-        standby = parts.enter_context(contender(cluster, yard))
+        standby = parts.enter_context(contender(cluster, yard, *more))
         standby.wait_for_message("standing by", holder=leader.messages("leading")[0]["identity"])
         yield leader, standby
 
@@ -173,13 +192,40 @@ def test_a_leader_that_is_told_to_end_holds_the_lease_until_its_last_run_has_end
         yard.open_gate()
         assert leader.process.wait(timeout=60) == 0
         leader.stop()
-        released = leader.messages("the lease is released")[0]["ts"]
-        assert released > leader.messages("reconciled")[-1]["ts"]
-        assert standby.wait_for_message("leading")["ts"] > released
+        last_run = leader.messages("reconciled")[-1]["ts"]
+        assert leader.messages("the lease is released")[0]["ts"] > last_run
+        # Not compared with the line above: the standby sees the release a moment before the leader speaks of it.
+        assert standby.wait_for_message("leading")["ts"] > last_run
         two.becomes_ready()
         assert standby.runs(two.name) == 1
         assert leader.runs(two.name) == 0
     assert [line for line in yard.lines() if line.startswith("overlap")] == []
+
+
+@pytest.mark.parametrize("is_stubborn", [False, True], ids=["ends", "ignores SIGTERM"])
+@pytest.mark.parametrize("engine", ["forkserver", "subprocess"])
+def test_when_the_grace_period_is_over_runs_end_with_their_processes_and_the_successor_runs_them_again(
+    cluster: Cluster, api: ApiServer, yard: Yard, engine: str, is_stubborn: bool
+) -> None:
+    if is_stubborn:
+        yard.make_stubborn()
+    flags = ("--graceful-shutdown-timeout", "1s", "--engine", engine)
+    with leader_and_standby(cluster, yard, *flags) as (leader, standby):
+        one = create(api, yard, "one")
+        yard.waits_for_runs(one.name, 1)
+        leader.process.send_signal(signal.SIGTERM)
+        assert leader.process.wait(timeout=60) == 0
+        leader.stop()
+        assert not is_alive(yard.processes()[0])
+        (interrupted,) = leader.messages("the grace period is over: interrupting reconciles")
+        assert interrupted["requests"] == [f"default/{one.name}"]
+        released = leader.messages("the lease is released")[0]["ts"]
+        assert interrupted["ts"] < released
+        assert interrupted["ts"] < standby.wait_for_message("leading")["ts"]
+        yard.waits_for_runs(one.name, 2)
+        yard.open_gate()
+        one.becomes_ready()
+    assert yard.lines() == [f"run {one.name}", f"run {one.name}", f"end {one.name}"]
 
 
 def test_a_leader_that_is_stopped_is_gone_with_its_runs_before_another_leads(

@@ -256,7 +256,9 @@ def test_what_is_read_from_an_upstream_operators_directory_is_enough_for_all_its
     roles = printed(PROJECT, "--crds", "config/crd", *paths, HOSTING_HOME=str(PROJECT))
     made = account(cluster, tmp_path, namespace, roles)
     tenancy = Tenancy(cluster.api, namespace)
-    with hosting_operator(cluster, tmp_path, [namespace], kubeconfig=made.kubeconfig) as running:
+    # The role is that of the watches: without what leader election and protected metrics need.
+    flags = ("--leader-elect=false", "--metrics-require-rbac=false", "--metrics-secure=false")
+    with hosting_operator(cluster, tmp_path, [namespace], *flags, kubeconfig=made.kubeconfig) as running:
         site = tenancy.sample("Site", "shop")
         backup = tenancy.sample("Backup", "nightly")
         tenancy.certificate("cert")

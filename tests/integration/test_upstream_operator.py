@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ from tests.integration.hosting import (
     Hosted,
     Tenancy,
     hosting_operator,
+    prometheus_token,
 )
 from tests.integration.operator_process import OperatorProcess, eventually
+from tests.integration.scraping import scrape
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -80,10 +83,24 @@ def artifacts(place: Path) -> list[Path]:
     return [run for run in (place / "artifacts").iterdir() if run.name != "latest"]
 
 
-def samples(running: OperatorProcess, metric: str, *labels: str) -> list[float]:
-    """Return the values of a metric whose labels hold all of the texts."""
-    lines = [line for line in running.metrics().splitlines() if line.startswith((f"{metric}{{", f"{metric} "))]
-    return [float(line.rpartition(" ")[2]) for line in lines if all(label in line for label in labels)]
+@dataclass(frozen=True)
+class Prometheus:
+    """Reads the operator's metrics, which the manifest serves to who may alone."""
+
+    running: OperatorProcess
+    token: str
+
+    def samples(self, metric: str, *labels: str) -> list[float]:
+        """Return the values of a metric whose labels hold all of the texts."""
+        status, text = scrape(self.running, self.token)
+        assert status == 200
+        lines = [line for line in text.splitlines() if line.startswith((f"{metric}{{", f"{metric} "))]
+        return [float(line.rpartition(" ")[2]) for line in lines if all(label in line for label in labels)]
+
+
+@pytest.fixture(scope="module")
+def prometheus(cluster: Cluster, running: OperatorProcess) -> Prometheus:
+    return Prometheus(running, prometheus_token(cluster))
 
 
 def while_another_is_reconciled(tenancy: Tenancy) -> None:
@@ -104,13 +121,19 @@ def test_what_the_old_operator_began_is_finished(running: OperatorProcess, inher
     assert site.get()["metadata"]["finalizers"] == [f"{GROUP}/site-teardown"]
 
 
-def test_flags_and_variables_of_its_manifest_are_obeyed(running: OperatorProcess, site: Hosted) -> None:
+def test_flags_and_variables_of_its_manifest_are_obeyed(
+    running: OperatorProcess, prometheus: Prometheus, tenancy: Tenancy, site: Hosted
+) -> None:
     workers = {
-        kind: samples(running, "controller_runtime_max_concurrent_reconciles", f'controller="{kind}-')
+        kind: prometheus.samples("controller_runtime_max_concurrent_reconciles", f'controller="{kind}-')
         for kind in ("site", "backup", "secret")
     }
     assert workers == {"site": [3], "backup": [1], "secret": [2]}
     assert running.probe("/healthz")[0] == 200
+    lease = tenancy.api.call("GET", "/apis/coordination.k8s.io/v1/namespaces/default/leases/hosting-operator")
+    assert lease["spec"]["holderIdentity"] == running.messages("leading")[0]["identity"]
+    assert prometheus.samples("leader_election_master_status", 'name="hosting-operator"') == [1]
+    assert scrape(running)[0] == 401
     assert running.messages("environment", warning=_deprecated("BACKUP"))
     warned = [line["warning"] for line in running.messages("watches file")]
     assert any("maxWorkers: is not a known key" in text for text in warned)
@@ -278,7 +301,7 @@ def test_a_playbook_wins_over_a_role_and_runs_again_when_it_asks_for_it(
     copies = tenancy.find("ConfigMap", f"{name}-copies")
     eventually(lambda: made.status.get("copies") == 3, "three copies, made in three runs")
     made.succeeds()
-    assert copies.data == {"number": "3", "site": "site-sample"}
+    assert copies.data == {"number": "3", "site": "site-sample", "storage_class": "cold"}
     assert running.runs(name) >= 3
     place = runs_dir(directory, "Backup", name)
     assert len(artifacts(place)) <= 3, "two, and one more while a run goes on"
@@ -366,14 +389,14 @@ def test_a_run_is_told_in_the_log(running: OperatorProcess, site: Hosted) -> Non
     assert {(line["namespace"], line["gvk"]) for line in lines} == {(NAMESPACE, f"{GROUP}/v1alpha1, Kind=Site")}
 
 
-def test_metrics_have_upstreams_names(running: OperatorProcess, site: Hosted) -> None:
+def test_metrics_have_upstreams_names(prometheus: Prometheus, site: Hosted) -> None:
     gvk = f'GVK="{GROUP}/v1alpha1, Kind=Site"'
-    assert samples(running, "ansible_operator_reconcile_result", gvk, 'result="succeeded"')[0] >= 1
-    assert samples(running, "ansible_operator_reconciles_count", gvk)[0] >= 1
-    assert samples(running, "ansible_operator_build_info") == [1]
+    assert prometheus.samples("ansible_operator_reconcile_result", gvk, 'result="succeeded"')[0] >= 1
+    assert prometheus.samples("ansible_operator_reconciles_count", gvk)[0] >= 1
+    assert prometheus.samples("ansible_operator_build_info") == [1]
     created = ('name="first"', f'namespace="{NAMESPACE}"', f'group="{GROUP}"', 'version="v1alpha1"', 'kind="Site"')
-    assert len(samples(running, "resource_created_at_seconds", *created)) == 1
-    assert samples(running, "hosting_sites_published_total")[0] >= 1
+    assert len(prometheus.samples("resource_created_at_seconds", *created)) == 1
+    assert prometheus.samples("hosting_sites_published_total")[0] >= 1
 
 
 def test_the_directory_of_an_object_is_upstreams(directory: Path, site: Hosted) -> None:
@@ -387,10 +410,14 @@ def test_the_directory_of_an_object_is_upstreams(directory: Path, site: Hosted) 
 
 def test_the_other_engine_makes_the_same_of_it(cluster: Cluster, tenancy: Tenancy, tmp_path: Path) -> None:
     other = Tenancy(tenancy.api, OTHER_ENGINE)
-    with hosting_operator(cluster, tmp_path, [OTHER_ENGINE], "--engine=subprocess"):
+    flags = ("--engine=subprocess", "--leader-election-id=hosting-other-engine")
+    with hosting_operator(cluster, tmp_path, [OTHER_ENGINE], *flags):
         backup = other.sample("Backup", "backup", {"wantedCopies": 1}).succeeds()
         copies = other.find("ConfigMap", "backup-copies")
-        assert (backup.status["copies"], copies.data) == (1, {"number": "1", "site": "site-sample"})
+        assert (backup.status["copies"], copies.data) == (
+            1,
+            {"number": "1", "site": "site-sample", "storage_class": "cold"},
+        )
         assert [it["uid"] for it in copies.get()["metadata"]["ownerReferences"]] == [backup.uid]
         other.certificate("certificate")
         fingerprint = other.find("ConfigMap", "certificate-fingerprint").appears()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from runner.errors import ConfigError
 from runner.options import SecureServing
 from tests.fakes.certificates import write_certificate
 from tests.fakes.clock import FakeClock
+from tests.fakes.projected import Projected
 
 ANYTHING = ssl.create_default_context()
 ANYTHING.check_hostname = False
@@ -64,24 +64,22 @@ async def test_a_changed_certificate_is_presented_at_the_next_handshake(tmp_path
         with capture_logs() as lines:
             await handshake(port, new)
             await handshake(port, new)
-        assert [line["event"] for line in lines] == ["certificate read again"]
+        assert [line["event"] for line in lines] == ["certificates read again"]
         with pytest.raises(ssl.SSLCertVerificationError):
             await handshake(port, old)
 
 
 async def test_a_secret_that_the_kubelet_swaps_is_followed(tmp_path: Path) -> None:
-    moments = [tmp_path / f"..{number}" for number in (1, 2)]
-    clients = [write_certificate(moment) for moment in moments]
-    for moment in moments:
-        for file in moment.iterdir():
-            os.utime(file, (0, 0))
-    (tmp_path / "..data").symlink_to(moments[0].name)
-    for name in ("tls.crt", "tls.key"):
-        (tmp_path / name).symlink_to(f"..data/{name}")
-    async with served(pair(tmp_path)) as port:
+    clients = [write_certificate(tmp_path / name) for name in ("old", "new")]
+    volume = Projected(tmp_path / "volume")
+
+    def project(source: Path) -> None:
+        volume.write(tls_crt=(source / "tls.crt").read_text(), tls_key=(source / "tls.key").read_text())
+
+    project(tmp_path / "old")
+    async with served(pair(volume.directory)) as port:
         await handshake(port, clients[0])
-        (tmp_path / "..data_tmp").symlink_to(moments[1].name)
-        (tmp_path / "..data_tmp").replace(tmp_path / "..data")
+        project(tmp_path / "new")
         await handshake(port, clients[1])
 
 
@@ -101,7 +99,7 @@ async def test_what_cannot_be_used_leaves_the_last_pair_until_it_can(spoilt: str
         with capture_logs() as lines:
             await handshake(port, old)
             await handshake(port, old)
-        assert [line["event"] for line in lines] == ["changed certificate cannot be used, the last one stays"]
+        assert [line["event"] for line in lines] == ["changed certificates cannot be used, the last ones stay in use"]
         for name, content in after.items():
             (tmp_path / name).write_bytes(content)
         await handshake(port, new)

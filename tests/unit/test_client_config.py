@@ -21,6 +21,7 @@ from runner.client.config import Cluster, load_cluster
 from runner.client.credentials import ExecCredentials, StaticCredentials, TokenFile
 from runner.errors import ConfigError
 from tests.fakes.clock import FakeClock
+from tests.fakes.projected import Projected
 
 SERVER = "https://127.0.0.1:6443"
 
@@ -98,14 +99,14 @@ async def test_a_token_and_an_authority_given_inline(tmp_path: Path, pem: Pem) -
     assert cluster.server == SERVER
     assert await cluster.credentials.authorization() == "Bearer secret"
     assert cluster.tls is not None
-    assert cluster.tls.cert_store_stats()["x509_ca"] == 1
-    assert cluster.tls.verify_mode is ssl.CERT_REQUIRED
+    assert cluster.tls.context().cert_store_stats()["x509_ca"] == 1
+    assert cluster.tls.context().verify_mode is ssl.CERT_REQUIRED
 
 
 async def test_an_authority_without_key_usage_is_not_rejected_for_that(tmp_path: Path) -> None:
     cluster = await loaded(tmp_path, config())
     assert cluster.tls is not None
-    assert not cluster.tls.verify_flags & ssl.VERIFY_X509_STRICT
+    assert not cluster.tls.context().verify_flags & ssl.VERIFY_X509_STRICT
 
 
 async def test_files_are_relative_to_the_kubeconfig(tmp_path: Path, pem: Pem) -> None:
@@ -121,8 +122,24 @@ async def test_files_are_relative_to_the_kubeconfig(tmp_path: Path, pem: Pem) ->
         ),
     )
     assert cluster.tls is not None
-    assert cluster.tls.cert_store_stats()["x509_ca"] == 1
+    assert cluster.tls.context().cert_store_stats()["x509_ca"] == 1
     assert await cluster.credentials.authorization() == ""
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "user.crt"])
+async def test_files_that_are_renewed_are_read_again(name: str, tmp_path: Path, pem: Pem) -> None:
+    for file in ("ca.crt", "user.crt"):
+        written(tmp_path / file, pem.certificate)
+    written(tmp_path / "user.key", pem.key)
+    cluster = await loaded(
+        tmp_path,
+        config({"certificate-authority": "ca.crt"}, {"client-certificate": "user.crt", "client-key": "user.key"}),
+    )
+    assert cluster.tls is not None
+    before = cluster.tls.context()
+    assert cluster.tls.context() is before
+    written(tmp_path / f"{name}.new", pem.certificate).replace(tmp_path / name)
+    assert cluster.tls.context() is not before
 
 
 async def test_a_client_certificate_given_inline_leaves_no_key_behind(
@@ -142,7 +159,7 @@ async def test_the_other_settings_of_a_cluster(tmp_path: Path) -> None:
     cluster = await loaded(tmp_path, config(settings))
     assert (cluster.server_name, cluster.proxy) == ("kube", "http://proxy:3128")
     assert cluster.tls is not None
-    assert cluster.tls.verify_mode is ssl.CERT_NONE
+    assert cluster.tls.context().verify_mode is ssl.CERT_NONE
 
 
 async def test_plain_http_has_no_tls_and_a_server_may_have_a_path(tmp_path: Path) -> None:
@@ -297,6 +314,19 @@ async def test_in_a_pod_the_service_account_says_who(tmp_path: Path, pem: Pem) -
     assert await cluster.credentials.authorization() == "Bearer one"
     written(tmp_path / "token", "two\n")
     assert await cluster.credentials.renew("Bearer one")
+
+
+async def test_in_a_pod_a_new_token_and_a_new_authority_are_followed(tmp_path: Path, pem: Pem) -> None:
+    volume = Projected(tmp_path)
+    volume.write(token="one", ca_crt=pem.certificate)
+    environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    cluster = await load(None, environ, tmp_path)
+    assert cluster.tls is not None
+    before = cluster.tls.context()
+    assert cluster.tls.context() is before
+    volume.write(token="two", ca_crt=pem.certificate)
+    assert await cluster.credentials.authorization() == "Bearer two"
+    assert cluster.tls.context() is not before
 
 
 @pytest.mark.parametrize("missing", ["token", "ca.crt"])

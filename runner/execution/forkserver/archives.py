@@ -36,12 +36,20 @@ class _Importer(zipimport.zipimporter):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._compiled: dict[str, CodeType] = {}
+        self._filenames: dict[str, str] = {}
 
     def get_code(self, fullname: str) -> CodeType:
         code = self._compiled.get(fullname)
         if code is None:
             code = self._compiled[fullname] = super().get_code(fullname)
         return code
+
+    def get_filename(self, fullname: str) -> str:
+        # To tell it, zipimport compiles the module.
+        filename = self._filenames.get(fullname)
+        if filename is None:
+            filename = self._filenames[fullname] = super().get_filename(fullname)
+        return filename
 
 
 @dataclass(frozen=True, slots=True)

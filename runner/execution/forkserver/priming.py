@@ -21,6 +21,7 @@ from typing import Any
 
 from runner.execution.forkserver import (
     announcements,
+    compiledplugins,
     configuration,
     payloadcache,
     playworker,
@@ -105,7 +106,9 @@ def prime(read_terminal: Callable[[], bytes], payloads: Path, sources: Iterable[
     with said.forgotten():
         _fill_caches()
         warmcaches.keep_parser()
-        files |= {str(path): state_of(str(path)) for path in warmcaches.define_callback_settings()}
+        kept = [*warmcaches.define_callback_settings(), *_actions(targetmodules.preloaded(collections))]
+        files |= {str(path): state_of(str(path)) for path in kept}
+        compiledplugins.install(kept)
         warmcaches.keep_file_lists(_plugin_directories([own, *targetmodules.preloaded(collections)]))
         target = targetmodules.load(new, collections)
         warmcaches.read_kubeconfigs_fast()
@@ -186,6 +189,11 @@ def _load_classes(kind: str, plugins: Any) -> None:
 def _collections_are_configured(prefix_collections_path: list[str] | None = None) -> None:
     if prefix_collections_path:
         raise ValueError("the collections' path cannot be changed after Ansible was loaded")
+
+
+def _actions(collections: Iterable[Path]) -> Iterator[Path]:
+    for collection in collections:
+        yield from sorted((collection / "plugins" / "action").glob("*.py"))
 
 
 def _plugin_directories(roots: Iterable[Path]) -> Iterator[Path]:

@@ -63,15 +63,21 @@ def keep_file_lists(directories: Iterable[Path]) -> None:
     """Have Ansible's loader look for ``name.*`` in lists of these directories, and in the file system elsewhere."""
     from ansible.plugins import loader  # noqa: PLC0415
 
-    lists = {str(directory): sorted(os.listdir(directory)) for directory in directories if directory.is_dir()}  # noqa: PTH208 - names
+    # By the pattern that means the directory alone: its name, but for one that holds `[`, `*` or `?`.
+    lists = {
+        glob.escape(str(directory)): (str(directory), sorted(os.listdir(directory)))  # noqa: PTH208 - names
+        for directory in directories
+        if directory.is_dir()
+    }
 
     def iglob(pattern: str) -> Iterator[str]:
-        directory, _, name = pattern.rpartition("/")
+        searched, _, name = pattern.rpartition("/")
         stem = name.removesuffix(".*")
-        known = lists.get(directory)
+        known = lists.get(searched)
         if known is None or stem == name or glob.has_magic(stem):
             return glob.iglob(pattern)  # noqa: PTH207 - it stands in for it
-        return (f"{directory}/{entry}" for entry in known if entry.startswith(f"{stem}."))
+        directory, names = known
+        return (f"{directory}/{entry}" for entry in names if entry.startswith(f"{stem}."))
 
     loader.glob = SimpleNamespace(glob=glob.glob, iglob=iglob)
 

@@ -36,6 +36,14 @@ def test_another_operator_is_given_no_key_that_it_does_not_know(tmp_path: Path) 
     assert Path(entry["role"]).is_dir()
 
 
+def test_the_role_that_sleeps_is_foo_s_in_a_file_of_its_own(tmp_path: Path) -> None:
+    file = definitions.write_sleeping_watches(tmp_path)
+    (foo,) = load(file, {}, Lookup("", "", tmp_path), unknown_keys=Severity.ERROR).watches
+    assert foo.controller_name == definitions.FOO_CONTROLLER
+    assert foo.triggers == ()
+    assert definitions.SLEEP in (tmp_path / "roles" / "sleep" / "tasks" / "main.yml").read_text()
+
+
 def test_every_size_has_a_kind_whose_objects_it_makes(tmp_path: Path) -> None:
     directory = definitions.write_crds(tmp_path)
     served = {

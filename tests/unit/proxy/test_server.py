@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import WSMsgType, web
+from multidict import CIMultiDict
 from yarl import URL
 
 from tests.unit.proxy.bench import proxy_before
@@ -115,8 +116,11 @@ async def test_a_client_in_go_shows_its_token_as_the_user_that_it_impersonates(t
 
 async def test_whom_a_role_impersonates_is_passed_on(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        await b.session.get(f"{b.url}/api", headers={**b.headers(), "Impersonate-User": "jack"})
+        groups = [("Impersonate-Group", "readers"), ("Impersonate-Group", "writers")]
+        headers = CIMultiDict([*b.headers().items(), ("Impersonate-User", "jack"), *groups])
+        await b.session.get(f"{b.url}/api", headers=headers)
         assert b.seen[0].headers["Impersonate-User"] == "jack"
+        assert b.seen[0].headers.getall("Impersonate-Group") == ["readers", "writers"]
 
 
 async def test_method_path_query_headers_and_body_arrive_as_they_were_sent(tmp_path: Path) -> None:

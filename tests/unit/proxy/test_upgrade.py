@@ -1,13 +1,17 @@
-"""Upgrades that aiohttp does not know, tunnelled as bytes: to a server that speaks raw TCP after its 101."""
+"""Upgrades, to a server that speaks raw TCP after its 101: protocols tunnelled as bytes, and how WebSockets end."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+import aiohttp
+import pytest
 from yarl import URL
 
 from tests.unit.proxy.bench import OPERATORS_TOKEN, proxy_before
@@ -38,7 +42,15 @@ async def tunnelled(
     async with proxy_before(f"http://127.0.0.1:{port}/prefix", directory) as (url, token):
         reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
         lines = ["POST /api/v1/namespaces/n/pods/p/exec?command=ls HTTP/1.1", "Host: x", "Content-Length: 0"]
-        lines += ["Connection: Upgrade", "Upgrade: SPDY/3.1", f"Authorization: Bearer {token}", "X-Stream: v4", "", ""]
+        lines += [
+            "Connection: Upgrade",
+            "Upgrade: SPDY/3.1",
+            f"Authorization: Bearer {token}",
+            "X-Stream: v5",
+            "X-Stream: v4",
+            "",
+            "",
+        ]
         writer.write("\r\n".join(lines).encode())
         try:
             yield reader, writer, token
@@ -69,7 +81,7 @@ async def test_bytes_pass_both_ways_once_the_server_agreed(tmp_path: Path) -> No
         assert await reader.read() == b"bye"
     assert heads[0].startswith("POST /prefix/api/v1/namespaces/n/pods/p/exec?command=ls HTTP/1.1\r\n")
     assert f"Authorization: Bearer {OPERATORS_TOKEN}" in heads[0]
-    assert "X-Stream: v4" in heads[0]
+    assert "X-Stream: v5\r\nX-Stream: v4\r\n" in heads[0], "kubectl says each protocol that it speaks in a header"
     assert token not in heads[0]
 
 
@@ -106,3 +118,41 @@ async def test_a_refusal_is_the_api_servers(tmp_path: Path) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 403 ")
         assert b"you may not" in await reader.readuntil(b"}")
+
+
+# One frame each (RFC 6455, 5.2): the final one, binary or close, its length, its payload.
+OUTPUT = bytes([0x82, 4]) + b"\x01out"
+NORMAL_CLOSURE = bytes([0x88, 2]) + (1000).to_bytes(2, "big")
+
+
+def handshake(request: str) -> bytes:
+    """Return the answer to a WebSocket's opening (RFC 6455, 4.2.2)."""
+    key = next(line.split(": ")[1] for line in request.split("\r\n") if line.lower().startswith("sec-websocket-key"))
+    digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()  # noqa: S324 the protocol's
+    lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket"]
+    return "\r\n".join([*lines, f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}", "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [
+        pytest.param(NORMAL_CLOSURE, aiohttp.WSCloseCode.OK, id="a server that says goodbye and does not wait"),
+        pytest.param(b"", aiohttp.WSCloseCode.INTERNAL_ERROR, id="a server that breaks off"),
+    ],
+)
+async def test_the_run_is_told_how_a_websocket_ended(tmp_path: Path, last: bytes, code: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(handshake((await reader.readuntil(b"\r\n\r\n")).decode()) + OUTPUT + last)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with (
+        proxy_before(address, tmp_path) as (url, token),
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+        session.ws_connect(f"{url}/api/v1/namespaces/n/pods/p/exec") as socket,
+    ):
+        assert (await socket.receive()).data == OUTPUT[2:]
+        end = await socket.receive()
+        assert (end.type, end.data) == (aiohttp.WSMsgType.CLOSE, code)
+    server.close()

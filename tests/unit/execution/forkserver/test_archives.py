@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import importlib
+import runpy
 import sys
 import zlib
 from pathlib import Path
@@ -135,6 +136,37 @@ def nested(root: str) -> Any:
 
 def test_nor_by_a_shared_package_that_knew_it(tmp_path: Path) -> None:
     assert [answer for answer, *_ in fresh.call(nested, str(tmp_path))] == [["not there"] * 2] * 2
+
+
+def compiled(root: str) -> Any:
+    """Run modules as Ansible's loader does; return of each whether any of it was compiled there."""
+    zygote = Zygote(root, {})
+    first, second = pack({MODULE: "ANSWER = 'one'\n"}), pack({MODULE: "ANSWER = 'two'\n"})
+    zygote.archives.add(NAME, first)
+
+    def run(text: bytes) -> Any:
+        importer: Any = importlib.import_module("zipimport")
+        ordinary, names = importer._compile_source, []
+
+        def compile_source(path: str, source: bytes) -> Any:
+            names.append(path)
+            return ordinary(path, source)
+
+        importer._compile_source = compile_source
+        known = zygote.archives.find(text)
+        if known:
+            known.install(zygote.target)
+        else:
+            (zygote.root / "unknown.zip").write_bytes(base64.b64decode(text))
+            sys.path.insert(0, str(zygote.root / "unknown.zip"))
+        answer = runpy.run_module(NAME, run_name="__main__", alter_sys=True)["ANSWER"]
+        return [answer, any(name.endswith(MODULE) for name in names)]
+
+    return [fresh.in_a_fork(run, text) for text in (first, second)]
+
+
+def test_a_module_that_was_made_ready_is_not_compiled_by_the_run(tmp_path: Path) -> None:
+    assert fresh.call(compiled, str(tmp_path)) == [["one", False], ["two", True]]
 
 
 def test_other_bytes_are_another_zip(tmp_path: Path) -> None:
