@@ -66,6 +66,12 @@ def build(wish: Wish, builder: Builder) -> None:
         say(f"{wish.image} is saved as {wish.archive}", who="image")
 
 
+def derive(image: str, base_image: str, context: Path, builder: Builder) -> None:
+    """Build the Dockerfile of an operator, in the directory ``context``, on an image. Raises ``BuilderError``."""
+    builder.build(Recipe(image, context, context / "Dockerfile", arguments={"BASE_IMAGE": base_image}))
+    say(f"{image}: {builder.size(image)}", who="image")
+
+
 def commit() -> str:
     """Return the checkout's commit, `-dirty` behind it where something differs; `unknown` outside of git."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
