@@ -18,8 +18,8 @@ from devcluster.node.files import NodeFiles
 from devcluster.node.requirements import find_system_programs
 from tests.e2e.kubectl import Kubectl
 from tests.integration.operator_process import REPOSITORY, Kube
-from tools.image.build import IMAGE, RUNNER_IMAGE
-from tools.image.builder import Recipe, find_builder
+from tools.image.build import IMAGE, RUNNER_IMAGE, derive
+from tools.image.builder import find_builder
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
 
@@ -50,8 +50,7 @@ class Target:
                 pytest.skip(f"{variable} does not name an image that the nodes of this cluster have")
             return os.environ[variable]
         image = f"localhost/{name}-operator:e2e"
-        context = REPOSITORY / "examples" / name
-        find_builder().build(Recipe(image, context, context / "Dockerfile", arguments={"BASE_IMAGE": self.runner_image}))
+        derive(image, self.runner_image, REPOSITORY / "examples" / name, find_builder())
         load(self.directory, image)
         return image
 
