@@ -40,6 +40,16 @@ def test_only_the_first_of_two_fresh_builds_starts_anew(programs: Programs) -> N
     assert ["--no-cache" in call for call in programs.calls() if call[1] == "build"] == [True, False]
 
 
+def test_an_operator_is_built_on_an_image_from_a_dockerfile_of_its_own(programs: Programs, tmp_path: Path) -> None:
+    programs.add("docker")
+    build.derive("localhost/other:1", "localhost/foo-operator:dev", tmp_path, Builder(Program.DOCKER))
+    (call,) = [call for call in programs.calls() if call[1] == "build"]
+    assert call[call.index("--tag") + 1] == "localhost/other:1"
+    assert call[call.index("--file") + 1] == str(tmp_path / "Dockerfile")
+    assert "BASE_IMAGE=localhost/foo-operator:dev" in call
+    assert call[-1] == str(tmp_path)
+
+
 def test_the_version_is_the_operators() -> None:
     assert build.version() == runner.__version__
 
