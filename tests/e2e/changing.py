@@ -5,7 +5,6 @@ Seeded: a test that fails can be told what it did. The friends are Pods that nob
 
 from __future__ import annotations
 
-import http
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -107,7 +106,3 @@ def create_unscheduled_pod(kube: Kube, namespace: str, name: str) -> None:
     spec = {"schedulerName": "nobody", "containers": [{"name": "c", "image": "none"}]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
     kube.api.call("POST", f"/api/v1/namespaces/{namespace}/pods", body)
-
-
-def is_gone(kube: Kube, path: str) -> bool:
-    return kube.api.request("GET", path)[0] == http.HTTPStatus.NOT_FOUND

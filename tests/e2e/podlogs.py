@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -154,7 +154,7 @@ class PodLogs:
                 if count > known:  # what an earlier reader of the same process has got is not read again
                     log.lines.append(_line(rest))
 
-    def _end(self, kill: Any) -> None:
+    def _end(self, kill: Callable[[], None]) -> None:
         self._over.wait()
         kill()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.e2e.changing import Village
 from tests.e2e.deployed import Deployed
 from tests.e2e.killing import kill, overlaps
-from tests.e2e.podlogs import moment
+from tests.e2e.podlogs import ProcessLog, moment
 from tests.e2e.watching import History, watched
 
 pytestmark = pytest.mark.timeout(1200)
@@ -24,7 +25,7 @@ RELEASED_TAKEOVER = timedelta(seconds=3)
 """From the release of a leader that was told to end."""
 
 
-def lease_watched(operator: Deployed) -> Any:
+def lease_watched(operator: Deployed) -> AbstractContextManager[History]:
     collection, _, name = operator.lease_path.rpartition("/")
     return watched(operator.api, collection, fieldSelector=f"metadata.name={name}")
 
@@ -92,7 +93,7 @@ def test_when_the_leader_is_told_to_go_the_standby_leads_at_once_and_no_run_is_c
     assert ended.messages("the lease is released")
 
 
-def assert_all_were_followed(processes: list[Any], identities: set[str]) -> None:
+def assert_all_were_followed(processes: list[ProcessLog], identities: set[str]) -> None:
     """Fail where the log of one that led is not known: no overlap would be seen."""
     assert identities <= {log.identity for log in processes}
     assert all(any(log.runs()) for log in processes if log.identity in identities)

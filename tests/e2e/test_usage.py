@@ -20,6 +20,8 @@ def test_the_leader_stays_below_half_of_its_memory_limit(
     operator: Deployed, village: Village, figures: list[str], foos: int
 ) -> None:
     operator.settle()
+    village.populate(1)
+    village.settles()  # Ansible is loaded by now, which is part of a start
     leader = operator.leader()
     limit = memory_limit(operator, leader)
     before = container_of(operator.pod(leader))["restartCount"]
