@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import socket
 import ssl
-import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -23,7 +21,6 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 import structlog
-from aiohappyeyeballs import AddrInfoType
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
@@ -32,6 +29,7 @@ from runner import __version__
 from runner.client.answers import decode_event, decode_object, error_of_answer
 from runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
 from runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
+from runner.client.connection import cause_of, make_connector
 from runner.client.trouble import Trouble
 from runner.client.upgrade import Upgraded, open_upgrade
 from runner.clock import Clock, SystemClock
@@ -102,7 +100,7 @@ class HttpClient:
         self._outage = Trouble(clock)
         endless = aiohttp.ClientTimeout(total=None)
         headers = {"User-Agent": _USER_AGENT}
-        connector = _make_connector()
+        connector = make_connector()
         self._requests = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(request_timeout), headers=headers
         )
@@ -110,7 +108,7 @@ class HttpClient:
             connector=connector, connector_owner=False, timeout=endless, auto_decompress=False
         )
         self._watches = aiohttp.ClientSession(
-            connector=_make_connector(), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
+            connector=make_connector(), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
         )
 
     @property
@@ -349,23 +347,7 @@ class HttpClient:
         try:
             yield
         except (aiohttp.ClientError, HttpProcessingError, OSError, EOFError) as error:
-            raise ApiUnreachableError(f"{self.server} {what}: {_cause_of(error)}") from error
-
-
-def _make_connector() -> aiohttp.TCPConnector:
-    return aiohttp.TCPConnector(limit=0, socket_factory=_make_socket)
-
-
-def _make_socket(address: AddrInfoType) -> socket.socket:
-    """Return a socket whose dead peer is found within a minute even where nobody waits for it to say something."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    return made
+            raise ApiUnreachableError(f"{self.server} {what}: {cause_of(error)}") from error
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -378,25 +360,6 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)
         if not line.isspace():
             yield line
-
-
-def _cause_of(error: BaseException) -> str:
-    """Return a cause in one line."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return f"TLS: {error.os_error}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"its name cannot be resolved: {error.os_error.strerror}"
-    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
-        return "the connection was cut"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "connecting took too long"
-    if isinstance(error, TimeoutError):
-        return "it stayed silent for too long"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _without_own(headers: Mapping[str, str]) -> CIMultiDict[str]:
