@@ -31,6 +31,7 @@ from yarl import URL
 from runner import __version__
 from runner.client.answers import decode_event, decode_object, error_of_answer
 from runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
+from runner.client.cause import cause_of
 from runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
 from runner.client.trouble import Trouble
 from runner.client.upgrade import Upgraded, open_upgrade
@@ -349,7 +350,7 @@ class HttpClient:
         try:
             yield
         except (aiohttp.ClientError, HttpProcessingError, OSError, EOFError) as error:
-            raise ApiUnreachableError(f"{self.server} {what}: {_cause_of(error)}") from error
+            raise ApiUnreachableError(f"{self.server} {what}: {cause_of(error)}") from error
 
 
 def _make_connector() -> aiohttp.TCPConnector:
@@ -378,25 +379,6 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)
         if not line.isspace():
             yield line
-
-
-def _cause_of(error: BaseException) -> str:
-    """Return a cause in one line."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS: {error.certificate_error}"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return f"TLS: {error.os_error}"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"its name cannot be resolved: {error.os_error.strerror}"
-    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
-        return "the connection was cut"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "connecting took too long"
-    if isinstance(error, TimeoutError):
-        return "it stayed silent for too long"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _without_own(headers: Mapping[str, str]) -> CIMultiDict[str]:
