@@ -1,8 +1,7 @@
 """The program that ansible-runner starts in place of ``ansible-playbook``: it has the server run the playbook for it.
 
-``engine`` puts this file, compiled, and a program that runs it into a private directory. It exits as the playbook does,
-and when it is killed, the server ends the run. Where the server cannot run the playbook, it becomes
-``ansible-playbook``.
+``engine`` copies this file, under an interpreter's name, into a private directory. It exits as the playbook does, and
+when it is killed, the server ends the run. Where the server cannot run the playbook, it becomes ``ansible-playbook``.
 
 No import but of modules that are built in: it starts once for each run, and its start is part of every run's time.
 """

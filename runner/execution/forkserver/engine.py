@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import marshal
 import os
 import re
 import select
@@ -49,14 +48,6 @@ _DEATHS_WITHIN = 60.0
 
 _PATIENCE = 3.0
 """Seconds for a run's processes to be gone after it was ended."""
-
-_PROGRAM = """#!{interpreter} -IS
-import marshal
-with open({code!r}, "rb") as file:
-    code = marshal.load(file)
-exec(code)
-"""
-"""What ansible-runner starts: ``client``, compiled already, because Python would compile it for each run."""
 
 _log = get_logger("execution.forkserver")
 
@@ -151,10 +142,7 @@ class ForkserverEngine:
         (self._home / "ansible-playbook").symlink_to(ordinary)
         program = self._home / "client"
         program.touch(mode=0o700)
-        code = self._home / "client.code"
-        source = Path(client.__file__)
-        code.write_bytes(marshal.dumps(compile(source.read_bytes(), source, "exec", dont_inherit=True)))
-        program.write_text(_PROGRAM.format(interpreter=interpreter, code=str(code)), encoding="utf-8")
+        program.write_text(f"#!{interpreter} -IS\n{Path(client.__file__).read_text('utf-8')}", encoding="utf-8")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._home / "socket"))
         self._listener.listen(1024)
