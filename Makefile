@@ -33,7 +33,7 @@ ISOLATED := env -u KUBECONFIG -u K8S_AUTH_KUBECONFIG -u K8S_AUTH_CONTEXT -u K8S_
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: python
 python:
@@ -60,19 +60,19 @@ run: setup ## Start control plane and operator in the foreground; Ctrl-C stops e
 test: check binaries molecule ## Run all checks and tests, against a real API server
 	@$(ISOLATED) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-.PHONY: e2e
-e2e: setup ## Test the operator in a cluster with a real node, made here (E2E_KUBECONFIG=FILE: in that cluster; docs/e2e.md)
-ifeq ($(E2E_KUBECONFIG),)
+.PHONY: node
+node: setup
 	@$(BIN)/python -m tools.system_packages node image
 	@$(BIN)/python -m devcluster fetch --controllers --node --kubectl
 	@$(MAKE) --no-print-directory image BASE_IMAGE=$(or $(BASE_IMAGE),mmdebstrap:trixie)
-	@$(ISOLATED) molecule test --scenario-name cluster
-else ifneq ($(MOLECULE_NEXT_IMAGE),)
-	@$(ISOLATED) MOLECULE_KUBECONFIG=$(E2E_KUBECONFIG) molecule test --scenario-name cluster
-else
-	@echo "e2e: MOLECULE_NEXT_IMAGE names no image to upgrade to (molecule/cluster/molecule.yml): no upgrade is tested" >&2
-endif
+
+.PHONY: e2e
+e2e: $(if $(E2E_KUBECONFIG),setup,node) ## Test the operator in a cluster with a real node, made here (E2E_KUBECONFIG=FILE: in that cluster, see docs/e2e.md)
 	@$(ISOLATED) $(BIN)/python -m pytest tests/e2e --durations=15 $(PYTEST_ARGS)
+
+.PHONY: molecule-cluster
+molecule-cluster: $(if $(MOLECULE_KUBECONFIG),setup,node) ## Install, upgrade, roll back and remove the operator in a cluster, by a molecule scenario
+	@$(ISOLATED) molecule test --scenario-name cluster
 
 .PHONY: test-matrix
 test-matrix: setup ## Run the tests of both engines on every supported pair of Python and ansible-core (PAIRS='3.13-2.20': that one)
