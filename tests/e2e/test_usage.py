@@ -12,7 +12,7 @@ from tests.e2e.usage import MEBIBYTE, measured
 
 pytestmark = pytest.mark.timeout(600)
 
-IDLE_SECONDS = 20.0
+IDLE_SECONDS = 10.0
 
 
 @pytest.mark.parametrize("foos", [0, 20, 100])
