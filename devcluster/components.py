@@ -107,11 +107,7 @@ def controller_manager_command(program: Path, directory: DataDirectory) -> list[
     kubeconfig = directory.controllers_kubeconfig
     return [
         str(program),
-        f"--kubeconfig={kubeconfig}",
-        f"--authentication-kubeconfig={kubeconfig}",
-        f"--authorization-kubeconfig={kubeconfig}",
-        "--secure-port=0",
-        "--leader-elect=false",
+        *_alone(kubeconfig),
         f"--root-ca-file={pki.ca_certificate}",
         f"--service-account-private-key-file={pki.service_account_key}",
         # A ServiceAccount for each controller, with the RBAC roles that Kubernetes brings for them.
@@ -128,10 +124,17 @@ def scheduler_command(program: Path, kubeconfig: Path) -> list[str]:
     """kube-scheduler, which only a cluster with a node needs."""
     return [
         str(program),
+        *_alone(kubeconfig),
+        "--profiling=false",
+    ]
+
+
+def _alone(kubeconfig: Path) -> list[str]:
+    """Return the flags of a program of the control plane that is the only one of its kind and serves nobody."""
+    return [
         f"--kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
         "--secure-port=0",
         "--leader-elect=false",
-        "--profiling=false",
     ]
