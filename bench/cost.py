@@ -53,15 +53,16 @@ class ProcessTree:
         """Return the memory of the tree; what several processes share is counted in parts, once in all."""
         return sum(_pss_kilobytes(pid) for pid in self.pids()) / _KB_PER_MB
 
-    async def settle(self, patience: float = 120.0) -> None:
-        """Wait until the tree has next to nothing to do. Raises ``TimeoutError`` after ``patience`` seconds.
+    async def settle(self, patience: float = 120.0, window: float = QUIET_WINDOW) -> None:
+        """Wait until the tree used next to no CPU for ``window`` seconds; ``TimeoutError`` after ``patience`` seconds.
 
+        What does a little at a time, all the time, shows in a long window only.
         The one place that polls: no event tells that a foreign process has become idle.
         """
         deadline = time.monotonic() + patience
         before = self.cpu_seconds()
         while True:
-            await asyncio.sleep(QUIET_WINDOW)
+            await asyncio.sleep(window)
             now = self.cpu_seconds()
             if now - before <= _QUIET_CPU:
                 return

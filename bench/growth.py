@@ -25,6 +25,10 @@ from bench.watching import ObjectWatch, happy_is
 from runner.objects import ObjectKey
 
 _PATIENCE = 600.0
+
+_IDLE_WINDOW = 5.0
+"""Seconds in which an operator that still writes Events, as few as it may, uses more than next to no CPU."""
+
 _PERCENT = 100.0
 _MS_PER_SECOND = 1000.0
 _REAL_RUNS = 6
@@ -108,7 +112,8 @@ async def measure(session: Session, extent: Extent) -> None:
     async with _recording_operator(session, column) as running:
         await _start_up(running, count)
         await _real_runs(session)
-        await running.tree.settle()
+        tell(f"{column}: waiting until the operator has written its Events, 10 a second")
+        await running.tree.settle(_PATIENCE, _IDLE_WINDOW)
         idle = await _idle(running, extent.idle_seconds)
         tell(f"{column}: one Pod event at a time")
         await _events(running, foos, events, idle)

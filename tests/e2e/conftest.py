@@ -53,9 +53,7 @@ def operator(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         tmp_path_factory.mktemp("overlay") / "overlay", REPOSITORY / "config" / "default", target.image, [random_user()]
     )
     target.kubectl.run("apply", "-k", str(overlay))
-    deployed = Deployed(
-        target.kubectl, api, own_node=target.own or os.environ.get("E2E_KUBECONFIG", "").startswith("/tmp/dc-")
-    )
+    deployed = Deployed(target.kubectl, api, own_node=target.own)
     deployed.settle()
     yield deployed
     if not target.own:

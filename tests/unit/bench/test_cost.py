@@ -79,6 +79,24 @@ async def test_a_tree_that_stays_busy_is_an_error() -> None:
         await process.wait()
 
 
+async def test_a_tree_that_does_a_little_all_the_time_is_busy_in_a_long_window() -> None:
+    code = """
+import time
+while True:
+    begun = time.process_time()
+    while time.process_time() < begun + 0.005:
+        pass
+    time.sleep(0.1)
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    try:
+        with pytest.raises(TimeoutError, match="still busy"):
+            await ProcessTree(process.pid).settle(0.1, window=2.0)
+    finally:
+        process.kill()
+        await process.wait()
+
+
 def test_a_process_that_is_gone_costs_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait(30)
