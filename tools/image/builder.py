@@ -146,8 +146,16 @@ def why_not(program: Program) -> str | None:
     """Return why a builder cannot be used; None where it can."""
     if shutil.which(program) is None:
         return "not installed"
+    if program is not Program.DOCKER:
+        return _failure([program, "info"])
     # The client of docker is of no use without its daemon, which `version` asks and `--version` does not.
-    probe = [program, "version" if program is Program.DOCKER else "info"]
+    unreachable = _failure([program, "version"])
+    if unreachable is None and _failure([program, "buildx", "version"]) is not None:
+        return "its client has no buildx, without which it cannot mount secrets"
+    return unreachable
+
+
+def _failure(probe: Sequence[str]) -> str | None:
     try:
         answer = subprocess.run(
             probe, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=_PROBE_TIMEOUT, check=False

@@ -22,6 +22,14 @@ def test_a_docker_client_without_its_daemon_does_not_count(programs: Programs) -
     assert find_builder().program is Program.BUILDAH
 
 
+def test_a_docker_client_without_buildx_does_not_count(programs: Programs) -> None:
+    programs.add("docker", '[ "$1" = version ] && exit 0; echo "Run docker --help for more information" >&2; exit 1')
+    programs.add("buildah")
+    assert find_builder().program is Program.BUILDAH
+    with pytest.raises(BuilderError, match="docker: its client has no buildx"):
+        find_builder("docker")
+
+
 def test_where_none_works_each_is_named_with_its_reason(programs: Programs) -> None:
     programs.add("docker", 'echo "Cannot connect to the Docker daemon" >&2; exit 1')
     with pytest.raises(BuilderError) as error:
