@@ -68,7 +68,8 @@ def build(wish: Wish, builder: Builder) -> None:
 
 def derive(image: str, base_image: str, context: Path, builder: Builder) -> None:
     """Build the Dockerfile of an operator, in the directory ``context``, on an image. Raises ``BuilderError``."""
-    builder.build(Recipe(image, context, context / "Dockerfile", arguments={"BASE_IMAGE": base_image}))
+    secrets = pip_secrets(os.environ, Path.home())
+    builder.build(Recipe(image, context, context / "Dockerfile", "", {"BASE_IMAGE": base_image}, secrets))
     say(f"{image}: {builder.size(image)}", who="image")
 
 

@@ -50,6 +50,18 @@ def test_an_operator_is_built_on_an_image_from_a_dockerfile_of_its_own(programs:
     assert call[-1] == str(tmp_path)
 
 
+def test_a_dockerfile_of_ones_own_may_mount_this_machines_settings_for_pip(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "pip.conf"
+    settings.touch()
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    programs.add("docker")
+    build.derive("localhost/other:1", "localhost/foo-operator:dev", tmp_path, Builder(Program.DOCKER))
+    (call,) = [call for call in programs.calls() if call[1] == "build"]
+    assert f"id=pip.conf,src={settings}" in call
+
+
 def test_the_version_is_the_operators() -> None:
     assert build.version() == runner.__version__
 
