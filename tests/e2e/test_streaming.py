@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +146,7 @@ def streamer(target: Target, kube: Kube, tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp("streaming")
     (directory / "crds").mkdir()
     (directory / "crds" / "streamed.yaml").write_text(yaml.safe_dump(definition(KIND)))
-    crds.install(kube.api, directory / "crds")
-    with temporary_namespace(kube, "streaming") as namespace:
+    with installed(kube, directory / "crds"), temporary_namespace(kube, "streaming") as namespace:
         kube.api.call("POST", f"/api/v1/namespaces/{namespace}/pods", server_pod(target.image))
         target.kubectl.wait(namespace, f"pod/{POD}", "condition=Ready", 120)
         watches = write_operator(directory, target)
@@ -155,6 +155,18 @@ def streamer(target: Target, kube: Kube, tmp_path_factory: pytest.TempPathFactor
         with operator(target.kubectl.kubeconfig, watches, flags=flags, env=env) as process:
             process.wait_ready()
             yield Streamer(kube, namespace, process)
+
+
+@contextmanager
+def installed(kube: Kube, directory: Path) -> Iterator[None]:
+    """Install CRDs until the block ends."""
+    crds.install(kube.api, directory)
+    try:
+        yield
+    finally:
+        for path in directory.iterdir():
+            name = yaml.safe_load(path.read_text())["metadata"]["name"]
+            kube.api.call("DELETE", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
 
 
 def server_pod(image: str) -> dict[str, Any]:
