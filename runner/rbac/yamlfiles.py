@@ -37,10 +37,27 @@ def documents_of(text: str) -> list[Any]:
     """Return the documents of a text that are not empty. Raises ``YamlFileError``."""
     try:
         # A safe loader: the class adds nothing but tags that mean nothing.
-        return [loaded for loaded in yaml.load_all(text, _Loader) if loaded is not None]
+        loaded = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except (yaml.YAMLError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise YamlFileError(f"found no YAML ({said}), expected some") from error
+    if _holds_itself(loaded, set(), set()):
+        raise YamlFileError("found an anchor that holds an alias to itself, expected a finite value")
+    return loaded
+
+
+def _holds_itself(value: object, around: set[int], finite: set[int]) -> bool:
+    """Tell whether a value is in itself. ``around``: the ids of what it is in; ``finite``: of what was looked at."""
+    children = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    if id(value) in around:
+        return True
+    if children and id(value) not in finite:
+        around.add(id(value))
+        if any(_holds_itself(child, around, finite) for child in children):
+            return True
+        around.remove(id(value))
+        finite.add(id(value))
+    return False
 
 
 def text_of(path: Path) -> str:
