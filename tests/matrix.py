@@ -22,6 +22,7 @@ TESTS = (
     "tests/unit/execution",
     "tests/integration/test_unsafe_extravars.py",
     "tests/integration/test_execution_names.py",
+    "tests/integration/test_execution_tempdir.py",
     "tests/integration/test_forkserver_corpus.py",
     "tests/integration/test_forkserver_isolation.py",
     "tests/integration/test_forkserver_modules.py",

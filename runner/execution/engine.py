@@ -7,8 +7,10 @@ the engine. What an engine chooses is the one program that ansible-runner starts
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +20,7 @@ from runner.errors import ConfigError
 from runner.execution.jobevent import JobEvent
 from runner.execution.launcherprocess import LauncherGoneError, LauncherProcess, LauncherReport
 from runner.execution.runfold import RunFold
+from runner.execution.runnerdir import RunnerDir
 from runner.run import Job, RunResult
 
 
@@ -42,23 +45,27 @@ class SubprocessEngine:
     """The engine ``subprocess``: each run is an ``ansible-playbook`` of its own. Implements ``Engine``.
 
     ``binary`` is the program that ansible-runner starts in place of ``ansible-playbook``; None: the
-    ``ansible-playbook`` beside this interpreter, else that of ``PATH``.
+    ``ansible-playbook`` beside this interpreter, else that of ``PATH``. ``temporary`` is where runs' directories for
+    temporary files are made; None: in a directory of its own.
     """
 
-    def __init__(self, binary: Path | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, binary: Path | None = None, clock: Clock | None = None, temporary: Path | None = None) -> None:
         self._binary = str(binary) if binary else ansible_playbook()
         self._clock = clock or SystemClock()
         self._idle: list[LauncherProcess] = []
         self._busy: set[LauncherProcess] = set()
         self._retired: set[LauncherProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._temporary = temporary
+        self._own_temporary: RunnerDir | None = None
+        self._numbers = itertools.count()
 
     async def start(self) -> None:
         """Start the first launcher, so that what is missing shows before any object waits for it."""
         if shutil.which(self._binary) is None:
             raise ConfigError(f"{self._binary} was not found, or cannot be executed: install ansible-core")
         try:
-            self._idle.append(await LauncherProcess.start())
+            self._idle.append(await self._start_launcher())
         except LauncherGoneError as error:
             raise ConfigError(f"ansible-runner cannot be started: {error}") from error
 
@@ -87,6 +94,9 @@ class SubprocessEngine:
         await asyncio.gather(*(self._end(launcher) for launcher in launchers))
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._own_temporary:
+            self._own_temporary.close()
+            self._own_temporary = self._temporary = None
 
     async def _run_in_launcher(self, job: Job, tell: Callable[[JobEvent], None]) -> LauncherReport:
         launcher = await self._launcher_for(job)
@@ -109,9 +119,18 @@ class SubprocessEngine:
             except LauncherGoneError:
                 continue
             self._retire(launcher)
-        launcher = await LauncherProcess.start()
+        launcher = await self._start_launcher()
         await self._offer(launcher, job)
         return launcher
+
+    async def _start_launcher(self) -> LauncherProcess:
+        if self._temporary is None:
+            try:
+                self._own_temporary = RunnerDir.make_in(Path(tempfile.gettempdir()))
+            except OSError as error:
+                raise LauncherGoneError(f"no directory for temporary files can be made: {error}") from error
+            self._temporary = self._own_temporary.path
+        return await LauncherProcess.start(self._temporary / str(next(self._numbers)))
 
     async def _offer(self, launcher: LauncherProcess, job: Job) -> bool:
         self._busy.add(launcher)

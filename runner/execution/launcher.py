@@ -7,7 +7,7 @@ own because ansible-runner forks a terminal, which a process with threads must n
 Its end is the end of everything below it: on SIGTERM, which the kernel also sends when the operator dies, and on the
 end of its stdin it kills its descendants, wherever they went, before it exits. So there is one way to end a run.
 
-The only module that imports ansible-runner. Nothing else here but the standard library and two modules that need no
+The only module that imports ansible-runner. Nothing else here but the standard library and three modules that need no
 more than that, so that a launcher stays small.
 """
 
@@ -21,6 +21,7 @@ import select
 import shlex
 import signal
 import struct
+import tempfile
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import IO, Any, NoReturn
@@ -29,7 +30,7 @@ import ansible_runner
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess
 
-from runner.execution import artifacts
+from runner.execution import artifacts, tempdir
 from runner.execution.processtree import JOB_VARIABLE, kill_until_gone, living_descendants
 
 _LENGTH = struct.Struct(">I")
@@ -146,7 +147,7 @@ def main() -> None:
     except OperatorGoneError:
         return
     finally:
-        _kill_descendants()
+        _end_all()
 
 
 def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -160,18 +161,22 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
         channel.report({"event": event})
         return True
 
-    runner = ansible_runner.run(
-        private_data_dir=str(directory),
-        ident=job["ident"],
-        binary=job["binary"],
-        cmdline=_command_line(job, directory),
-        roles_path=_roles_path(job, directory),
-        verbosity=job["verbosity"],
-        event_handler=on_event,
-        cancel_callback=lambda: False,
-        quiet=True,
-        suppress_env_files=True,
-    )
+    temporary = tempfile.gettempdir()
+    with tempdir.held(temporary):
+        runner = ansible_runner.run(
+            private_data_dir=str(directory),
+            ident=job["ident"],
+            binary=job["binary"],
+            cmdline=_command_line(job, directory),
+            roles_path=_roles_path(job, directory),
+            verbosity=job["verbosity"],
+            event_handler=on_event,
+            cancel_callback=lambda: False,
+            quiet=True,
+            suppress_env_files=True,
+        )
+    if not has_children():
+        tempdir.empty(temporary)
     artifacts.close_to_others(directory / "artifacts", job["ident"])
     return {"status": runner.status, "rc": runner.rc}
 
@@ -239,12 +244,13 @@ def _become_reaper() -> None:
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
-    _kill_descendants()
+    _end_all()
     os._exit(128 + signal.SIGTERM)
 
 
-def _kill_descendants() -> None:
+def _end_all() -> None:
     kill_until_gone(lambda: living_descendants(os.getpid()))
+    tempdir.remove(tempfile.gettempdir())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -22,6 +23,7 @@ import orjson
 
 import runner
 from runner.errors import ExecutionError
+from runner.execution import tempdir
 from runner.execution.jobevent import JobEvent, parse_event
 from runner.execution.processtree import descendants_or_marked, kill_until_gone, living_descendants
 from runner.run import Job
@@ -50,7 +52,8 @@ class LauncherReport:
 class LauncherProcess:
     """One launcher. One job at a time; ``end`` takes a run that goes on with it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stderr: IO[bytes]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, stderr: IO[bytes], temporary: Path) -> None:
+        self._temporary = temporary
         self._process = process
         self._jobs = cast("asyncio.StreamWriter", process.stdin)
         self._reports = cast("asyncio.StreamReader", process.stdout)
@@ -58,10 +61,13 @@ class LauncherProcess:
         self._job: str | None = None
 
     @classmethod
-    async def start(cls) -> Self:
-        """Start a launcher and wait until it is ready. Raises ``LauncherGoneError`` with its last words."""
+    async def start(cls, temporary: Path) -> Self:
+        """Start a launcher and wait until it is ready. Raises ``LauncherGoneError`` with its last words.
+
+        ``temporary`` is the ``TMPDIR`` of its runs: it is made here, and removed with the launcher.
+        """
         try:
-            launcher = await cls._spawn()
+            launcher = await cls._spawn(temporary)
         except OSError as error:
             raise LauncherGoneError(f"the launcher process cannot be started: {error}") from error
         try:
@@ -72,14 +78,17 @@ class LauncherProcess:
         return launcher
 
     @classmethod
-    async def _spawn(cls) -> Self:
+    async def _spawn(cls, temporary: Path) -> Self:
         with contextlib.ExitStack() as until_started:
             stderr = until_started.enter_context(tempfile.TemporaryFile())
+            tempdir.make(temporary)
+            until_started.callback(shutil.rmtree, temporary, ignore_errors=True)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "runner.execution.launcher",
                 cwd=_PACKAGE_ROOT,
+                env={**os.environ, tempdir.VARIABLE: str(temporary)},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
@@ -87,7 +96,7 @@ class LauncherProcess:
                 start_new_session=True,
             )
             until_started.pop_all()
-        return cls(process, stderr)
+        return cls(process, stderr, temporary)
 
     @property
     def pid(self) -> int:
@@ -145,12 +154,16 @@ class LauncherProcess:
         if job is not None:
             # A launcher that was killed could not take its run along.
             await asyncio.to_thread(kill_until_gone, lambda: descendants_or_marked(job))
-        self._stderr.close()
+        await self._clean_up()
 
     async def left_alone(self) -> None:
         """Wait until a launcher that takes no more jobs has ended by itself."""
         await self._process.wait()
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
         self._stderr.close()
+        await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
 
     def _write(self, message: dict[str, Any]) -> None:
         body = orjson.dumps(message)

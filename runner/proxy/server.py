@@ -19,7 +19,6 @@ from runner.dependents import Dependents
 from runner.discovery import Discovery, Resource
 from runner.errors import ApiError, ApiUnreachableError, ConfigError
 from runner.proxy.cachedreads import CachedReads
-from runner.proxy.discoveryfiles import remove_discovery_files
 from runner.proxy.forwarding import IMPERSONATE_USER, Forwarder
 from runner.proxy.requestinfo import RequestInfo, parse_path
 from runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
@@ -80,12 +79,10 @@ class Proxy:
             await self._runner.cleanup()
             raise ConfigError(f"--proxy-port: cannot listen on {LOOPBACK}:{self._port}: {error.strerror}") from error
         self._port = self._runner.addresses[0][1]
-        remove_discovery_files(self.url)
 
     async def stop(self) -> None:
         """Stop listening; requests in hand are ended."""
         await self._runner.cleanup()
-        remove_discovery_files(self.url)
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:

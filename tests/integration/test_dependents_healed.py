@@ -102,7 +102,7 @@ def test_what_a_role_makes_is_owned_and_healed_before_and_after_a_restart(
         kube.api.call("DELETE", f"{MAPS}/{name}")
         heals(kube, name, running, "the object after a restart")
         assert running.messages("dependent issued an event", dependent=f"{NAMESPACE}/{name}")
-        assert list(temporary.glob("k8srcp-*")), "modules keep what they discovered"
+        assert list(temporary.rglob("k8srcp-*")), "modules keep what they discovered"
         running.stop()
-        assert not list(temporary.glob("k8srcp-*"))
+        assert not list(temporary.rglob("k8srcp-*"))
     kube.api.call("DELETE", foo_path(NAMESPACE, name))

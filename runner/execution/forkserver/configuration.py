@@ -21,6 +21,7 @@ PER_RUN: Final = frozenset({
     b"K8S_AUTH_KUBECONFIG",
     b"KUBECONFIG",
     b"RECONCILE_RUNNER_JOB",
+    b"TMPDIR",
 })  # fmt: skip
 """Variables that differ from run to run. A zygote has none of them. What loading Ansible would read of them is in
 ``READ_AGAIN``; anything else that reads them does so in the run."""

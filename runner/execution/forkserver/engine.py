@@ -130,14 +130,14 @@ class ForkserverEngine:
         program = self._make_home(found, interpreter)
         self._server = await self._start_server()
         self._keeper = asyncio.create_task(self._keep_serving(), name="fork server")
-        self._pool = SubprocessEngine(program, self._clock)
+        self._pool = SubprocessEngine(program, self._clock, self._home / "tmp")
         await self._pool.start()
 
     def _make_home(self, ordinary: str, interpreter: str) -> Path:
         """Make the directory, with the socket and the program that ansible-runner is to start, and return this."""
         self._directory = RunnerDir.make_in(Path(tempfile.gettempdir()))
         self._home = self._directory.path
-        for name in ("runs", "lost", "empty"):
+        for name in ("runs", "lost", "empty", "tmp"):
             (self._home / name).mkdir(mode=0o700)
         (self._home / "ansible-playbook").symlink_to(ordinary)
         program = self._home / "client"

@@ -148,6 +148,7 @@ def _become_new(surroundings: Surroundings, stdout: int, stderr: int) -> None:
     sys.excepthook = sys.__excepthook__
     os.environ.clear()
     os.environb.update(surroundings.environment)
+    tempfile.tempdir = None
     atexit._clear()  # noqa: SLF001 - what is registered is the zygote's
     logging.root.handlers.clear()
     setattr(multiprocessing.process, _CURRENT_PROCESS, _MAIN_PROCESS)

@@ -68,6 +68,7 @@ def _become(request: wire.Request, *, has_terminal: bool) -> bool:
     os.environ.clear()
     for name, value in request.environment.items():
         os.environb[name] = value
+    tempfile.tempdir = None
     if not os.isatty(1) or ("ANSIBLE_CONFIG" not in os.environ and Path("ansible.cfg").exists()):
         return False
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from runner.execution import tempdir
 from runner.execution.forkserver import process, wire
 from runner.execution.forkserver.modulehost import ModuleHost
 from runner.execution.forkserver.moduleprocess import Stock
@@ -38,6 +39,7 @@ class Supervisor:
         self._connection = connection
         self._terminal = terminal
         self._pid_file = wire.pid_file(home, request.job) if request.job else None
+        self._temporary = os.fsdecode(request.environment.get(tempdir.VARIABLE.encode(), b""))
         self._play = 0
 
     def supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
@@ -46,6 +48,15 @@ class Supervisor:
         process.adopt_orphans()
         if self._pid_file:
             self._pid_file.write_text(str(os.getpid()), encoding="ascii")
+        try:
+            with tempdir.held(self._temporary):
+                self._supervise(play, primed)
+        finally:
+            tempdir.empty(self._temporary)
+            if self._pid_file:
+                self._pid_file.unlink(missing_ok=True)
+
+    def _supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
         try:
             self._connection.sendall(wire.START)
             word = self._connection.recv(1)
@@ -135,5 +146,3 @@ class Supervisor:
         if self._play:
             for left in glob.glob(f"{scratch}/ansible-local-{self._play}{_RANDOM_SUFFIX}"):  # noqa: PTH207 - a class
                 shutil.rmtree(left, ignore_errors=True)
-        if self._pid_file:
-            self._pid_file.unlink(missing_ok=True)

@@ -89,6 +89,7 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
         "runner.execution.artifacts",
         "runner.execution.launcher",
         "runner.execution.processtree",
+        "runner.execution.tempdir",
     }
     assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp"} & set(modules) == set()
 

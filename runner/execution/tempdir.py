@@ -1,0 +1,79 @@
+"""The directory for temporary files (``TMPDIR``) that a launcher gives to its runs, one after the other.
+
+What a process leaves there that is killed (a module's payload, some 100 KB, and whatever a role made with ``mktemp``)
+goes with its run. ``engine`` makes one for each launcher; ``launcher`` empties it after a run, and the fork server's
+``supervisor`` when the last process of its run has ended, which may be later.
+
+Imports nothing but the standard library: a launcher and a fork server's processes stay small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+VARIABLE: Final = "TMPDIR"
+
+_KEPT: Final = ("k8srcp-", "osrcp-")
+"""How the names of files begin in which the Python client (``kubernetes.dynamic``) and ``kubernetes.core``
+(``client/discovery.py``) keep what an API server serves: the next run need not ask again."""
+
+
+_MARK: Final = ".reconcile-runner"
+"""A file by which a directory of this kind is known: no other directory is ever emptied."""
+
+
+def make(directory: Path) -> None:
+    """Make such a directory. Raises ``OSError``."""
+    directory.mkdir(mode=0o700)
+    (directory / _MARK).touch(mode=0o600)
+
+
+@contextlib.contextmanager
+def held(directory: str) -> Iterator[None]:
+    """Keep a directory from being emptied by anybody else, for as long as the block or a fork of it lasts.
+
+    Nothing happens where there is no such directory.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def empty(directory: str) -> None:
+    """Remove what is in a directory that ``make`` made, unless somebody holds it. What cannot be removed stays."""
+    if not Path(directory, _MARK).is_file():
+        return
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in Path(directory).iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _MARK and not path.name.startswith(_KEPT):
+                path.unlink(missing_ok=True)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def remove(directory: str) -> None:
+    """Remove a directory that ``make`` made, with all that can be removed."""
+    if Path(directory, _MARK).is_file():
+        shutil.rmtree(directory, ignore_errors=True)
