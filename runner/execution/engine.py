@@ -17,11 +17,15 @@ from typing import Protocol
 
 from runner.clock import Clock, SystemClock
 from runner.errors import ConfigError
+from runner.execution import tempdir
 from runner.execution.jobevent import JobEvent
 from runner.execution.launcherprocess import LauncherGoneError, LauncherProcess, LauncherReport
 from runner.execution.runfold import RunFold
 from runner.execution.runnerdir import RunnerDir
+from runner.logs import get_logger
 from runner.run import Job, RunResult
+
+_log = get_logger("execution")
 
 
 class Engine(Protocol):
@@ -130,7 +134,13 @@ class SubprocessEngine:
             except OSError as error:
                 raise LauncherGoneError(f"no directory for temporary files can be made: {error}") from error
             self._temporary = self._own_temporary.path
-        return await LauncherProcess.start(self._temporary / str(next(self._numbers)))
+        temporary = self._temporary / str(next(self._numbers))
+        if tempdir.is_too_long(temporary):
+            _log.warning(
+                "runs have no TMPDIR of their own: its path would be too long for a socket", path=str(temporary)
+            )
+            return await LauncherProcess.start(None)
+        return await LauncherProcess.start(temporary)
 
     async def _offer(self, launcher: LauncherProcess, job: Job) -> bool:
         self._busy.add(launcher)

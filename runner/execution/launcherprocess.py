@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import struct
 import sys
@@ -52,7 +51,7 @@ class LauncherReport:
 class LauncherProcess:
     """One launcher. One job at a time; ``end`` takes a run that goes on with it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stderr: IO[bytes], temporary: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, stderr: IO[bytes], temporary: Path | None) -> None:
         self._temporary = temporary
         self._process = process
         self._jobs = cast("asyncio.StreamWriter", process.stdin)
@@ -61,10 +60,10 @@ class LauncherProcess:
         self._job: str | None = None
 
     @classmethod
-    async def start(cls, temporary: Path) -> Self:
+    async def start(cls, temporary: Path | None) -> Self:
         """Start a launcher and wait until it is ready. Raises ``LauncherGoneError`` with its last words.
 
-        ``temporary`` is the ``TMPDIR`` of its runs: it is made here, and removed with the launcher.
+        ``temporary`` is the ``TMPDIR`` of its runs, made here and removed with the launcher; None: the operator's.
         """
         try:
             launcher = await cls._spawn(temporary)
@@ -78,17 +77,20 @@ class LauncherProcess:
         return launcher
 
     @classmethod
-    async def _spawn(cls, temporary: Path) -> Self:
+    async def _spawn(cls, temporary: Path | None) -> Self:
         with contextlib.ExitStack() as until_started:
             stderr = until_started.enter_context(tempfile.TemporaryFile())
-            tempdir.make(temporary)
-            until_started.callback(shutil.rmtree, temporary, ignore_errors=True)
+            environment = dict(os.environ)
+            if temporary:
+                tempdir.make(temporary)
+                until_started.callback(tempdir.remove, str(temporary))
+                environment[tempdir.VARIABLE] = str(temporary)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "runner.execution.launcher",
                 cwd=_PACKAGE_ROOT,
-                env={**os.environ, tempdir.VARIABLE: str(temporary)},
+                env=environment,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
@@ -163,7 +165,8 @@ class LauncherProcess:
 
     async def _clean_up(self) -> None:
         self._stderr.close()
-        await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
+        if self._temporary:
+            await asyncio.to_thread(tempdir.remove, str(self._temporary))
 
     def _write(self, message: dict[str, Any]) -> None:
         body = orjson.dumps(message)

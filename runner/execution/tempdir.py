@@ -23,9 +23,16 @@ _KEPT: Final = ("k8srcp-", "osrcp-")
 """How the names of files begin in which the Python client (``kubernetes.dynamic``) and ``kubernetes.core``
 (``client/discovery.py``) keep what an API server serves: the next run need not ask again."""
 
-
 _MARK: Final = ".reconcile-runner"
 """A file by which a directory of this kind is known: no other directory is ever emptied."""
+
+_LONGEST: Final = 70
+"""Bytes of a path below which Ansible can make a socket (``pymp-abcdefgh/listener-abcdefgh``): Linux allows 107."""
+
+
+def is_too_long(directory: Path) -> bool:
+    """Tell whether sockets could not be made in a directory, as ansible-core 2.21 does for each run."""
+    return len(os.fsencode(directory)) > _LONGEST
 
 
 def make(directory: Path) -> None:

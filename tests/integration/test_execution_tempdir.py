@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,13 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the system's directory for temporary files be an own one."""
-    base = tmp_path / "base"
-    base.mkdir()
-    monkeypatch.setenv("TMPDIR", str(base))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    return base
+def base(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let the system's directory for temporary files be an own one, with a path that is short enough for sockets."""
+    tmp_path_factory.getbasetemp()  # pytest's own directory is made elsewhere
+    with tempfile.TemporaryDirectory(prefix="base-") as base:
+        monkeypatch.setenv("TMPDIR", base)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield Path(base)
 
 
 @pytest.fixture(params=[SubprocessEngine, ForkserverEngine], ids=["subprocess", "forkserver"])
@@ -51,8 +52,9 @@ async def play(engine: Engine, tmp_path: Path, **variables: object) -> tuple[boo
     elsewhere.mkdir(exist_ok=True)
     job = make_job(tmp_path / "runs", "leaves.yml", {"elsewhere": str(elsewhere), **variables})
     result = await engine.run(job, events.append)
-    (said,) = [event.data["res"]["msg"] for event in events if event.task == "Paths" and "res" in event.data]
-    return result.succeeded, [Path(path) for path in said.split()]
+    said = [event.data["res"]["msg"] for event in events if event.task == "Paths" and "res" in event.data]
+    assert said, result
+    return result.succeeded, [Path(path) for path in said[0].split()]
 
 
 async def test_what_a_run_leaves_goes_with_it(engine: Engine, base: Path, tmp_path: Path) -> None:
@@ -94,3 +96,19 @@ async def test_an_asynchronous_task_keeps_its_files_until_it_ends(
     for pid in sleepers(nap):
         os.kill(pid, signal.SIGKILL)
     await eventually(lambda: left(base) == [], "nothing is left")
+
+
+async def test_where_its_path_would_be_too_long_for_sockets_a_run_has_the_operators_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "a-rather-long-name-for-a-directory"
+    base.mkdir()
+    monkeypatch.setenv("TMPDIR", str(base))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    engine = SubprocessEngine()
+    await engine.start()
+    try:
+        _, (temporary, *_) = await play(engine, tmp_path)
+    finally:
+        await engine.stop()
+    assert temporary == base

@@ -68,3 +68,8 @@ def test_a_directory_is_removed_whole(directory: Path) -> None:
 
 def test_the_directory_is_private(directory: Path) -> None:
     assert directory.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("length", "too_long"), [(70, False), (71, True)])
+def test_a_directory_has_room_for_the_sockets_of_a_run(length: int, too_long: bool) -> None:
+    assert tempdir.is_too_long(Path("/" + "x" * (length - 1))) is too_long
