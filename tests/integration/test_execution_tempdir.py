@@ -101,14 +101,13 @@ async def test_an_asynchronous_task_keeps_its_files_until_it_ends(
 async def test_where_its_path_would_be_too_long_for_sockets_a_run_has_the_operators_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = tmp_path / "a-rather-long-name-for-a-directory"
-    base.mkdir()
-    monkeypatch.setenv("TMPDIR", str(base))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    engine = SubprocessEngine()
-    await engine.start()
-    try:
-        _, (temporary, *_) = await play(engine, tmp_path)
-    finally:
-        await engine.stop()
-    assert temporary == base
+    with tempfile.TemporaryDirectory(prefix="long-enough-for-sockets-but-not-with-one-more-") as base:
+        monkeypatch.setenv("TMPDIR", base)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        engine = SubprocessEngine()
+        await engine.start()
+        try:
+            _, (temporary, *_) = await play(engine, tmp_path)
+        finally:
+            await engine.stop()
+    assert temporary == Path(base)
