@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -94,15 +95,16 @@ def test_what_a_role_makes_is_owned_and_healed_before_and_after_a_restart(
         kube.patch(f"{MAPS}/{name}", {"data": {"friend": "nobody"}})
         heals(kube, name, running, "the object as it should be")
         running.stop(signal.SIGKILL)
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    with operator(foo_cluster.kubeconfig, file, env={"TMPDIR": str(temporary)}) as running:
+    with (  # a short path: runs have a directory below it, for the sockets of Ansible
+        tempfile.TemporaryDirectory(prefix="healed-") as temporary,
+        operator(foo_cluster.kubeconfig, file, env={"TMPDIR": temporary}) as running,
+    ):
         running.wait_ready()
         becomes_true(lambda: bool(running.messages("reconciled", name=name)), running, "the first run")
         kube.api.call("DELETE", f"{MAPS}/{name}")
         heals(kube, name, running, "the object after a restart")
         assert running.messages("dependent issued an event", dependent=f"{NAMESPACE}/{name}")
-        assert list(temporary.rglob("k8srcp-*")), "modules keep what they discovered"
+        assert list(Path(temporary).rglob("k8srcp-*")), "modules keep what they discovered"
         running.stop()
-        assert not list(temporary.rglob("k8srcp-*"))
+        assert list(Path(temporary).iterdir()) == []
     kube.api.call("DELETE", foo_path(NAMESPACE, name))
