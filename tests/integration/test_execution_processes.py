@@ -194,7 +194,7 @@ async def test_an_asynchronous_task_outlives_its_run_and_the_end_of_the_next(
         await run
     await eventually(done.exists, "the asynchronous task has ended by itself")
     await eventually(lambda: not exists(first), "the launcher that waited for it has ended, and no zombie is left")
-    assert launchers(engine) == []
+    await eventually(lambda: launchers(engine) == [], "the engine has learnt of it")
 
 
 async def test_a_process_that_holds_the_terminal_does_not_hold_the_run(
