@@ -27,6 +27,7 @@ TESTS = (
     "tests/integration/test_forkserver_isolation.py",
     "tests/integration/test_forkserver_modules.py",
     "tests/integration/test_forkserver_deaths.py",
+    "tests/integration/test_forkserver_directories.py",
     "tests/integration/test_forkserver_memory.py",
 )
 

@@ -7,7 +7,7 @@ own because ansible-runner forks a terminal, which a process with threads must n
 Its end is the end of everything below it: on SIGTERM, which the kernel also sends when the operator dies, and on the
 end of its stdin it kills its descendants, wherever they went, before it exits. So there is one way to end a run.
 
-The only module that imports ansible-runner. Nothing else here but the standard library and three modules that need no
+The only module that imports ansible-runner. Nothing else here but the standard library and a few modules that need no
 more than that, so that a launcher stays small.
 """
 
@@ -30,7 +30,7 @@ import ansible_runner
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess
 
-from runner.execution import artifacts, tempdir
+from runner.execution import artifacts, runnerdir, tempdir
 from runner.execution.processtree import JOB_VARIABLE, kill_until_gone, living_descendants
 
 _LENGTH = struct.Struct(">I")
@@ -250,7 +250,9 @@ def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _end_all() -> None:
     kill_until_gone(lambda: living_descendants(os.getpid()))
-    tempdir.remove(tempfile.gettempdir())
+    temporary = tempfile.gettempdir()
+    tempdir.remove(temporary)
+    runnerdir.remove_if_dead(Path(temporary).parent)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,12 @@ class RunnerDir:
         os.close(self._lock)
 
 
+def remove_if_dead(path: Path) -> None:
+    """Remove a directory that ``RunnerDir`` made, where its operator has died; any other is left alone."""
+    if path.name.startswith(_PREFIX) and (path / _LOCK).is_file():
+        _remove_if_dead(path)
+
+
 def memory_mounts(mountinfo: str) -> frozenset[str]:
     """Return the mount points in memory, from the text of ``/proc/self/mountinfo`` (see proc(5))."""
     found = set()
@@ -110,13 +116,17 @@ def _make_locked(base: Path) -> tuple[Path, int]:
 
 def _remove_dead(base: Path) -> None:
     for path in base.glob(f"{_PREFIX}*"):
+        _remove_if_dead(path)
+
+
+def _remove_if_dead(path: Path) -> None:
+    with contextlib.suppress(OSError):
         if path.is_symlink() or path.stat().st_uid != os.getuid():
-            continue
-        with contextlib.suppress(OSError):
-            lock = _try_lock(path)
-            if lock is not None:
-                shutil.rmtree(path, ignore_errors=True)
-                os.close(lock)
+            return
+        lock = _try_lock(path)
+        if lock is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
 
 
 def _try_lock(directory: Path) -> int | None:

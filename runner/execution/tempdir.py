@@ -4,6 +4,9 @@ What a process leaves there that is killed (a module's payload, some 100 KB, and
 goes with its run. ``engine`` makes one for each launcher; ``launcher`` empties it after a run, and the fork server's
 ``supervisor`` when the last process of its run has ended, which may be later.
 
+Ansible's own directories are elsewhere, where its settings say. The fork server's processes, which make them, have them
+adopted: a link here stands for each, and what it leads to goes with the rest.
+
 Imports nothing but the standard library: a launcher and a fork server's processes stay small.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +29,9 @@ _KEPT: Final = ("k8srcp-", "osrcp-")
 
 _MARK: Final = ".reconcile-runner"
 """A file by which a directory of this kind is known: no other directory is ever emptied."""
+
+_ANSIBLES: Final = re.compile(r"ansible-(?:local|moduletmp|tmp)-[A-Za-z0-9_.-]+")
+"""The names of directories that Ansible makes for a run, a module, and a task."""
 
 _LONGEST: Final = 70
 """Bytes of a path below which Ansible can make a socket (``pymp-abcdefgh/listener-abcdefgh``): Linux allows 107."""
@@ -59,6 +66,20 @@ def held(directory: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def adopt(directory: str) -> None:
+    """Have a directory of Ansible's go with what is in this process's ``TMPDIR``, where ``make`` made that."""
+    if Path(_own(), _MARK).is_file():
+        with contextlib.suppress(OSError):
+            _link_to(directory).symlink_to(directory)
+
+
+def forget(directory: str) -> None:
+    """Take ``adopt`` back: the directory has gone in its own way."""
+    if Path(_own(), _MARK).is_file():
+        with contextlib.suppress(OSError):
+            _link_to(directory).unlink(missing_ok=True)
+
+
 def empty(directory: str) -> None:
     """Remove what is in a directory that ``make`` made, unless somebody holds it. What cannot be removed stays."""
     if not Path(directory, _MARK).is_file():
@@ -69,6 +90,7 @@ def empty(directory: str) -> None:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove_adopted(directory)
         for path in Path(directory).iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -83,4 +105,23 @@ def empty(directory: str) -> None:
 def remove(directory: str) -> None:
     """Remove a directory that ``make`` made, with all that can be removed."""
     if Path(directory, _MARK).is_file():
+        with contextlib.suppress(OSError):
+            _remove_adopted(directory)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_adopted(directory: str) -> None:
+    """Remove what links lead to that ``adopt`` made: a link has its target's name, and that is one of Ansible's."""
+    for link in Path(directory).glob("ansible-*"):
+        if link.is_symlink() and _ANSIBLES.fullmatch(link.name):
+            target = link.readlink()
+            if target.is_absolute() and target.name == link.name:
+                shutil.rmtree(target, ignore_errors=True)
+
+
+def _own() -> str:
+    return os.environ.get(VARIABLE) or os.devnull
+
+
+def _link_to(directory: str) -> Path:
+    return Path(_own(), Path(directory).name)

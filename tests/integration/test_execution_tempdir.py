@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from runner.execution import Engine, ForkserverEngine, JobEvent, SubprocessEngine
+from tests.cores import PROJECT
 from tests.integration.jobs import make_job
-from tests.integration.test_execution_processes import RUNAWAYS, eventually, nap, sleepers
+from tests.integration.test_execution_processes import LAST_TASK, RUNAWAYS, eventually, nap, sleepers
 
 __all__ = ["nap"]  # the fixture
 
@@ -96,6 +98,21 @@ async def test_an_asynchronous_task_keeps_its_files_until_it_ends(
     for pid in sleepers(nap):
         os.kill(pid, signal.SIGKILL)
     await eventually(lambda: left(base) == [], "nothing is left")
+
+
+@pytest.mark.parametrize("kind", ["subprocess", "forkserver"])
+async def test_when_the_operator_is_killed_nothing_is_left(base: Path, tmp_path: Path, nap: str, kind: str) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, LAST_TASK,
+        cwd=PROJECT, env={**os.environ, "ENGINE": kind},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert await child.stdout.readline() == f"{LAST_TASK}\n".encode()
+    assert list(base.iterdir())
+    child.kill()
+    await child.wait()
+    await eventually(lambda: list(base.iterdir()) == [], "nothing is left", seconds=10)
 
 
 async def test_where_its_path_would_be_too_long_for_sockets_a_run_has_the_operators_directory(

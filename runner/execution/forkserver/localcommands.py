@@ -4,6 +4,7 @@
 the shell expand a home directory, make a temporary directory and remove it: twelve programs for three system calls.
 Only commands of exactly the words that Ansible's ``sh`` plugin writes are done here, on names that no shell would read
 as anything but a name. Whatever does not go well is left to the shell, which says what is wrong in its own words.
+A directory that is made so goes with its run (``tempdir``), should nobody come to remove it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
+
+from runner.execution import tempdir
 
 Answer: TypeAlias = tuple[int, bytes, bytes]
 """Exit code, stdout and stderr."""
@@ -66,6 +69,7 @@ def _make(found: re.Match[str]) -> bytes:
         if not path.is_dir():
             path.mkdir(mode=0o700)
     Path(found["path"]).mkdir(mode=0o700)
+    tempdir.adopt(found["path"])
     return f"{found['name']}={found['path']}\n".encode()
 
 
@@ -73,6 +77,7 @@ def _remove(found: re.Match[str]) -> bytes:
     path = Path(found["path"])
     if path.exists():
         shutil.rmtree(path)
+    tempdir.forget(found["path"])
     return b""
 
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NoReturn
 
+from runner.execution import tempdir
 from runner.execution.forkserver import archives, process
 from runner.execution.forkserver.archives import Archives
 from runner.execution.forkserver.targetmodules import TargetModules
@@ -40,6 +41,7 @@ _ARGUMENT: Final = re.compile(rb"(\w+)=(.*),")
 _ARGUMENTS = frozenset(
     {"ansible_module", "module_fqn", "profile", "date_time", "rlimit_nofile", "params", "extensions", "zip_data"}
 )
+_MODULES_OWN: Final = "ansible-moduletmp-"
 _CURRENT_PROCESS = "_current_process"
 _MAIN_PROCESS = multiprocessing.process.current_process()
 """The zygote's, in which this is imported: a worker's is a daemon, which may have no children."""
@@ -152,11 +154,26 @@ def _become_new(surroundings: Surroundings, stdout: int, stderr: int) -> None:
     atexit._clear()  # noqa: SLF001 - what is registered is the zygote's
     logging.root.handlers.clear()
     setattr(multiprocessing.process, _CURRENT_PROCESS, _MAIN_PROCESS)
+    _adopt_temporary_directories()
     locale.setlocale(locale.LC_ALL, "C")
     with contextlib.suppress(locale.Error):
         locale.setlocale(locale.LC_CTYPE, "")
     gc.freeze()
     gc.enable()
+
+
+def _adopt_temporary_directories() -> None:
+    """Let the directory that ``AnsibleModule.tmpdir`` makes go with the run, should the module be killed."""
+    ordinary = tempfile.mkdtemp
+
+    def mkdtemp(suffix: str | None = None, prefix: str | None = None, dir: str | None = None) -> str:  # noqa: A002
+        made = ordinary(suffix, prefix, dir)
+        if prefix is not None and prefix.startswith(_MODULES_OWN):
+            tempdir.adopt(made)
+            atexit.register(tempdir.forget, made)
+        return made
+
+    tempfile.mkdtemp = mkdtemp  # type: ignore[assignment]
 
 
 def _run(module: Module, stock: Stock) -> int:

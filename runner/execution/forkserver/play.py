@@ -21,6 +21,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
+from runner.execution import tempdir
 from runner.execution.forkserver import configuration, inprocess, process, wire
 from runner.execution.forkserver.modulehost import ModuleHost
 from runner.execution.forkserver.priming import Primed
@@ -98,7 +99,9 @@ def _read_settings_again(primed: Primed) -> None:
 def _make_local_tmp(scratch: Path) -> str:
     """Make the directory that Ansible makes when it reads its configuration, by the name that it gives it."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=scratch)
+    made = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=scratch)
+    tempdir.adopt(made)
+    return made
 
 
 def _run(argv: list[str]) -> int:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from runner.execution import tempdir
 from runner.execution.forkserver import process, wire
 from runner.execution.forkserver.configuration import PER_RUN, FileStates, state_of
 from runner.execution.processtree import kill_until_gone, living_descendants
@@ -281,6 +282,8 @@ def _end(home: Path) -> NoReturn:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    for temporary in (home / "tmp").glob("*"):
+        tempdir.remove(str(temporary))
     shutil.rmtree(home, ignore_errors=True)
     os._exit(128 + signal.SIGTERM)
 

@@ -7,10 +7,8 @@ there is of the run. When the client's end of the connection closes, or the zygo
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import select
-import shutil
 import signal
 import socket
 from collections.abc import Callable
@@ -27,8 +25,6 @@ from runner.execution.processtree import kill_until_gone, living_descendants
 
 REFUSED = 121
 """The exit code of a play that cannot be played here. It has done nothing; ``ansible-playbook`` has no such code."""
-
-_RANDOM_SUFFIX = "[a-z0-9_]" * 8
 
 
 class Supervisor:
@@ -69,8 +65,6 @@ class Supervisor:
                     self._kill_all()
         except OSError:
             self._kill_all()
-        finally:
-            self._clean_up(primed.scratch)
 
     def _fork(
         self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], host: ModuleHost, *, has_terminal: bool
@@ -141,8 +135,3 @@ class Supervisor:
         if self._pid_file:
             self._pid_file.unlink(missing_ok=True)
         os._exit(128 + signal.SIGTERM)
-
-    def _clean_up(self, scratch: Path) -> None:
-        if self._play:
-            for left in glob.glob(f"{scratch}/ansible-local-{self._play}{_RANDOM_SUFFIX}"):  # noqa: PTH207 - a class
-                shutil.rmtree(left, ignore_errors=True)

@@ -85,10 +85,12 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
     modules = loaded.stdout.split()
     assert {name for name in modules if name.split(".")[0] == "runner"} == {
         "runner",
+        "runner.errors",
         "runner.execution",
         "runner.execution.artifacts",
         "runner.execution.launcher",
         "runner.execution.processtree",
+        "runner.execution.runnerdir",
         "runner.execution.tempdir",
     }
     assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp"} & set(modules) == set()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ConfigError
-from runner.execution.runnerdir import RunnerDir, memory_mounts
+from runner.execution.runnerdir import RunnerDir, memory_mounts, remove_if_dead
 
 HOLDER = """
 import sys
@@ -77,6 +77,29 @@ def test_what_a_dead_operator_left_is_removed_and_what_a_living_one_has_is_not(t
     assert {path.name for path in temp.iterdir()} == {living.path.name, held.path.name, "something-else"}
     held.close()
     living.close()
+
+
+def test_one_directory_is_removed_only_when_its_operator_is_dead(temp: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        path = Path(other.stdout.readline().decode().strip())
+        remove_if_dead(path)
+        assert path.is_dir()
+        other.kill()
+        other.wait()
+        remove_if_dead(path)
+    assert not path.exists()
+
+
+def test_a_directory_that_is_no_operators_is_left_alone(temp: Path) -> None:
+    named = temp / "reconcile-runner-not-locked"
+    named.mkdir()
+    locked = temp / "data"
+    RunnerDir.open(locked).close()
+    for path in (named, locked, temp / "missing"):
+        remove_if_dead(path)
+    assert named.is_dir()
+    assert locked.is_dir()
 
 
 def test_memory_with_room_is_preferred(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

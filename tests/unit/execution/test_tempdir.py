@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,85 @@ def test_a_directory_is_removed_whole(directory: Path) -> None:
     fill(directory)
     tempdir.remove(str(directory))
     assert not directory.exists()
+
+
+ANSIBLES = ["ansible-local-42abcdefgh", "ansible-moduletmp-1700000000.1-ab_defgh", "ansible-tmp-1700000000.1-42-28"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path / "elsewhere"
+
+
+def own(elsewhere: Path, name: str) -> Path:
+    """Make a directory as Ansible does."""
+    made = elsewhere / name
+    made.mkdir()
+    (made / "file").touch()
+    return made
+
+
+@pytest.mark.parametrize("name", ANSIBLES)
+@pytest.mark.parametrize("how", [tempdir.empty, tempdir.remove])
+def test_what_was_adopted_goes_with_the_rest(
+    directory: Path, elsewhere: Path, name: str, how: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(directory))
+    made, other = own(elsewhere, name), own(elsewhere, f"{name}1")
+    tempdir.adopt(str(made))
+    how(str(directory))
+    assert (made.exists(), other.exists()) == (False, True)
+    assert not (directory / name).is_symlink()
+
+
+def test_what_was_adopted_stays_while_somebody_holds_the_directory(
+    directory: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(directory))
+    made = own(elsewhere, ANSIBLES[0])
+    tempdir.adopt(str(made))
+    with tempdir.held(str(directory)):
+        tempdir.empty(str(directory))
+    assert made.exists()
+
+
+def test_what_was_forgotten_stays(directory: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(directory))
+    made = own(elsewhere, ANSIBLES[0])
+    tempdir.adopt(str(made))
+    tempdir.forget(str(made))
+    tempdir.forget(str(made))
+    tempdir.empty(str(directory))
+    assert made.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("ansible-tmp-1-2-3", "ansible-tmp-1-2-4"), ("ansible-data-1", "ansible-data-1"), ("other", "other")],
+)
+def test_a_link_of_a_role_is_not_followed(directory: Path, elsewhere: Path, name: str, target: str) -> None:
+    made = own(elsewhere, target)
+    (directory / name).symlink_to(made)
+    tempdir.empty(str(directory))
+    tempdir.remove(str(directory))
+    assert (made / "file").exists()
+
+
+@pytest.mark.parametrize("variable", [None, "", "elsewhere", "missing"])
+def test_without_a_directory_for_its_run_nothing_is_adopted(
+    tmp_path: Path, elsewhere: Path, variable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if variable is None:
+        monkeypatch.delenv("TMPDIR", raising=False)
+    else:
+        monkeypatch.setenv("TMPDIR", variable)
+    made = own(elsewhere, ANSIBLES[0])
+    before = sorted(tmp_path.rglob("*"))
+    tempdir.adopt(str(made))
+    tempdir.forget(str(made))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_directory_is_private(directory: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.execution import tempdir
 from runner.execution.forkserver import localcommands
 from tests.unit.execution.forkserver import fresh
 
@@ -180,3 +181,14 @@ def test_what_is_no_directory_is_left_to_the_shell(tmp_path: Path) -> None:
     for command in quoted(remove(f"{tmp_path}/{NAME}")):
         assert localcommands.answer(command) is None
     assert (tmp_path / "kept").is_dir()
+
+
+def test_a_directory_goes_with_its_run_until_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    tempdir.make(run)
+    monkeypatch.setenv("TMPDIR", str(run))
+    for command in quoted(make(f"{tmp_path}/base")):
+        assert localcommands.answer(command)
+        assert (run / NAME).readlink() == tmp_path / "base" / NAME
+        assert localcommands.answer(quoted(remove(f"{tmp_path}/base/{NAME}"))[0])
+        assert not (run / NAME).is_symlink()

@@ -1,0 +1,119 @@
+"""Ansible's own directories (``ansible-tmp-*``, ``-local-*``, ``-moduletmp-*``): none outlives its run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.execution import ForkserverEngine
+from tests.cores import PROJECT
+from tests.integration.jobs import make_job
+from tests.integration.test_execution_processes import eventually, nap, sleepers
+from tests.integration.test_forkserver_deaths import client, ignore, supervisor, works, zygote
+
+__all__ = ["nap"]  # the fixture
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let everybody's temporary files be below one directory, with a path that is short enough for sockets."""
+    tmp_path_factory.getbasetemp()  # pytest's own directory is made elsewhere
+    with tempfile.TemporaryDirectory(prefix="dirs-") as directory:
+        root = Path(directory)
+        for variable in ("TMPDIR", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP"):
+            monkeypatch.setenv(variable, str(root / variable))
+            (root / variable).mkdir()
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield root
+
+
+@pytest.fixture
+async def engine(temporary: Path) -> AsyncIterator[ForkserverEngine]:
+    engine = ForkserverEngine()
+    await engine.start()
+    yield engine
+    await engine.stop()
+    assert left(temporary) == []
+
+
+def left(temporary: Path) -> list[Path]:
+    """Return Ansible's directories, but for links to them."""
+    return [path for path in temporary.rglob("ansible-*-*") if path.is_dir() and not path.is_symlink()]
+
+
+async def started(
+    engine: ForkserverEngine, tmp_path: Path, how: str, nap: str, temporary: Path
+) -> asyncio.Task[object]:
+    """Return a run that is in the middle of a task, with directories."""
+    run: asyncio.Task[object] = asyncio.create_task(
+        engine.run(make_job(tmp_path, "interrupted.yml", {"how": how, "nap": nap}), ignore), name="run"
+    )
+    await eventually(lambda: bool(sleepers(nap)) or run.done(), "the task is in hand")
+    assert not run.done()
+    assert {path.name.split("-")[1] for path in left(temporary)} == {"local", "moduletmp" if how == "module" else "tmp"}
+    return run
+
+
+@pytest.mark.parametrize("how", ["script", "module"])
+async def test_a_run_that_is_cancelled_leaves_none(
+    engine: ForkserverEngine, tmp_path: Path, nap: str, temporary: Path, how: str
+) -> None:
+    assert await works(engine, tmp_path)
+    run = await started(engine, tmp_path, how, nap, temporary)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert left(temporary) == []
+
+
+@pytest.mark.parametrize("who", [client, supervisor, zygote])
+async def test_a_process_of_the_fork_server_that_is_killed_leaves_none(
+    engine: ForkserverEngine, tmp_path: Path, nap: str, temporary: Path, who: Callable[[ForkserverEngine], int]
+) -> None:
+    run = await started(engine, tmp_path, "script", nap, temporary)
+    os.kill(who(engine), signal.SIGKILL)
+    await asyncio.gather(run, return_exceptions=True)
+    await eventually(lambda: left(temporary) == [], "nothing is left", seconds=10)
+
+
+async def test_a_module_that_is_killed_leaves_none(
+    engine: ForkserverEngine, tmp_path: Path, nap: str, temporary: Path
+) -> None:
+    result = await engine.run(make_job(tmp_path, "interrupted.yml", {"how": "killed", "nap": nap}), ignore)
+    assert not result.succeeded
+    await eventually(lambda: left(temporary) == [], "nothing is left")
+
+
+async def test_an_asynchronous_task_that_is_killed_after_its_run_leaves_none(
+    engine: ForkserverEngine, tmp_path: Path, nap: str, temporary: Path
+) -> None:
+    job = make_job(tmp_path, "interrupted.yml", {"how": "async", "nap": nap})
+    assert (await engine.run(job, ignore)).succeeded
+    await eventually(lambda: bool(sleepers(nap)), "the task is in hand")
+    assert [path.name.split("-")[1] for path in left(temporary)] == ["tmp"], "the task's own"
+    await engine.stop()
+    assert left(temporary) == []
+
+
+async def test_when_the_operator_is_killed_none_is_left(tmp_path: Path, nap: str, temporary: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, "Do not end",
+        cwd=PROJECT, env={**os.environ, "ENGINE": "forkserver"},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"Do not end\n"
+    await eventually(lambda: bool(sleepers(nap)), "sleepers run")
+    assert left(temporary), "the asynchronous task has one, and the play"
+    child.kill()
+    await child.wait()
+    await eventually(lambda: left(temporary) == [], "nothing is left", seconds=10)
