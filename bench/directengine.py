@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from runner.execution import Engine, JobEvent
 from runner.run import Job, RunResult
@@ -18,6 +21,7 @@ class DirectEngine:
 
     def __init__(self, kubeconfig: bytes, real: Engine) -> None:
         self._kubeconfig = kubeconfig
+        self._server = str(yaml.safe_load(kubeconfig)["clusters"][0]["cluster"]["server"])
         self._real = real
 
     async def start(self) -> None:
@@ -27,7 +31,8 @@ class DirectEngine:
     async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
         """Run a job with the other kubeconfig in the place of its own."""
         await asyncio.to_thread(_write, job.private_data_dir / "kubeconfig", self._kubeconfig)
-        return await self._real.run(job, on_event)
+        api = replace(job.api, url=self._server) if job.api else None
+        return await self._real.run(replace(job, api=api), on_event)
 
     async def stop(self) -> None:
         """Stop the real engine."""

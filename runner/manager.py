@@ -47,6 +47,7 @@ from runner.reconcile import RetryDelays
 from runner.reconciler import AnsibleReconciler, Scribes
 from runner.recorder import EventRecorder
 from runner.runslots import RunSlots
+from runner.servedkinds import ServedKinds
 from runner.source import Source
 from runner.status import StatusWriter
 from runner.survey import Survey
@@ -213,8 +214,7 @@ async def _assemble(
     clock: Clock,
 ) -> _Operator:
     checks = Checks()
-    connected = await connect(options.kubeconfig, observe=metrics.request_finished)
-    client = await parts.enter_async_context(connected)
+    client = await parts.enter_async_context(await connect(options.kubeconfig, observe=metrics.request_finished))
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
     user_metrics_url = await _start_servers(options, checks, metrics, client, clock, parts)
     environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
@@ -229,7 +229,9 @@ async def _assemble(
         Knowledge(discovery, cache, dependents, injects=options.inject_owner_ref),
         options.proxy_port,
     )
-    workshop = await _start_workshop(options, environment, engine, inputs, proxy, metrics, clock, parts)
+    workshop = await _start_workshop(
+        options, environment, engine, inputs, proxy, ServedKinds(client), metrics, clock, parts
+    )
     recorder = EventRecorder(client, clock, leadership.is_leading)
     scribes = Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder)
     slots = RunSlots(options.max_concurrent_runs)
@@ -299,6 +301,7 @@ async def _start_workshop(
     engine: Engine,
     inputs: InputDir,
     proxy: Proxy,
+    served: ServedKinds,
     metrics: Metrics,
     clock: Clock,
     parts: AsyncExitStack,
@@ -310,7 +313,7 @@ async def _start_workshop(
     if isinstance(engine, ForkserverEngine):
         work = rehearse(engine, inputs, environment, options.ansible_verbosity)
         parts.push_async_callback(_end, asyncio.create_task(work, name="rehearsal"))
-    return Workshop(engine, inputs, proxy.tokens, proxy.url, metrics, clock)
+    return Workshop(engine, inputs, proxy.tokens, proxy.url, served, metrics, clock)
 
 
 def engine_of(name: EngineName | None, watches: tuple[Watch, ...] = ()) -> Engine:

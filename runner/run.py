@@ -21,11 +21,20 @@ class RunStatus(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ServedApi:
+    """The API that a run talks to: ``url`` as its kubeconfig has it, ``kinds`` a word for what is served there."""
+
+    url: str
+    kinds: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What to run, once its private data directory has been written.
 
     ``ident`` names the run (the ``job`` key in logs). ``timeout`` is in seconds, None for none. Exactly one of
-    ``playbook`` and ``role`` is set, both absolute.
+    ``playbook`` and ``role`` is set, both absolute. ``api`` is None where it is not known what is served: the run finds
+    that out for itself.
     """
 
     ident: str
@@ -35,6 +44,7 @@ class Job:
     verbosity: int = 2
     timeout: float | None = None
     gather_facts: bool = True
+    api: ServedApi | None = None
 
 
 @dataclass(frozen=True, slots=True)

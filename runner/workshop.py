@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.clock import Clock
 from runner.execution import Engine, InputDir, JobEvent, RunInputs, RunPhases, make_extra_vars
@@ -18,8 +18,9 @@ from runner.objects import GroupVersionKind, KubeObject, ObjectKey, key_of, uid
 from runner.options import LogEvents
 from runner.overrides import Overrides
 from runner.proxy import Owner, TokenRegistry, kubeconfig
-from runner.run import Job, RunResult
+from runner.run import Job, RunResult, ServedApi
 from runner.runlog import RunLog
+from runner.servedkinds import ServedKinds
 from runner.watches import Watch
 
 _log = get_logger("workshop")
@@ -45,12 +46,20 @@ class Workshop:
     """Runs roles and playbooks for objects; shared by all watches."""
 
     def __init__(
-        self, engine: Engine, inputs: InputDir, tokens: TokenRegistry, proxy_url: str, metrics: Metrics, clock: Clock
+        self,
+        engine: Engine,
+        inputs: InputDir,
+        tokens: TokenRegistry,
+        proxy_url: str,
+        served: ServedKinds,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._engine = engine
         self._inputs = inputs
         self._tokens = tokens
         self._proxy_url = proxy_url
+        self._served = served
         self._metrics = metrics
         self._clock = clock
 
@@ -63,7 +72,9 @@ class Workshop:
         begun = self._clock.monotonic()
         key, ident = key_of(obj), str(secrets.randbelow(2**63))
         with self._tokens.issue(Owner(watch.gvk, key, uid(obj))) as token:
+            kinds = await self._served.word()
             job = self._write_inputs(watch, settings, overrides, obj, ident, token)
+            job = replace(job, api=ServedApi(self._proxy_url, kinds) if kinds else None)
             self._metrics.phase_finished(watch.controller_name, Phase.PREPARE, self._clock.monotonic() - begun)
             try:
                 result = await self._run_in_engine(watch, settings, job)

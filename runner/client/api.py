@@ -66,6 +66,12 @@ class ApiClient(Protocol):
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ACCEPT_JSON) -> KubeObject:
         """Return an object or a list."""
 
+    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
+        """Return the entity tag of what is at a path, empty where the server gives none.
+
+        Where ``known``, an earlier one, still is it, the server need not send the rest.
+        """
+
     async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         """Create an object; return it as stored."""
 

@@ -133,6 +133,18 @@ class HttpClient:
         """Return an object or a list."""
         return await self._request("GET", path, params, {"Accept": accept})
 
+    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
+        """Return the entity tag of what is at a path; see ``ApiClient.tag``."""
+        headers = {"Accept": accept, **({"If-None-Match": known} if known else {})}
+        async with self._failure_explained():
+            response = await self._send(self._requests, "GET", self._url(path, None), headers)
+            async with response:
+                if response.status == HTTPStatus.NOT_MODIFIED:
+                    return known
+                await self._raise_for_status(response)
+                await response.read()
+                return response.headers.get("ETag", "")
+
     async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         """Create an object."""
         return await self._request("POST", path, params, {"Content-Type": ACCEPT_JSON}, body)

@@ -30,7 +30,7 @@ import ansible_runner
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess
 
-from runner.execution import artifacts, runnerdir, tempdir
+from runner.execution import artifacts, discoveryfiles, runnerdir, tempdir
 from runner.execution.processtree import JOB_VARIABLE, kill_until_gone, living_descendants
 
 _LENGTH = struct.Struct(">I")
@@ -136,6 +136,7 @@ def main() -> None:
     channel = Channel()
     try:
         channel.report({"ready": True})
+        last = None
         while (job := channel.next_job()) is not None:
             if has_children():
                 # An asynchronous task outlived its run. Ending the next run must not end that one too.
@@ -143,11 +144,20 @@ def main() -> None:
                 _outlive_children(channel)
                 return
             channel.report({"accepted": True})
+            _forget_what_has_changed(job["api"], last)
+            last = job["api"]
             channel.report({"result": run(job, channel)})
     except OperatorGoneError:
         return
     finally:
         _end_all()
+
+
+def _forget_what_has_changed(api: dict[str, str] | None, last: dict[str, str] | None) -> None:
+    """Remove what earlier runs found out about API servers, but for one that serves what it did before the last run."""
+    temporary = tempfile.gettempdir()
+    if tempdir.is_own(temporary):
+        discoveryfiles.remove(temporary, but=discoveryfiles.names(api["url"]) if api and api == last else ())
 
 
 def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:

@@ -124,6 +124,7 @@ class LauncherProcess:
                 "role": str(job.role) if job.role else None,
                 "verbosity": job.verbosity,
                 "gather_facts": job.gather_facts,
+                "api": {"url": job.api.url, "kinds": job.api.kinds} if job.api else None,
             }
         )
         accepted = bool((await self._read())["accepted"])

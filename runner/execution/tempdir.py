@@ -7,7 +7,7 @@ goes with its run. ``engine`` makes one for each launcher; ``launcher`` empties 
 Ansible's own directories are elsewhere, where its settings say. The fork server's processes, which make them, have them
 adopted: a link here stands for each, and what it leads to goes with the rest.
 
-Imports nothing but the standard library: a launcher and a fork server's processes stay small.
+Imports little but the standard library: a launcher and a fork server's processes stay small.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-VARIABLE: Final = "TMPDIR"
+from runner.execution import discoveryfiles
 
-_KEPT: Final = ("k8srcp-", "osrcp-")
-"""How the names of files begin in which the Python client (``kubernetes.dynamic``) and ``kubernetes.core``
-(``client/discovery.py``) keep what an API server serves: the next run need not ask again."""
+VARIABLE: Final = "TMPDIR"
 
 _MARK: Final = ".reconcile-runner"
 """A file by which a directory of this kind is known: no other directory is ever emptied."""
@@ -48,6 +46,11 @@ def make(directory: Path) -> None:
     (directory / _MARK).touch(mode=0o600)
 
 
+def is_own(directory: str) -> bool:
+    """Tell whether ``make`` made a directory."""
+    return Path(directory, _MARK).is_file()
+
+
 @contextlib.contextmanager
 def held(directory: str) -> Iterator[None]:
     """Keep a directory from being emptied by anybody else, for as long as the block or a fork of it lasts.
@@ -68,21 +71,21 @@ def held(directory: str) -> Iterator[None]:
 
 def adopt(directory: str) -> None:
     """Have a directory of Ansible's go with what is in this process's ``TMPDIR``, where ``make`` made that."""
-    if Path(_own(), _MARK).is_file():
+    if is_own(_own()):
         with contextlib.suppress(OSError):
             _link_to(directory).symlink_to(directory)
 
 
 def forget(directory: str) -> None:
     """Take ``adopt`` back: the directory has gone in its own way."""
-    if Path(_own(), _MARK).is_file():
+    if is_own(_own()):
         with contextlib.suppress(OSError):
             _link_to(directory).unlink(missing_ok=True)
 
 
 def empty(directory: str) -> None:
     """Remove what is in a directory that ``make`` made, unless somebody holds it. What cannot be removed stays."""
-    if not Path(directory, _MARK).is_file():
+    if not is_own(directory):
         return
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -94,7 +97,7 @@ def empty(directory: str) -> None:
         for path in Path(directory).iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name != _MARK and not path.name.startswith(_KEPT):
+            elif path.name != _MARK and not path.name.startswith(discoveryfiles.PREFIXES):
                 path.unlink(missing_ok=True)
     except OSError:
         return
@@ -104,7 +107,7 @@ def empty(directory: str) -> None:
 
 def remove(directory: str) -> None:
     """Remove a directory that ``make`` made, with all that can be removed."""
-    if Path(directory, _MARK).is_file():
+    if is_own(directory):
         with contextlib.suppress(OSError):
             _remove_adopted(directory)
         shutil.rmtree(directory, ignore_errors=True)

@@ -113,6 +113,18 @@ class FakeClient:
         assert path in (None, watch.path), f"expected a watch of {path}, got {watch.path}"
         return watch
 
+    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
+        """Return what ``answer`` says is at the path, as a tag; empty where nothing is."""
+        self._called(Call("GET", path, accept=accept))
+        await asyncio.sleep(0)
+        answers = self._answers.get(path)
+        if not answers:
+            return ""
+        answer = answers.popleft() if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return known if known == str(answer) else str(answer)
+
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ACCEPT_JSON) -> KubeObject:
         self._called(Call("GET", path, dict(params or {}), accept=accept))
         await asyncio.sleep(0)

@@ -74,6 +74,9 @@ class Line:
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ACCEPT_JSON) -> KubeObject:
         return await self._through(self.server.get(path, params, accept=accept))
 
+    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
+        return await self._through(self.server.tag(path, accept=accept, known=known))
+
     async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         return await self._through(self.server.post(path, body, params=params))
 

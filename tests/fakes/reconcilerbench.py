@@ -19,6 +19,7 @@ from runner.reconcile import Outcome
 from runner.reconciler import AnsibleReconciler, Scribes
 from runner.recorder import EventRecorder
 from runner.run import RunResult, RunStats, RunStatus
+from runner.servedkinds import ServedKinds
 from runner.status import StatusWriter
 from runner.watches import Watch
 from runner.workshop import RunSettings, Workshop
@@ -108,7 +109,7 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
         cached,
         Discovery(client, clock),
         Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder),
-        Workshop(engine, inputs, tokens, "http://127.0.0.1:1", metrics, clock),
+        Workshop(engine, inputs, tokens, "http://127.0.0.1:1", ServedKinds(client), metrics, clock),
         metrics,
         clock,
     )

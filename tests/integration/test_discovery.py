@@ -11,6 +11,7 @@ from runner.clock import SystemClock
 from runner.discovery import Discovery
 from runner.errors import KindNotFoundError
 from runner.objects import GroupVersionKind
+from runner.servedkinds import ServedKinds
 from tests.integration.watching import Kind, until
 
 
@@ -52,6 +53,25 @@ async def test_a_custom_kind_comes_changes_its_scope_and_goes(kubeconfig: Path) 
         await until(lambda: _is_namespaced(discovery, kind.gvk, expected=False), "it is cluster-scoped now")
         await kind.remove(client)
         await until(lambda: _is_namespaced(discovery, kind.gvk, expected=None), "it is gone")
+
+
+async def test_the_word_for_what_is_served_changes_with_a_kind(kubeconfig: Path) -> None:
+    kind = Kind("Satellite")
+    async with await connect(kubeconfig) as client, await connect(kubeconfig) as other:
+        served = ServedKinds(client)
+        for namespaced in (True, False):
+            before = await served.word()
+            assert before
+            await kind.install(client, namespaced=namespaced)
+            await until(lambda: _has_changed(served, before), "a kind came")  # noqa: B023 - awaited in this round
+            there = await served.word()
+            assert await ServedKinds(other).word() == there, "it is not of who asks"
+            await kind.remove(client)
+            await until(lambda: _has_changed(served, there), "a kind went")  # noqa: B023
+
+
+async def _has_changed(served: ServedKinds, word: str) -> bool:
+    return await served.word() not in ("", word)
 
 
 async def _is_namespaced(discovery: Discovery, gvk: GroupVersionKind, *, expected: bool | None) -> bool:

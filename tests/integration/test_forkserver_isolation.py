@@ -6,19 +6,27 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from runner.execution import ForkserverEngine, JobEvent
-from runner.run import Job
+from runner.client import HttpClient, connect
+from runner.errors import ApiError
+from runner.execution import Engine, ForkserverEngine, JobEvent, SubprocessEngine, discoveryfiles
+from runner.run import Job, ServedApi
+from runner.servedkinds import ServedKinds
+from tests.integration.ansible_support import collection_paths
 from tests.integration.jobs import make_job
+from tests.integration.watching import Kind, until
 
 pytestmark = pytest.mark.timeout(180)
 
-REPORTS = str(Path(__file__).parents[1] / "testdata" / "isolation" / "reports.yml")
+ISOLATION = Path(__file__).parents[1] / "testdata" / "isolation"
+REPORTS = str(ISOLATION / "reports.yml")
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ def ignore(_event: JobEvent) -> None:
     pass
 
 
-async def report(engine: ForkserverEngine, job: Job, path: Path) -> dict[str, Any]:
+async def report(engine: Engine, job: Job, path: Path) -> dict[str, Any]:
     result = await engine.run(job, ignore)
     assert result.succeeded, result.message
     seen: dict[str, Any] = orjson.loads(path.read_bytes())
@@ -221,6 +229,58 @@ async def test_shared_code_of_a_role_hides_ansibles_for_its_own_run_alone(
         assert (await engine.run(make_job(tmp_path, str(playbook)), ignore)).succeeded
         hidden = await engine.run(make_job(tmp_path, str(role)), ignore)
         assert not hidden.succeeded, "the run took what another run had made of Ansible's code"
+
+
+@asynccontextmanager
+async def installed(client: HttpClient, kind: Kind, *, namespaced: bool) -> AsyncIterator[None]:
+    """Have a kind while the block lasts, known to whoever asks for what is served."""
+    await kind.install(client, namespaced=namespaced)
+    try:
+        await until(lambda: is_discovered(client, kind, [namespaced]), "the kind is discovered")
+        yield
+    finally:
+        await kind.remove(client)
+        await until(lambda: is_discovered(client, kind, []), "the kind is no longer discovered")
+
+
+async def is_discovered(client: HttpClient, kind: Kind, scopes: list[bool]) -> bool:
+    """Tell whether the API server lists the kind, as namespaced (True) or not (False); an empty list: not at all."""
+    try:
+        served = await client.get("/apis/watching.test/v1")
+    except ApiError:
+        return scopes == []
+    return [each["namespaced"] for each in served["resources"] if each["name"] == kind.plural] == scopes
+
+
+@pytest.mark.parametrize("kind_of_engine", [SubprocessEngine, ForkserverEngine])
+async def test_what_the_api_server_serves(
+    kind_of_engine: type[SubprocessEngine | ForkserverEngine], kubeconfig: Path, tmp_path: Path
+) -> None:
+    swing = Kind("Swing")
+    engine = kind_of_engine()
+    await engine.start()
+
+    async def found(client: HttpClient, served: ServedKinds) -> int:
+        path = tmp_path / "report.json"
+        collections = {"ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, collection_paths()))}
+        job = make_job(tmp_path, str(ISOLATION / "kinds.yml"), {"report": str(path)}, env=collections)
+        (job.private_data_dir / "kubeconfig").write_bytes(kubeconfig.read_bytes())
+        seen = await report(engine, replace(job, api=ServedApi(client.server, await served.word())), path)
+        kept = [path.name for path in Path(seen["temporary"]).iterdir() if path.name.startswith("k8srcp-")]
+        assert len(kept) == 1
+        assert set(kept) <= discoveryfiles.names(client.server), "nothing would be kept for the next run"
+        return int(seen["found"])
+
+    try:
+        async with await connect(kubeconfig) as client:
+            served = ServedKinds(client)
+            for namespaced in (True, False, True):
+                async with installed(client, swing, namespaced=namespaced):
+                    await client.post(swing.path("default" if namespaced else ""), swing.object("swing"))
+                    assert [await found(client, served), await found(client, served)] == [1, 1]
+                assert await found(client, served) == 0
+    finally:
+        await engine.stop()
 
 
 async def test_two_runs_at_once_do_not_meet(engine: ForkserverEngine, tmp_path: Path) -> None:

@@ -54,6 +54,20 @@ async def test_a_get_sends_credentials_accept_and_params_and_decodes_the_answer(
     assert request.headers["user-agent"].startswith("ansible-reconcile-runner/")
 
 
+async def test_a_tag_is_asked_for_by_the_last_one(server: FaultServer, client: HttpClient) -> None:
+    server.on(PATH, answering(200, {"kind": "Foo"}, {"ETag": '"one"'}))
+    assert await client.tag(PATH, accept=ACCEPT_PARTIAL) == '"one"'
+    server.on(PATH, answering(304))
+    assert await client.tag(PATH, accept=ACCEPT_PARTIAL, known='"one"') == '"one"'
+    server.on(PATH, answering(200, {"kind": "Foo"}))
+    assert await client.tag(PATH, accept=ACCEPT_PARTIAL, known='"one"') == ""
+    assert [request.headers.get("if-none-match") for request in server.requests] == [None, '"one"', '"one"']
+    assert {request.headers["accept"] for request in server.requests} == {ACCEPT_PARTIAL}
+    server.on(PATH, answering(403, status(403, "Forbidden", "why it failed")))
+    with pytest.raises(ForbiddenError, match="why it failed"):
+        await client.tag(PATH, accept=ACCEPT_PARTIAL)
+
+
 async def test_writes_say_what_they_are(server: FaultServer, client: HttpClient) -> None:
     server.on(PATH, answering(200, {}))
     await client.post(PATH, {"a": 1})

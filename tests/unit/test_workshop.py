@@ -15,9 +15,11 @@ from runner.execution.artifacts import ArtifactStore
 from runner.metrics import Metrics
 from runner.overrides import Overrides
 from runner.proxy import TokenRegistry
-from runner.run import Job, RunResult
+from runner.run import Job, RunResult, ServedApi
+from runner.servedkinds import ServedKinds
 from runner.watches import Watch
 from runner.workshop import Workshop
+from tests.fakes.client import FakeClient
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.engine import FakeEngine
 from tests.fakes.reconcilerbench import GVK, KEY, SETTINGS, bench
@@ -103,7 +105,8 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
             return await super().run(job, on_event)
 
     inputs = InputDir(tmp_path, {}, ArtifactStore(limit))
-    workshop = Workshop(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", Metrics(), FakeClock())
+    served = ServedKinds(FakeClient())
+    workshop = Workshop(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", served, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default", "uid": "u"}}
     await workshop.run(Watch(GVK, role=Path("/roles/thing")), SETTINGS, Overrides(), obj)
     artifacts = inputs.path(GVK, KEY) / "artifacts"
@@ -114,9 +117,26 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
 
 async def test_overrides_win_over_the_watch_and_the_settings(tmp_path: Path) -> None:
     engine = FakeEngine()
-    workshop = Workshop(engine, InputDir(tmp_path, {}), TokenRegistry(), "http://x", Metrics(), FakeClock())
+    inputs, served = InputDir(tmp_path, {}), ServedKinds(FakeClient())
+    workshop = Workshop(engine, inputs, TokenRegistry(), "http://x", served, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default"}}
     watch = Watch(GVK, role=Path("/roles/thing"))
     for overrides in (Overrides(), Overrides(verbosity=0)):
         await workshop.run(watch, SETTINGS, overrides, obj)
     assert [job.verbosity for job in engine.jobs] == [2, 0]
+
+
+async def test_a_run_is_told_what_the_api_server_serves_now(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    await b.reconcile()
+    for apis in ({"groups": "first"}, {"groups": "second"}):
+        b.client.answer("/api", {"groups": "core"})
+        b.client.answer("/apis", apis)
+        await b.reconcile()
+    unknown, first, second = [job.api for job in b.engine.jobs]
+    assert unknown is None
+    assert isinstance(first, ServedApi)
+    assert isinstance(second, ServedApi)
+    assert first.url == second.url == "http://127.0.0.1:1"
+    assert first.kinds != second.kinds

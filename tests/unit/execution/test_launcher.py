@@ -12,7 +12,7 @@ import pytest
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess, ptyprocess
 
-from runner.execution import launcher
+from runner.execution import discoveryfiles, launcher, tempdir
 from tests.cores import PROJECT
 
 
@@ -88,6 +88,7 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
         "runner.errors",
         "runner.execution",
         "runner.execution.artifacts",
+        "runner.execution.discoveryfiles",
         "runner.execution.launcher",
         "runner.execution.processtree",
         "runner.execution.runnerdir",
@@ -127,3 +128,39 @@ def test_the_terminal_of_a_program_that_has_ended_is_closed_without_a_pause(monk
     assert not running.isalive()
     assert naps[0] == 0
     assert naps[1] > 0, "a program that still runs is given its time to end"
+
+
+URL = "http://127.0.0.1:1234"
+KNOWN = {"url": URL, "kinds": "some"}
+
+
+@pytest.mark.parametrize(
+    ("api", "last", "is_kept"),
+    [
+        (KNOWN, KNOWN, True),
+        (KNOWN, {**KNOWN, "kinds": "others"}, False),
+        (KNOWN, {**KNOWN, "url": "http://127.0.0.1:1"}, False),
+        (KNOWN, None, False),
+        (None, KNOWN, False),
+        (None, None, False),
+    ],
+)
+def test_what_is_served_is_known_to_the_next_run_only_where_it_has_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: Any, last: Any, is_kept: bool
+) -> None:
+    own = tmp_path / "own"
+    tempdir.make(own)
+    monkeypatch.setattr("tempfile.tempdir", str(own))
+    for url in (URL, "https://another.example.com"):
+        for name in discoveryfiles.names(url):
+            (own / name).touch()
+    launcher._forget_what_has_changed(api, last)
+    left = {path.name for path in own.iterdir() if path.name.startswith(discoveryfiles.PREFIXES)}
+    assert left == (discoveryfiles.names(URL) if is_kept else set())
+
+
+def test_the_operators_own_directory_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "k8srcp-0.json").touch()
+    launcher._forget_what_has_changed(None, None)
+    assert (tmp_path / "k8srcp-0.json").exists()
