@@ -24,15 +24,16 @@ class ServedKinds:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
-        self._tags = dict.fromkeys(_PATHS, "")
+        self._tags = [""] * len(_PATHS)
 
     async def word(self) -> str:
         """Return the word; empty where it cannot be known: an API server that is older, or does not answer."""
         try:
-            await asyncio.gather(*(self._ask(path) for path in _PATHS))
+            tags = await asyncio.gather(*map(self._ask, _PATHS, self._tags))
         except (ApiError, ApiUnreachableError):
             return ""
-        return " ".join(self._tags.values()) if all(self._tags.values()) else ""
+        self._tags = tags
+        return " ".join(tags) if all(tags) else ""
 
-    async def _ask(self, path: str) -> None:
-        self._tags[path] = await self._client.tag(path, accept=_AGGREGATED, known=self._tags[path])
+    async def _ask(self, path: str, known: str) -> str:
+        return await self._client.tag(path, accept=_AGGREGATED, known=known)
