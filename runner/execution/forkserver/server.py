@@ -224,6 +224,8 @@ class Server:
         orphans = process.children() - own
         if orphans:
             kill_until_gone(lambda: _with_descendants(process.children() - own))
+            for temporary in (self._home / "tmp").glob("*"):
+                tempdir.empty(str(temporary))
         for pid in process.children() - own:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)

@@ -36,6 +36,7 @@ class Supervisor:
         self._terminal = terminal
         self._pid_file = wire.pid_file(home, request.job) if request.job else None
         self._temporary = os.fsdecode(request.environment.get(tempdir.VARIABLE.encode(), b""))
+        self._holding = contextlib.ExitStack()
         self._play = 0
 
     def supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
@@ -44,13 +45,11 @@ class Supervisor:
         process.adopt_orphans()
         if self._pid_file:
             self._pid_file.write_text(str(os.getpid()), encoding="ascii")
+        self._holding.enter_context(tempdir.held(self._temporary))
         try:
-            with tempdir.held(self._temporary):
-                self._supervise(play, primed)
+            self._supervise(play, primed)
         finally:
-            tempdir.empty(self._temporary)
-            if self._pid_file:
-                self._pid_file.unlink(missing_ok=True)
+            self._clean_up()
 
     def _supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
         try:
@@ -132,6 +131,11 @@ class Supervisor:
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> NoReturn:
         self._kill_all()
+        self._clean_up()
+        os._exit(128 + signal.SIGTERM)
+
+    def _clean_up(self) -> None:
+        self._holding.close()
+        tempdir.empty(self._temporary)
         if self._pid_file:
             self._pid_file.unlink(missing_ok=True)
-        os._exit(128 + signal.SIGTERM)
