@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ PROJECTS = Path(__file__).parent / "projects"
 GVK = GroupVersionKind("tutorial.my.domain", "v1", "Foo")
 KEY = ObjectKey("default", "foo-01")
 
-_idents = itertools.count(1)
+# A run's processes are found by its ident, on the whole machine: two sessions of tests at once must not share one.
+_idents = itertools.count(os.getpid() * 1_000_000)
 
 
 def make_job(
