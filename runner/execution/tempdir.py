@@ -71,16 +71,16 @@ def held(directory: str) -> Iterator[None]:
 
 def adopt(directory: str) -> None:
     """Have a directory of Ansible's go with what is in this process's ``TMPDIR``, where ``make`` made that."""
-    if is_own(_own()):
+    if link := _link_to(directory):
         with contextlib.suppress(OSError):
-            _link_to(directory).symlink_to(directory)
+            link.symlink_to(directory)
 
 
 def forget(directory: str) -> None:
     """Take ``adopt`` back: the directory has gone in its own way."""
-    if is_own(_own()):
+    if link := _link_to(directory):
         with contextlib.suppress(OSError):
-            _link_to(directory).unlink(missing_ok=True)
+            link.unlink(missing_ok=True)
 
 
 def empty(directory: str) -> None:
@@ -122,9 +122,7 @@ def _remove_adopted(directory: str) -> None:
                 shutil.rmtree(target, ignore_errors=True)
 
 
-def _own() -> str:
-    return os.environ.get(VARIABLE) or os.devnull
-
-
-def _link_to(directory: str) -> Path:
-    return Path(_own(), Path(directory).name)
+def _link_to(directory: str) -> Path | None:
+    """Return the link for a directory in this process's ``TMPDIR``; None where ``make`` did not make that."""
+    own = os.environ.get(VARIABLE)
+    return Path(own, Path(directory).name) if own and is_own(own) else None

@@ -117,24 +117,24 @@ class FakeClient:
         """Return what ``answer`` says is at the path, as a tag; empty where nothing is."""
         self._called(Call("GET", path, accept=accept))
         await asyncio.sleep(0)
-        answers = self._answers.get(path)
-        if not answers:
-            return ""
-        answer = answers.popleft() if len(answers) > 1 else answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return known if known == str(answer) else str(answer)
+        answer = self._next_answer(path)
+        return "" if answer is None else str(answer)
 
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ACCEPT_JSON) -> KubeObject:
         self._called(Call("GET", path, dict(params or {}), accept=accept))
         await asyncio.sleep(0)
+        answer = self._next_answer(path)
+        return copy.deepcopy(self._existing(path) if answer is None else answer)
+
+    def _next_answer(self, path: str) -> KubeObject | None:
+        """Return what ``answer`` has next for a path, or raise it; None where it has nothing."""
         answers = self._answers.get(path)
-        if answers:
-            answer = answers.popleft() if len(answers) > 1 else answers[0]
-            if isinstance(answer, Exception):
-                raise answer
-            return copy.deepcopy(answer)
-        return copy.deepcopy(self._existing(path))
+        if not answers:
+            return None
+        answer = answers.popleft() if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         self._called(Call("POST", path, dict(params or {}), body))

@@ -85,6 +85,18 @@ async def started(engine: SubprocessEngine, tmp_path: Path, nap: str) -> asyncio
     return run
 
 
+async def operator_in_its_last_task(tmp_path: Path, nap: str, **environment: str) -> asyncio.subprocess.Process:
+    """Return an operator to be killed, with a run of ``sleeps.yml`` that has come to its last task."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, LAST_TASK,
+        cwd=PROJECT, stdout=asyncio.subprocess.PIPE, env=os.environ | environment,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert await child.stdout.readline() == f"{LAST_TASK}\n".encode()
+    await eventually(lambda: len(sleepers(nap)) >= RUNAWAYS, "all sleepers run")
+    return child
+
+
 async def test_a_timeout_ends_every_process_of_the_run(
     engine: SubprocessEngine, tmp_path: Path, nap: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -144,13 +156,7 @@ async def test_an_idle_launcher_that_dies_is_replaced_unnoticed(engine: Subproce
 
 
 async def test_when_the_operator_is_killed_its_runs_end(tmp_path: Path, nap: str) -> None:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, LAST_TASK,
-        cwd=PROJECT, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert await child.stdout.readline() == f"{LAST_TASK}\n".encode()
-    await eventually(lambda: len(sleepers(nap)) >= RUNAWAYS, "all sleepers run")
+    child = await operator_in_its_last_task(tmp_path, nap)
     (launcher,) = children(child.pid)
     child.kill()
     await child.wait()

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from runner.execution import Engine, ForkserverEngine, JobEvent, SubprocessEngine
-from tests.cores import PROJECT
 from tests.integration.jobs import make_job
-from tests.integration.test_execution_processes import LAST_TASK, RUNAWAYS, eventually, nap, sleepers
+from tests.integration.test_execution_processes import RUNAWAYS, eventually, nap, operator_in_its_last_task, sleepers
 
 __all__ = ["nap"]  # the fixture
 
@@ -107,13 +105,7 @@ async def test_an_asynchronous_task_keeps_its_files_until_it_ends(
 
 @pytest.mark.parametrize("kind", ["subprocess", "forkserver"])
 async def test_when_the_operator_is_killed_nothing_is_left(base: Path, tmp_path: Path, nap: str, kind: str) -> None:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, LAST_TASK,
-        cwd=PROJECT, env={**os.environ, "ENGINE": kind},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert await child.stdout.readline() == f"{LAST_TASK}\n".encode()
+    child = await operator_in_its_last_task(tmp_path, nap, ENGINE=kind)
     assert list(base.iterdir())
     child.kill()
     await child.wait()

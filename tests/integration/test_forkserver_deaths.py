@@ -6,7 +6,6 @@ import asyncio
 import functools
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,9 +15,17 @@ from runner.errors import ExecutionError, RunLostError
 from runner.execution import ForkserverEngine, JobEvent
 from runner.execution.processtree import kill_until_gone, living_descendants
 from runner.run import RunStatus
-from tests.cores import PROJECT
 from tests.integration.jobs import make_job
-from tests.integration.test_execution_processes import LAST_TASK, RUNAWAYS, children, eventually, exists, nap, sleepers
+from tests.integration.test_execution_processes import (
+    LAST_TASK,
+    RUNAWAYS,
+    children,
+    eventually,
+    exists,
+    nap,
+    operator_in_its_last_task,
+    sleepers,
+)
 
 __all__ = ["nap"]  # the fixture
 
@@ -181,14 +188,7 @@ async def test_stopping_ends_what_runs_and_removes_every_file(tmp_path: Path, na
 
 
 async def test_when_the_operator_is_killed_nothing_is_left(tmp_path: Path, nap: str) -> None:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, LAST_TASK,
-        cwd=PROJECT, stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "ENGINE": "forkserver", "TMPDIR": str(tmp_path)},
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert await child.stdout.readline() == f"{LAST_TASK}\n".encode()
-    await eventually(lambda: len(sleepers(nap)) >= RUNAWAYS, "all sleepers run")
+    child = await operator_in_its_last_task(tmp_path, nap, ENGINE="forkserver", TMPDIR=str(tmp_path))
     everybody = living_descendants(child.pid)
     child.kill()
     await child.wait()

@@ -5,36 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from runner.execution import ForkserverEngine
-from tests.cores import PROJECT
 from tests.integration.jobs import make_job
-from tests.integration.test_execution_processes import eventually, nap, sleepers
+from tests.integration.test_execution_processes import eventually, nap, operator_in_its_last_task, sleepers
+from tests.integration.test_execution_tempdir import base
 from tests.integration.test_forkserver_deaths import client, ignore, supervisor, works, zygote
 
-__all__ = ["nap"]  # the fixture
+__all__ = ["base", "nap"]  # the fixtures
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Let everybody's temporary files be below one directory, with a path that is short enough for sockets."""
-    tmp_path_factory.getbasetemp()  # pytest's own directory is made elsewhere
-    with tempfile.TemporaryDirectory(prefix="dirs-") as directory:
-        root = Path(directory)
-        for variable in ("TMPDIR", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP"):
-            monkeypatch.setenv(variable, str(root / variable))
-            (root / variable).mkdir()
-        monkeypatch.setattr("tempfile.tempdir", None)
-        yield root
+def temporary(base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let Ansible's directories be below that of everybody's temporary files."""
+    for variable in ("ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP"):
+        monkeypatch.setenv(variable, str(base / variable))
+        (base / variable).mkdir()
+    return base
 
 
 @pytest.fixture
@@ -107,14 +101,7 @@ async def test_an_asynchronous_task_that_is_killed_after_its_run_leaves_none(
 
 
 async def test_when_the_operator_is_killed_none_is_left(tmp_path: Path, nap: str, temporary: Path) -> None:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.engine_child", str(tmp_path), "sleeps.yml", nap, "Do not end",
-        cwd=PROJECT, env={**os.environ, "ENGINE": "forkserver"},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert child.stdout is not None
-    assert await child.stdout.readline() == b"Do not end\n"
-    await eventually(lambda: bool(sleepers(nap)), "sleepers run")
+    child = await operator_in_its_last_task(tmp_path, nap, ENGINE="forkserver")
     assert left(temporary), "the asynchronous task has one, and the play"
     child.kill()
     await child.wait()
