@@ -20,15 +20,16 @@ RUN export DEBIAN_FRONTEND=noninteractive \
 RUN python3 -m venv /build/pip && python3 -m venv --without-pip /opt/reconcile-runner/venv
 WORKDIR /build
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
-COPY requirements/runtime-py*.txt requirements/
+COPY requirements/runtime-py*.txt requirements/build.txt requirements/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     minor=$(python3 -c 'import sys; print("%d%d" % sys.version_info[:2])') \
  && /build/pip/bin/pip --python /opt/reconcile-runner/venv/bin/python --disable-pip-version-check --quiet \
-    install --no-cache-dir --no-compile --require-hashes --only-binary=:all: -r "requirements/runtime-py${minor}.txt"
+    install --no-cache-dir --no-compile --require-hashes --only-binary=:all: -r "requirements/runtime-py${minor}.txt" \
+ && /build/pip/bin/pip --disable-pip-version-check --quiet \
+    install --no-cache-dir --require-hashes --only-binary=:all: -r requirements/build.txt
 COPY requirements/collections.txt requirements/
-COPY devcluster/__init__.py devcluster/progress.py devcluster/
-COPY tools/__init__.py tools/environment.py tools/get_collections.py tools/
+COPY tools/__init__.py tools/environment.py tools/get_collections.py tools/progress.py tools/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     /build/pip/bin/python -m tools.get_collections --into /usr/share/ansible/collections
@@ -37,8 +38,14 @@ RUN cd /opt/reconcile-runner/venv/lib/python3*/site-packages \
  && rm -rf ansible_test ../../../bin/ansible-test */tests kubernetes/aio/client/api \
  && cd /usr/share/ansible/collections/ansible_collections/kubernetes/core \
  && rm -rf changelogs CHANGELOG.rst CI.md CONTRIBUTING.md Makefile *.cfg *.ini *.txt *.yml sonar-project.properties
-COPY runner/ /opt/reconcile-runner/runner/
-COPY collections/ /opt/reconcile-runner/collections/
+# The project itself, built by the locked backend, without an index.
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY collections/ collections/
+COPY runner/ runner/
+RUN /build/pip/bin/pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
+ && /build/pip/bin/pip --python /opt/reconcile-runner/venv/bin/python --disable-pip-version-check --quiet \
+    install --no-cache-dir --no-compile --no-deps --no-index dist/*.whl \
+ && ln -s venv/lib/python3*/site-packages/reconcile_runner/collections /opt/reconcile-runner/collections
 # With a read-only root file system nothing is compiled later, and each start would compile everything anew. Left out is
 # what is seldom loaded and would take as much room as the rest.
 RUN /opt/reconcile-runner/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
@@ -61,9 +68,9 @@ ENV HOME=/opt/ansible \
     ANSIBLE_SSH_CONTROL_PATH_DIR=/tmp/.ansible_cp
 COPY --from=build /opt/reconcile-runner/ /opt/reconcile-runner/
 COPY --from=build /usr/share/ansible/ /usr/share/ansible/
-COPY image/ansible.cfg /etc/ansible/ansible.cfg
-COPY image/ansible_operator.py /usr/local/bin/ansible-operator
-RUN mkdir --parents ${HOME}/.ansible \
+COPY tools/image/ansible.cfg /etc/ansible/ansible.cfg
+RUN ln -s /opt/reconcile-runner/venv/bin/ansible-operator /usr/local/bin/ansible-operator \
+ && mkdir --parents ${HOME}/.ansible \
  && echo "${USER_NAME}:x:${USER_UID}:0:operator:${HOME}:/usr/sbin/nologin" >>/etc/passwd \
  && chown --recursive ${USER_UID}:0 ${HOME} \
  && chmod --recursive ug+rwx ${HOME}

@@ -49,12 +49,12 @@ setup: python ## Make .venv and get the Ansible collections (quick when all is t
 
 .PHONY: binaries
 binaries: setup
-	@$(BIN)/python -m devcluster fetch --controllers --kubectl
+	@$(BIN)/python -m reconcile_devcluster fetch --controllers --kubectl
 	@$(BIN)/python -m tests.checkers
 
 .PHONY: run
 run: setup ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)
-	@ANSIBLE_GATHERING=$${ANSIBLE_GATHERING:-explicit} exec $(BIN)/python -m devcluster run --die-with-parent --cluster $(CLUSTER)
+	@ANSIBLE_GATHERING=$${ANSIBLE_GATHERING:-explicit} exec $(BIN)/python -m reconcile_devcluster run --die-with-parent --cluster $(CLUSTER)
 
 .PHONY: test
 test: check binaries molecule ## Run all checks and tests, against a real API server
@@ -63,7 +63,7 @@ test: check binaries molecule ## Run all checks and tests, against a real API se
 .PHONY: node
 node: setup
 	@$(BIN)/python -m tools.system_packages node image
-	@$(BIN)/python -m devcluster fetch --controllers --node --kubectl
+	@$(BIN)/python -m reconcile_devcluster fetch --controllers --node --kubectl
 	@$(MAKE) --no-print-directory image BASE_IMAGE=$(or $(BASE_IMAGE),mmdebstrap:trixie)
 
 .PHONY: e2e
@@ -76,7 +76,7 @@ molecule-cluster: $(if $(MOLECULE_KUBECONFIG),setup,node) ## Install, upgrade, r
 
 .PHONY: test-matrix
 test-matrix: setup ## Run the tests of both engines on every supported pair of Python and ansible-core (PAIRS='3.13-2.20': that one)
-	@$(ISOLATED) $(BIN)/python -m tests.matrix $(PAIRS)
+	@$(ISOLATED) $(BIN)/python -m tools.matrix $(PAIRS)
 
 .PHONY: check
 check: setup ## Run the static checks alone: format, lint, types, layers, Ansible
@@ -93,17 +93,17 @@ molecule: binaries ## Run the molecule scenarios alone, those of the examples am
 
 .PHONY: bench
 bench: binaries ## Measure the engines side by side (BENCH_ARGS='--peer PATH': another operator, too)
-	@$(ISOLATED) $(BIN)/python -m bench compare $(BENCH_ARGS)
+	@$(ISOLATED) $(BIN)/python -m tools.bench compare $(BENCH_ARGS)
 
 .PHONY: bench-scale
 bench-scale: binaries ## Measure how costs grow, up to 10,000 objects of each kind
-	@$(ISOLATED) $(BIN)/python -m bench scale $(BENCH_ARGS)
+	@$(ISOLATED) $(BIN)/python -m tools.bench scale $(BENCH_ARGS)
 
 .PHONY: manifests
 manifests: setup ## Make the operator's rights from watches.yaml, and dist/install.yaml and the OLM bundle from config/
-	@$(BIN)/python -m runner rbac --watches-file watches.yaml >config/rbac/role.yaml.new
+	@$(BIN)/python -m reconcile_runner rbac --watches-file watches.yaml >config/rbac/role.yaml.new
 	@mv config/rbac/role.yaml.new config/rbac/role.yaml
-	@$(BIN)/python -m runner rbac --leader-election-id foo-operator >config/rbac/leader_election_role.yaml.new
+	@$(BIN)/python -m reconcile_runner rbac --leader-election-id foo-operator >config/rbac/leader_election_role.yaml.new
 	@mv config/rbac/leader_election_role.yaml.new config/rbac/leader_election_role.yaml
 	@$(BIN)/python -m tools.manifests
 
@@ -122,7 +122,7 @@ lock: python ## Renew the hashed requirement files from requirements/*.in
 
 .PHONY: down
 down: ## Stop the control plane in .devcluster, if one runs
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devcluster down; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m reconcile_devcluster down; fi
 
 .PHONY: clean
 clean: down ## Remove everything that was made here (the cache of binaries in ~/.cache stays)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from runner import __version__
+from reconcile_runner import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devcluster.api import KubeObject
+    from reconcile_devcluster.api import KubeObject
 
 PACKAGE = "foo-operator"
 CHANNEL = "alpha"

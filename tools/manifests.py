@@ -1,6 +1,6 @@
-"""Build what `config/` describes, and keep `dist/install.yaml` and `bundle/` as it says: `make manifests`.
+"""Build what `config/` describes, and keep `dist/install.yaml` and `dist/bundle/` as it says: `make manifests`.
 
-kubectl (`devcluster.binaries.finder`) does what kustomize does. `bundle` makes the OLM bundle of the same objects.
+kubectl does what kustomize does. `bundle` makes the OLM bundle of the same objects.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from devcluster.binaries.finder import find_kubectl
+from reconcile_devcluster.binaries.finder import find_kubectl
 from tools import bundle
 from tools.environment import ROOT, fail, tell
 
 if TYPE_CHECKING:
-    from devcluster.api import KubeObject
+    from reconcile_devcluster.api import KubeObject
 
 CONFIG = ROOT / "config"
 INSTALL = ROOT / "dist" / "install.yaml"
-BUNDLE = ROOT / "bundle"
+BUNDLE = ROOT / "dist" / "bundle"
 
 _HEADER = """\
 ---
@@ -44,7 +44,7 @@ def install_text(kubectl: Path) -> str:
 
 
 def bundle_files(kubectl: Path) -> dict[str, str]:
-    """Return the files of the OLM bundle: path below `bundle/` to text."""
+    """Return the files of the OLM bundle: path below `dist/bundle/` to text."""
     objects = parse(build(kubectl, CONFIG / "default"))
     return bundle.files(bundle.read_base(CONFIG / "manifests"), objects, parse(build(kubectl, CONFIG / "samples")))
 

@@ -10,7 +10,10 @@ import shutil
 import subprocess
 import sys
 
-from tools.environment import REQUIREMENTS, VENV, digest, exclusive, fail, is_stamped, run_step, tell
+from tools.environment import REQUIREMENTS, ROOT, VENV, digest, exclusive, fail, is_stamped, run_step, tell
+
+PROJECTS = (ROOT, ROOT / "devcluster")
+"""The Python projects of this repository."""
 
 _STAMP = VENV / ".requirements-stamp"
 
@@ -28,13 +31,16 @@ def main() -> None:
         fail(f"no pinned requirements for this Python ({requirements.name}); there are {known}")
     if importlib.util.find_spec("ensurepip") is None:
         fail(f"{sys.executable} has no venv module (on Debian and Ubuntu: apt install python3-venv)")
-    content = digest(requirements.read_bytes(), sys.version.encode(), sys.base_prefix.encode(), str(VENV).encode())
+    projects = [(project / "pyproject.toml").read_bytes() for project in PROJECTS]
+    who = [sys.version.encode(), sys.base_prefix.encode(), str(VENV).encode()]
+    content = digest(requirements.read_bytes(), *projects, *who)
     with exclusive():
         if is_stamped(_STAMP, content):
             return
         if not _is_of_this_python():
             _create()
         _install(requirements.name)
+        _install_projects()
         _STAMP.write_text(content, encoding="utf-8")
     tell(f"{VENV.name} has Python {sys.version.split()[0]} and {requirements.name}")
 
@@ -68,6 +74,21 @@ def _install(requirements: str) -> None:
     answer = run_step(f"installing {requirements}", command)
     if answer.returncode != 0:
         fail(f"{requirements}: could not be installed:\n{answer.stdout.strip()}")
+
+
+def _install_projects() -> None:
+    """Install this repository's packages in place: what is edited here is what runs.
+
+    Everything that they need is there already, the build backend included, so pip asks no index.
+    """
+    command = [
+        *(str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
+        *("--no-deps", "--no-build-isolation", "--no-index"),
+        *(part for project in PROJECTS for part in ("--editable", str(project))),
+    ]
+    answer = run_step("installing this project in place", command)
+    if answer.returncode != 0:
+        fail(f"the project could not be installed:\n{answer.stdout.strip()}")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster.binaries import gobuild
-from devcluster.binaries.gotoolchain import find_go, go_environment
-from devcluster.binaries.pins import GoModule, GoProgram
-from devcluster.errors import BinariesUnavailableError
+from reconcile_devcluster.binaries import gobuild
+from reconcile_devcluster.binaries.gotoolchain import find_go, go_environment
+from reconcile_devcluster.binaries.pins import GoModule, GoProgram
+from reconcile_devcluster.errors import BinariesUnavailableError
 
 _HERE = Path(__file__).parent
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.integration.operator_process import Kube, eventually, foo_path
+from tests.support.operator_process import Kube, eventually, foo_path
 
 _SETTLED_TIMEOUT = 600.0
 """Seconds. Never a measure of speed: a machine may have much else to do."""

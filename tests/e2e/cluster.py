@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.api import ApiServer
-from devcluster.layout import DataDirectory
-from devcluster.node import images
-from devcluster.node.files import NodeFiles
-from devcluster.node.requirements import find_system_programs
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.layout import DataDirectory
+from reconcile_devcluster.node import images
+from reconcile_devcluster.node.files import NodeFiles
+from reconcile_devcluster.node.requirements import find_system_programs
 from tests.e2e.kubectl import Kubectl
-from tests.integration.operator_process import REPOSITORY, Kube
+from tests.support.operator_process import REPOSITORY, Kube
 from tools.image.build import IMAGE, RUNNER_IMAGE, derive
 from tools.image.builder import find_builder
 

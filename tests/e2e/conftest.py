@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from devcluster.binaries.finder import find_kubectl, find_programs
-from devcluster.cluster import ClusterSpec
-from devcluster.controlplane import foreground
+from reconcile_devcluster.binaries.finder import find_kubectl, find_programs
+from reconcile_devcluster.cluster import ClusterSpec
+from reconcile_devcluster.controlplane import foreground
 from tests.e2e.changing import Village
 from tests.e2e.cluster import Target, flat_kubeconfig, load, temporary_namespace
 from tests.e2e.deployed import NAME, NAMESPACE, RANDOM_UID, Deployed, write_overlay
 from tests.e2e.kubectl import Kubectl
-from tests.integration.operator_process import REPOSITORY, Kube
+from tests.support.operator_process import REPOSITORY, Kube
 
 IMAGES = {"image": "E2E_IMAGE", "runner_image": "E2E_RUNNER_IMAGE", "pause_image": "E2E_PAUSE_IMAGE"}
 """Attributes of the target, and the variables that name other images than the defaults."""

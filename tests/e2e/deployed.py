@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from devcluster.api import ApiServer
+from reconcile_devcluster.api import ApiServer
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.podlogs import PodLogs
-from tests.integration.operator_process import eventually
+from tests.support.operator_process import eventually
 
 NAMESPACE = "foo-operator-system"
 NAME = "foo-operator-controller-manager"

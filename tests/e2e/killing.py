@@ -11,7 +11,7 @@ from typing import Any
 from tests.e2e.deployed import GONE_TIMEOUT, Deployed, container_of, pod_of
 from tests.e2e.kubectl import KubectlError
 from tests.e2e.podlogs import ProcessLog, Run
-from tests.integration.operator_process import eventually
+from tests.support.operator_process import eventually
 
 # Children of process 1, which is the init; it ends with them, and with it, by the kernel, all that is left.
 _KILL = """

@@ -1,6 +1,6 @@
 """kubectl, as people use it: what the tests on a real node ask the API server and its kubelets with.
 
-Whole objects are read and written through `devcluster.api`, which costs no process; kubectl is for what it does itself:
+Whole objects are read and written through `Api`, which costs no process; kubectl is for what it does itself:
 kustomize, exec, logs, port-forward, and the table that a person reads.
 """
 

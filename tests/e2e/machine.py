@@ -7,8 +7,8 @@ import subprocess
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from devcluster.node import cgroups
-from devcluster.process import ProcessIdentity
+from reconcile_devcluster.node import cgroups
+from reconcile_devcluster.process import ProcessIdentity
 
 _SETTINGS = (
     *("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops"),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from devcluster.api import ApiServer
+from reconcile_devcluster.api import ApiServer
 from tests.e2e.kubectl import Kubectl, KubectlError
 
 _CONCLUSIONS = ("reconciled", "reconcile failed", "the object went away during its run", "reconcile postponed")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from devcluster.node.pauseimage import PAUSE_IMAGE
+from reconcile_devcluster.node.pauseimage import PAUSE_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from devcluster.api import ApiServer, KubeObject
+    from reconcile_devcluster.api import ApiServer, KubeObject
 
 PODS = "/api/v1/namespaces/default/pods"
 

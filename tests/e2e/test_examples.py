@@ -13,8 +13,8 @@ import yaml
 
 from tests.e2e.cluster import Target
 from tests.e2e.deployed import NAME, Deployed
-from tests.integration.hosting import Hosted
-from tests.integration.operator_process import REPOSITORY, Kube, eventually
+from tests.support.hosting import Hosted
+from tests.support.operator_process import REPOSITORY, Kube, eventually
 
 pytestmark = pytest.mark.timeout(900)
 

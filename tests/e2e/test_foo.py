@@ -7,7 +7,7 @@ import yaml
 
 from tests.e2e.cluster import Target
 from tests.e2e.deployed import Deployed
-from tests.integration.operator_process import REPOSITORY, Kube, eventually
+from tests.support.operator_process import REPOSITORY, Kube, eventually
 
 pytestmark = pytest.mark.timeout(600)
 

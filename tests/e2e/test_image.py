@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import runner
+import reconcile_runner
 from tests.e2e.container import Container, why_not
 from tools.environment import ROOT
 from tools.image.archive import ImageArchive, Kind
@@ -146,14 +146,14 @@ def test_its_size_is_what_the_documentation_says(image: ImageArchive) -> None:
 def test_labels_say_what_it_is(image: ImageArchive) -> None:
     labels = image.config.labels
     assert labels["org.opencontainers.image.title"] == "foo-operator"
-    assert labels["org.opencontainers.image.version"] == runner.__version__
+    assert labels["org.opencontainers.image.version"] == reconcile_runner.__version__
     assert labels["org.opencontainers.image.revision"] == image.config.environment["RUNNER_COMMIT"]
 
 
 def test_any_user_starts_it_with_a_read_only_root(container: Container) -> None:
     answer = container.run("/usr/bin/tini", "--", "ansible-operator", "version")
     assert answer.returncode == 0, answer.stderr
-    assert f'runner version: "{runner.__version__}"' in answer.stdout
+    assert f'runner version: "{reconcile_runner.__version__}"' in answer.stdout
     assert container.run("touch", "/opt/ansible/x").returncode != 0
 
 

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster import controlplane
-from devcluster.api import ApiServer, KubeObject
-from devcluster.binaries.finder import find_kubectl, find_programs
-from devcluster.cluster import Cluster, ClusterSpec
-from devcluster.controlplane import foreground
-from devcluster.errors import ApiRequestError
-from devcluster.layout import DataDirectory
-from devcluster.node import images
-from devcluster.node.files import NODE_NAME, NodeFiles
-from devcluster.node.pauseimage import WELL_KNOWN_NAME, write_archive
-from devcluster.node.requirements import find_system_programs
+from reconcile_devcluster import controlplane
+from reconcile_devcluster.api import ApiServer, KubeObject
+from reconcile_devcluster.binaries.finder import find_kubectl, find_programs
+from reconcile_devcluster.cluster import Cluster, ClusterSpec
+from reconcile_devcluster.controlplane import foreground
+from reconcile_devcluster.errors import ApiRequestError
+from reconcile_devcluster.layout import DataDirectory
+from reconcile_devcluster.node import images
+from reconcile_devcluster.node.files import NODE_NAME, NodeFiles
+from reconcile_devcluster.node.pauseimage import WELL_KNOWN_NAME, write_archive
+from reconcile_devcluster.node.requirements import find_system_programs
 from tests.e2e.machine import Machine, differences, processes_with
 from tests.e2e.pods import PODS, is_ready, nudge, pod, restarts, run, wait_for_pod
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,6 @@ pytestmark = [
     pytest.mark.skipif("E2E_KUBECONFIG" in os.environ, reason="E2E_KUBECONFIG: the tests are for another cluster"),
 ]
 
-REPOSITORY = Path(__file__).parent.parent.parent
 
 FETCH_OWN_POD = """
 import json, os, ssl, urllib.request
@@ -213,9 +213,9 @@ def test_down_cleans_up_after_a_kill(victim: str, tmp_path: Path) -> None:
     before = Machine.now(ours_of(directory))
     program = f"""
 import pathlib, time
-from devcluster.binaries.finder import find_kubectl, find_programs
-from devcluster.cluster import ClusterSpec
-from devcluster.controlplane import foreground
+from reconcile_devcluster.binaries.finder import find_kubectl, find_programs
+from reconcile_devcluster.cluster import ClusterSpec
+from reconcile_devcluster.controlplane import foreground
 with foreground(ClusterSpec(pathlib.Path({str(directory)!r}), node=True), find_programs):
     print("started", flush=True)
     time.sleep(600)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from devcluster.api import ApiServer
+from reconcile_devcluster.api import ApiServer
 from tests.e2e.cluster import Target
 from tests.e2e.deployed import LEASE, NAMESPACE, RANDOM_UID, Deployed, container_of, is_ready
 from tests.e2e.kubectl import KubectlError
-from tests.integration.operator_process import Kube, http_get
+from tests.support.operator_process import Kube, http_get
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.operatorprocess import OperatorProcessError
-from devcluster import crds
+from reconcile_devcluster import crds
 from tests.e2e import streams
 from tests.e2e.cluster import Target, temporary_namespace
-from tests.integration.lifecycle import GROUP, Thing, definition
-from tests.integration.operator_process import Kube, OperatorProcess, eventually, operator
+from tests.support.lifecycle import GROUP, Thing, definition
+from tests.support.operator_process import Kube, OperatorProcess, eventually, operator
+from tools.testing.operator import OperatorProcessError
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from devcluster.api import ApiServer
+from reconcile_devcluster.api import ApiServer
 
 _LIFETIME = 3600
 """Seconds: longer than any test."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.binaries.finder import find_programs
-from devcluster.cluster import Cluster, ClusterSpec
-from devcluster.controlplane import foreground
-from tests.integration.operator_process import install_foo_crd
+from reconcile_devcluster.binaries.finder import find_programs
+from reconcile_devcluster.cluster import Cluster, ClusterSpec
+from reconcile_devcluster.controlplane import foreground
+from tests.support.operator_process import install_foo_crd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

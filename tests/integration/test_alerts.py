@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests import checkers
-from tests.integration.operator_process import REPOSITORY
+from tests.support.operator_process import REPOSITORY
 
 Rule = dict[str, Any]
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from bench import picture, suite, table
-from bench.baseline import BARE
-from bench.report import Section
-from bench.system import DIRECT, PEER
-from runner.options import EngineName
+from reconcile_runner.options import EngineName
+from tools.bench import picture, suite, table
+from tools.bench.baseline import BARE
+from tools.bench.report import Section
+from tools.bench.system import DIRECT, PEER
 
 pytestmark = pytest.mark.timeout(600)
 
 
 def test_every_system_has_a_figure_in_every_row_that_concerns_it(tmp_path: Path) -> None:
     peer = tmp_path / "peer"
-    peer.write_text(f'#!/bin/sh\nexec {sys.executable} -m runner "$@"\n')
+    peer.write_text(f'#!/bin/sh\nexec {sys.executable} -m reconcile_runner "$@"\n')
     peer.chmod(0o755)
     report = asyncio.run(suite.compare(suite.QUICK, peer))
     engines = set(EngineName)

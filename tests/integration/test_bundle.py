@@ -1,4 +1,4 @@
-"""`bundle/`: made from `config/`, and what OLM's own definitions and checks say to it."""
+"""`dist/bundle/`: made from `config/`, and what OLM's own definitions and checks say to it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from devcluster import crds
-from devcluster.binaries.finder import find_kubectl
-from devcluster.cluster import Cluster
-from devcluster.errors import ApiRequestError
+from reconcile_devcluster import crds
+from reconcile_devcluster.binaries.finder import find_kubectl
+from reconcile_devcluster.cluster import Cluster
+from reconcile_devcluster.errors import ApiRequestError
 from tests import checkers
-from tests.integration.kustomized import MANAGER, objects_of, the
-from tests.integration.operator_process import foo_path
+from tests.support.kustomized import MANAGER, objects_of, the
+from tests.support.operator_process import foo_path
 from tools import manifests
 
 KubeObject = dict[str, Any]

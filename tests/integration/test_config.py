@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from devcluster.binaries.finder import find_kubectl
-from devcluster.cluster import Cluster
-from devcluster.errors import ApiRequestError
-from runner.options import Options
-from tests.integration.kustomized import MANAGER, NAMESPACE, USER, Kubectl, objects_of, of_kind, the
-from tests.integration.operator_process import REPOSITORY, eventually
+from reconcile_devcluster.binaries.finder import find_kubectl
+from reconcile_devcluster.cluster import Cluster
+from reconcile_devcluster.errors import ApiRequestError
+from reconcile_runner.options import Options
+from tests.support.kustomized import MANAGER, NAMESPACE, USER, Kubectl, objects_of, of_kind, the
+from tests.support.operator_process import REPOSITORY, eventually
 from tools import manifests
 
 KubeObject = dict[str, Any]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from devcluster.binaries.finder import find_kubectl
-from devcluster.cluster import Cluster
-from tests.integration.kustomized import MANAGER, NAMESPACE, Kubectl, objects_of, the
-from tests.integration.operator_process import Kube, OperatorProcess, eventually, operator
-from tests.integration.scraping import scrape
+from reconcile_devcluster.binaries.finder import find_kubectl
+from reconcile_devcluster.cluster import Cluster
+from tests.support.kustomized import MANAGER, NAMESPACE, Kubectl, objects_of, the
+from tests.support.operator_process import Kube, OperatorProcess, eventually, operator
+from tests.support.scraping import scrape
 
 KubeObject = dict[str, Any]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from devcluster.errors import ApiRequestError
-from tests.integration.operator_process import REPOSITORY, Kube, foo_path
+from reconcile_devcluster.errors import ApiRequestError
+from tests.support.operator_process import REPOSITORY, Kube, foo_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devcluster.cluster import Cluster
+    from reconcile_devcluster.cluster import Cluster
 
 NAMESPACE = "foo-kind"
 RULE = "must be a valid Pod name (a DNS-1123 subdomain)"

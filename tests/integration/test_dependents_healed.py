@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.operatorprocess import OperatorProcessError
-from devcluster.cluster import Cluster
-from tests.integration.operator_process import Kube, OperatorProcess, eventually, foo_path, operator
+from reconcile_devcluster.cluster import Cluster
+from tests.support.operator_process import Kube, OperatorProcess, eventually, foo_path, operator
+from tools.testing.operator import OperatorProcessError
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster import controlplane, crds, state
-from devcluster.api import ApiServer
-from devcluster.binaries.finder import find_programs
-from devcluster.cluster import ClusterSpec
-from devcluster.controlplane import foreground
-from devcluster.errors import ApiRequestError, DevclusterError, StartError
-from devcluster.etcd import compact
-from devcluster.layout import DataDirectory
-from devcluster.process import ProcessIdentity, wait
+from reconcile_devcluster import controlplane, crds, state
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.binaries.finder import find_programs
+from reconcile_devcluster.cluster import ClusterSpec
+from reconcile_devcluster.controlplane import foreground
+from reconcile_devcluster.errors import ApiRequestError, DevclusterError, StartError
+from reconcile_devcluster.etcd import compact
+from reconcile_devcluster.layout import DataDirectory
+from reconcile_devcluster.process import ProcessIdentity, wait
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from devcluster.api import KubeObject
-    from devcluster.cluster import Cluster
+    from reconcile_devcluster.api import KubeObject
+    from reconcile_devcluster.cluster import Cluster
 
-ROOT = Path(__file__).parents[2]
 NAMESPACES = "/api/v1/namespaces"
 CONFIG_MAPS = f"{NAMESPACES}/default/configmaps"
 
@@ -39,7 +39,7 @@ CONFIG_MAPS = f"{NAMESPACES}/default/configmaps"
 def _devcluster(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "devcluster", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=150, check=False
+        command, cwd=REPOSITORY, env=os.environ | variables, capture_output=True, text=True, timeout=150, check=False
     )
 
 
@@ -128,8 +128,8 @@ def test_a_pod_can_be_created_without_controllers(cluster: Cluster) -> None:
 
 
 def test_crds_are_established_when_install_returns(cluster: Cluster) -> None:
-    assert crds.install(cluster.api, ROOT / "crds") == ["foos.tutorial.my.domain"]
-    assert crds.install(cluster.api, ROOT / "crds") == ["foos.tutorial.my.domain"]
+    assert crds.install(cluster.api, REPOSITORY / "crds") == ["foos.tutorial.my.domain"]
+    assert crds.install(cluster.api, REPOSITORY / "crds") == ["foos.tutorial.my.domain"]
     assert cluster.api.call("GET", "/apis/tutorial.my.domain/v1/foos")["kind"] == "FooList"
 
 
@@ -228,7 +228,7 @@ def test_up_recovers_from_killed_programs(tmp_path: Path) -> None:
 def test_two_starts_at_once_start_one(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "devcluster", "up", "--dir", str(tmp_path / "data")]
     try:
-        starts = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        starts = [subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         said = [start.communicate(timeout=50)[1] for start in starts]
         assert [start.returncode for start in starts] == [0, 0], said
         assert len({text.splitlines()[-2] for text in said}) == 1
@@ -289,9 +289,9 @@ def test_compaction_makes_old_resource_versions_expire(own_cluster: Cluster) -> 
 
 _FOREGROUND = """
 import pathlib, sys
-from devcluster.binaries.finder import find_programs
-from devcluster.cluster import ClusterSpec
-from devcluster.controlplane import foreground
+from reconcile_devcluster.binaries.finder import find_programs
+from reconcile_devcluster.cluster import ClusterSpec
+from reconcile_devcluster.controlplane import foreground
 with foreground(ClusterSpec(pathlib.Path(sys.argv[1])), find_programs):
     print("serving", flush=True)
     sys.stdin.read()
@@ -300,7 +300,7 @@ with foreground(ClusterSpec(pathlib.Path(sys.argv[1])), find_programs):
 
 def test_nothing_is_left_when_the_starter_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _FOREGROUND, str(tmp_path / "data")]
-    starter = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    starter = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert starter.stdout is not None
     assert starter.stdout.readline() == b"serving\n"
     processes = _processes(tmp_path / "data")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from runner.client import connect
-from runner.clock import SystemClock
-from runner.discovery import Discovery
-from runner.errors import KindNotFoundError
-from runner.objects import GroupVersionKind
-from runner.servedkinds import ServedKinds
-from tests.integration.watching import Kind, until
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.client import connect
+from reconcile_runner.client.discovery import Discovery
+from reconcile_runner.client.servedkinds import ServedKinds
+from reconcile_runner.clock import SystemClock
+from reconcile_runner.errors import KindNotFoundError
+from tests.support.watching import Kind, until
 
 
 async def test_built_in_kinds(kubeconfig: Path) -> None:

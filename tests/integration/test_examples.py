@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devcluster import crds
-from tests.integration.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, operator
+from reconcile_devcluster import crds
+from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from devcluster.cluster import Cluster
+    from reconcile_devcluster.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(300)
 

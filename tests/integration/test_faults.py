@@ -11,15 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devcluster.cluster import Cluster
-from tests.integration.operator_process import (
-    REPOSITORY,
-    Kube,
-    OperatorProcess,
-    eventually,
-    install_foo_crd,
-    operator,
-)
+from reconcile_devcluster.cluster import Cluster
+from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, install_foo_crd, operator
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -1,4 +1,4 @@
-"""`python -m devcluster run` starts and stops everything in order. The operator is a stand-in with a /readyz."""
+"""`reconcile-devcluster run` starts and stops everything in order. The operator is a stand-in with a /readyz."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster import state
-from devcluster.layout import DataDirectory
-from devcluster.process import ProcessIdentity, wait
+from reconcile_devcluster import state
+from reconcile_devcluster.layout import DataDirectory
+from reconcile_devcluster.process import ProcessIdentity, wait
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[2]
 
 OPERATOR = """
 import http.server, os, signal, sys
@@ -53,9 +53,9 @@ http.server.HTTPServer((host, int(port)), Probe).serve_forever()
 RUN = """
 import sys
 from pathlib import Path
-from devcluster.cli import report_errors
-from devcluster.cluster import ClusterSpec
-from devcluster.foreground import RunSpec, run
+from reconcile_devcluster.cli import report_errors
+from reconcile_devcluster.cluster import ClusterSpec
+from reconcile_devcluster.foreground import RunSpec, run
 directory, operator, watches_file = map(Path, sys.argv[1:])
 cluster = ClusterSpec(directory)
 with report_errors():
@@ -74,7 +74,7 @@ def start_run(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         wrapped = arguments if started_by is None else ["-c", started_by, *arguments]
         run = subprocess.Popen(
             [sys.executable, *wrapped],
-            cwd=ROOT,
+            cwd=REPOSITORY,
             env=os.environ | {"KUBECONFIG": "/nowhere", "K8S_AUTH_HOST": "https://nowhere.example"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -195,7 +195,7 @@ def _run_current(tmp_path: Path, stdin: int) -> subprocess.CompletedProcess[str]
     )
     return subprocess.run(
         [sys.executable, "-m", "devcluster", "run", "--cluster", "current"],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env=os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")},
         stdin=stdin,
         capture_output=True,

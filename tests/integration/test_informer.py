@@ -15,15 +15,15 @@ from typing import Final
 
 import pytest
 
-from devcluster.cluster import Cluster
-from devcluster.components import API_SERVER
-from devcluster.etcd import compact
-from runner.client import HttpClient, connect
-from runner.errors import GoneError
-from runner.event import Event, EventType
-from runner.fieldpath import FieldPath
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey
-from tests.integration.watching import Following, Kind, cached, following, in_parallel, relayed, stored, until
+from reconcile_devcluster.cluster import Cluster
+from reconcile_devcluster.components import API_SERVER
+from reconcile_devcluster.etcd import compact
+from reconcile_runner.apimachinery.fieldpath import FieldPath
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
+from reconcile_runner.cache.event import Event, EventType
+from reconcile_runner.client import HttpClient, connect
+from reconcile_runner.errors import GoneError
+from tests.support.watching import Following, Kind, cached, following, in_parallel, relayed, stored, until
 
 # asyncio leaves a connection that is cancelled in the first moment of its TLS handshake to the garbage collector (its
 # SSLProtocol has no transport to close yet), as happens here when informers end while they open a watch.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.ansible_support import (
+from tests.support.ansible_support import (
     KubeObject,
     RecordingProxy,
     SeenRequest,
@@ -16,13 +16,13 @@ from tests.integration.ansible_support import (
     recording_proxy,
     run_module,
 )
-from tests.integration.operator_process import Kube
+from tests.support.operator_process import Kube
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from devcluster.cluster import Cluster
+    from reconcile_devcluster.cluster import Cluster
 
 NAMESPACE = "event-module"
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from devcluster import crds
-from tests.integration.ansible_support import (
-    ROOT,
+from reconcile_devcluster import crds
+from tests.support.ansible_support import (
     KubeObject,
     RecordingProxy,
     SeenRequest,
@@ -19,13 +18,14 @@ from tests.integration.ansible_support import (
     recording_proxy,
     run_module,
 )
-from tests.integration.operator_process import Kube, eventually, foo_path
+from tests.support.operator_process import Kube, eventually, foo_path
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from devcluster.cluster import Cluster
+    from reconcile_devcluster.cluster import Cluster
 
 NAMESPACE = "status-module"
 EARLIER = "2025-01-01T00:00:00Z"
@@ -378,7 +378,7 @@ def test_a_kind_of_the_whole_cluster_needs_no_namespace(foo: Foo) -> None:
 
 
 def test_a_status_subresource_that_came_later_is_found(foo: Foo, tmp_path: Path) -> None:
-    definition = yaml.safe_load((ROOT / "crds/foos.yaml").read_text(encoding="utf-8"))
+    definition = yaml.safe_load((REPOSITORY / "crds/foos.yaml").read_text(encoding="utf-8"))
     definition["metadata"]["name"] = "bars.late.my.domain"
     names = {"kind": "Bar", "listKind": "BarList", "plural": "bars", "singular": "bar"}
     definition["spec"] |= {"group": "late.my.domain", "names": names}

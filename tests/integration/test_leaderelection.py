@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from devcluster import crds
-from devcluster.api import ApiServer
-from devcluster.cluster import Cluster
-from runner.leaderelection.lease import micro_time
-from tests.integration.lifecycle import GROUP, Thing, definition
-from tests.integration.operator_process import OperatorProcess, eventually, operator
+from reconcile_devcluster import crds
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.cluster import Cluster
+from reconcile_runner.leaderelection.lease import micro_time
+from tests.support.lifecycle import GROUP, Thing, definition
+from tests.support.operator_process import OperatorProcess, eventually, operator
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -9,21 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devcluster import crds
-from devcluster.api import ApiServer
-from devcluster.cluster import Cluster
-from tests.integration.lifecycle import (
-    CLEANUP,
-    FOREIGN,
-    GROUP,
-    KINDS,
-    OWN_KINDS,
-    PAUSED,
-    Project,
-    definition,
-    thing,
-)
-from tests.integration.operator_process import OperatorProcess, eventually, operator
+from reconcile_devcluster import crds
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.cluster import Cluster
+from tests.support.lifecycle import CLEANUP, FOREIGN, GROUP, KINDS, OWN_KINDS, PAUSED, Project, definition, thing
+from tests.support.operator_process import OperatorProcess, eventually, operator
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from devcluster import crds
-from devcluster.binaries.finder import find_kubectl
-from devcluster.cluster import Cluster
-from runner.metrics import Metrics
+from reconcile_devcluster import crds
+from reconcile_devcluster.binaries.finder import find_kubectl
+from reconcile_devcluster.cluster import Cluster
+from reconcile_runner.metrics import Metrics
 from tests import checkers
-from tests.integration.kustomized import NAMESPACE, Kubectl, objects_of, the
-from tests.integration.operator_process import REPOSITORY
+from tests.support.kustomized import NAMESPACE, Kubectl, objects_of, the
+from tests.support.operator_process import REPOSITORY
 
 KubeObject = dict[str, Any]
 Rule = dict[str, Any]

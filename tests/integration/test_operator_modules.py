@@ -11,16 +11,9 @@ from threading import Thread
 
 import pytest
 
-from devcluster.cluster import Cluster
-from tests.integration.ansible_support import KubeObject, clean_environment, run_module
-from tests.integration.operator_process import (
-    REPOSITORY,
-    Kube,
-    OperatorProcess,
-    eventually,
-    operator,
-    write_foo_watches,
-)
+from reconcile_devcluster.cluster import Cluster
+from tests.support.ansible_support import KubeObject, clean_environment, run_module
+from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, operator, write_foo_watches
 
 pytestmark = pytest.mark.timeout(300)
 

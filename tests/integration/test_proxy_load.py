@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey
-from runner.proxy import Owner
-from runner.watches import Watch
-from tests.integration.proxying import CONFIG_MAPS, Proxied, owner_of, proxied
-from tests.integration.watching import Kind, until
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
+from reconcile_runner.proxy import Owner
+from reconcile_runner.watches.watch import Watch
+from tests.support.proxying import CONFIG_MAPS, Proxied, owner_of, proxied
+from tests.support.watching import Kind, until
 
 pytestmark = pytest.mark.timeout(300)
 

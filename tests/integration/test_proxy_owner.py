@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from runner.errors import ConflictError
-from runner.objects import KubeObject
-from runner.proxy import Owner
-from tests.integration.proxying import CONFIG_MAPS, MERGE, Proxied, Run, owner_of, proxied
-from tests.integration.watching import Kind
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.errors import ConflictError
+from reconcile_runner.proxy import Owner
+from tests.support.proxying import CONFIG_MAPS, MERGE, Proxied, Run, owner_of, proxied
+from tests.support.watching import Kind
 
 pytestmark = pytest.mark.timeout(120)
 

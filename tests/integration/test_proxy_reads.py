@@ -12,12 +12,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST
-from runner.errors import ConflictError
-from runner.objects import GroupVersionKind, KubeObject, ObjectKey
-from runner.proxy import Owner
-from tests.integration.proxying import CONFIG_MAPS, Answer, Proxied, Run, proxied
-from tests.integration.watching import Kind, until
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
+from reconcile_runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST
+from reconcile_runner.errors import ConflictError
+from reconcile_runner.proxy import Owner
+from tests.support.proxying import CONFIG_MAPS, Answer, Proxied, Run, proxied
+from tests.support.watching import Kind, until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -1,4 +1,4 @@
-"""Operators that have the rights which `python -m runner rbac` prints, and no others.
+"""Operators that have the rights which `python -m reconcile_runner rbac` prints, and no others.
 
 The API server is as strict about owner references as it can be (OwnerReferencesPermissionEnforcement).
 """
@@ -16,27 +16,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from devcluster import crds
-from devcluster.binaries.finder import find_programs
-from devcluster.cluster import Cluster, ClusterSpec
-from devcluster.controlplane import foreground
-from runner.objects import GroupVersionKind
-from runner.rbac.builtin import builtin_resources
-from tests.integration.accounts import Account, account
-from tests.integration.hosting import PROJECT, Tenancy, hosting_operator
-from tests.integration.operator_process import (
-    REPOSITORY,
-    Kube,
-    OperatorProcess,
-    eventually,
-    install_foo_crd,
-    operator,
-)
+from reconcile_devcluster import crds
+from reconcile_devcluster.binaries.finder import find_programs
+from reconcile_devcluster.cluster import Cluster, ClusterSpec
+from reconcile_devcluster.controlplane import foreground
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.rbac.builtin import builtin_resources
+from tests.support.accounts import Account, account
+from tests.support.hosting import PROJECT, Tenancy, hosting_operator
+from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, install_foo_crd, operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from devcluster.api import KubeObject
+    from reconcile_devcluster.api import KubeObject
 
 pytestmark = pytest.mark.timeout(300)
 

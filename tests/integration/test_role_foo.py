@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.integration.ansible_support import (
-    ROOT,
+from tests.support.ansible_support import (
     RecordingProxy,
     SeenRequest,
     clean_environment,
     recording_proxy,
     run_playbook,
 )
-from tests.integration.operator_process import Kube, eventually
+from tests.support.operator_process import Kube, eventually
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from devcluster.cluster import Cluster
+    from reconcile_devcluster.cluster import Cluster
 
 NAMESPACE = "foo-role"
 ELSEWHERE = "foo-role-elsewhere"
-PLAYBOOK = ROOT / "playbooks/foo.yml"
+PLAYBOOK = REPOSITORY / "playbooks/foo.yml"
 
 # A start of ansible-playbook takes seconds, and minutes on a machine that has other things to do.
 pytestmark = pytest.mark.timeout(300)
@@ -245,7 +245,7 @@ def test_an_api_server_that_does_not_know_pods_makes_nobody_unhappy(
         return HTTPStatus.NOT_FOUND if core else None
 
     proxy.interfere = discovery_fails
-    for cache in (ROOT / by_hand.environment["TMPDIR"]).glob("k8srcp-*.json"):
+    for cache in (REPOSITORY / by_hand.environment["TMPDIR"]).glob("k8srcp-*.json"):
         cache.unlink()
     by_hand.run("stable")
     assert by_hand.code != 0

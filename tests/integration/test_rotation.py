@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devcluster import crds
-from devcluster.api import ApiServer
-from devcluster.certificates import Pki, ensure_pki
-from devcluster.cluster import Cluster
-from tests.fakes.projected import Projected
-from tests.integration.lifecycle import GROUP, Thing, definition
-from tests.integration.operator_process import OperatorProcess, eventually, operator
+from reconcile_devcluster import crds
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.certificates import Pki, ensure_pki
+from reconcile_devcluster.cluster import Cluster
+from tests.support.fakes.projected import Projected
+from tests.support.lifecycle import GROUP, Thing, definition
+from tests.support.operator_process import OperatorProcess, eventually, operator
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.cluster import Cluster
-from tests.integration.operator_process import Kube, OperatorProcess, operator, write_foo_watches
+from reconcile_devcluster.cluster import Cluster
+from tests.support.operator_process import Kube, OperatorProcess, operator, write_foo_watches
 
 pytestmark = pytest.mark.timeout(300)
 

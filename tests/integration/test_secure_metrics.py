@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devcluster.api import ApiServer
-from devcluster.cluster import Cluster
-from tests.fakes.certificates import write_certificate
-from tests.integration.operator_process import OperatorProcess, eventually, http_get, operator
-from tests.integration.scraping import scrape
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.cluster import Cluster
+from tests.support.fakes.certificates import write_certificate
+from tests.support.operator_process import OperatorProcess, eventually, http_get, operator
+from tests.support.scraping import scrape
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NAMESPACE = "default"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.binaries.finder import find_programs
-from devcluster.cluster import Cluster, ClusterSpec
-from devcluster.controlplane import foreground
-from tests.integration.operator_process import Kube, OperatorProcess, eventually, install_foo_crd, operator
+from reconcile_devcluster.binaries.finder import find_programs
+from reconcile_devcluster.cluster import Cluster, ClusterSpec
+from reconcile_devcluster.controlplane import foreground
+from tests.support.operator_process import Kube, OperatorProcess, eventually, install_foo_crd, operator
 
 pytestmark = pytest.mark.timeout(300)
 

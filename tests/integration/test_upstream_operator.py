@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import crds
-from devcluster.cluster import Cluster
-from tests.integration.hosting import (
+from reconcile_devcluster import crds
+from reconcile_devcluster.cluster import Cluster
+from tests.support.hosting import (
     GROUP,
     OLD_CONDITIONS,
     PRIORITY_CLASSES,
@@ -24,8 +24,8 @@ from tests.integration.hosting import (
     hosting_operator,
     prometheus_token,
 )
-from tests.integration.operator_process import OperatorProcess, eventually
-from tests.integration.scraping import scrape
+from tests.support.operator_process import OperatorProcess, eventually
+from tests.support.scraping import scrape
 
 pytestmark = pytest.mark.timeout(300)
 

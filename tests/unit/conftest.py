@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from runner.client import HttpClient
-from tests.fakes.faultserver import FaultServer, fault_server
-from tests.fakes.wire import client_of
+from reconcile_runner.client import HttpClient
+from tests.support.fakes.faultserver import FaultServer, fault_server
+from tests.support.fakes.wire import client_of
 
 
 @pytest_asyncio.fixture

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from runner.clock import Clock, SystemClock
-from tests.fakes.clock import FakeClock, settle
+from reconcile_runner.clock import Clock, SystemClock
+from tests.support.fakes.clock import FakeClock, settle
 
 
 async def test_system_clock_calls_back_and_counts_the_seconds_of_the_event_loop() -> None:

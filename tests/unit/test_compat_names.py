@@ -13,13 +13,19 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from runner import contract
-from runner.cli import app, upstreamflags
-from runner.options import BindAddress, LogEvents, LogLevel, Options
-from runner.reconcile import RetryDelays
-from runner.watchesfile.shape import EntryShape, FinalizerShape, KindShape, RequirementShape, SelectorShape, field_names
-
-REPOSITORY = Path(__file__).parents[2]
+from reconcile_runner import compat
+from reconcile_runner.backoff import RetryDelays
+from reconcile_runner.cli import app, upstreamflags
+from reconcile_runner.options import BindAddress, LogEvents, LogLevel, Options
+from reconcile_runner.watches.schema import (
+    EntryShape,
+    FinalizerShape,
+    KindShape,
+    RequirementShape,
+    SelectorShape,
+    field_names,
+)
+from tests.support.paths import REPOSITORY
 
 # ansible-operator-plugins 1.42: internal/ansible/flags, pflags of controller-runtime's zap.
 FLAGS = [
@@ -153,7 +159,7 @@ def test_every_field_below_is_known() -> None:
 @pytest.mark.parametrize("annotation", ANNOTATIONS)
 def test_every_annotation_is_in_the_contract_and_documented(annotation: str) -> None:
     name = f"ansible.sdk.operatorframework.io/{annotation}"
-    assert name in {value for _, value in inspect.getmembers(contract) if isinstance(value, str)}
+    assert name in {value for _, value in inspect.getmembers(compat) if isinstance(value, str)}
     assert f"`{name}`" in documented("watches.md")
 
 
@@ -168,8 +174,8 @@ def test_variables_that_are_not_read_are_said_to_be_so(variable: str) -> None:
 
 
 def test_names_of_our_own_are_not_in_upstreams_space() -> None:
-    for name in (contract.ANNOTATION_PAUSED, contract.ANNOTATION_RECONCILE_NOW):
-        assert not name.startswith(contract.ANNOTATION_PREFIX)
+    for name in (compat.ANNOTATION_PAUSED, compat.ANNOTATION_RECONCILE_NOW):
+        assert not name.startswith(compat.ANNOTATION_PREFIX)
         assert f"`{name}`" in documented("watches.md")
 
 
@@ -190,7 +196,7 @@ def test_what_holds_where_nothing_is_said_is_upstreams() -> None:
 
 
 def test_owner_annotations_are_upstreams() -> None:
-    assert [contract.ANNOTATION_PRIMARY_RESOURCE, contract.ANNOTATION_PRIMARY_RESOURCE_TYPE] == OWNER_ANNOTATIONS
+    assert [compat.ANNOTATION_PRIMARY_RESOURCE, compat.ANNOTATION_PRIMARY_RESOURCE_TYPE] == OWNER_ANNOTATIONS
 
 
 @pytest.mark.parametrize("module", MODULE_OPTIONS)

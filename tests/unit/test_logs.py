@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from runner import logs
-from runner.objects import GroupVersionKind, ObjectKey
-from runner.options import LogFormat, LogLevel
-from tests.fakes.logs import logging_restored
+from reconcile_runner import logs
+from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
+from reconcile_runner.options import LogFormat, LogLevel
+from tests.support.fakes.logs import logging_restored
 
 FOO = GroupVersionKind("tutorial.my.domain", "v1", "Foo")
 
@@ -44,11 +44,16 @@ def json_stream(level: LogLevel = LogLevel.INFO) -> io.StringIO:
 
 def test_a_json_line_has_upstreams_keys_first_and_then_what_was_said() -> None:
     stream = json_stream()
-    logs.get_logger("runner.controller").info("reconciled", requeue_after_seconds=1.5)
+    logs.get_logger("reconcile_runner.controller.controller").info("reconciled", requeue_after_seconds=1.5)
     (line,) = lines(stream)
     ts = datetime.fromisoformat(line.pop("ts"))
     assert ts.tzinfo == UTC
-    assert line == {"level": "info", "logger": "runner.controller", "msg": "reconciled", "requeue_after_seconds": 1.5}
+    assert line == {
+        "level": "info",
+        "logger": "reconcile_runner.controller.controller",
+        "msg": "reconciled",
+        "requeue_after_seconds": 1.5,
+    }
     assert list(json.loads(stream.getvalue()))[:4] == ["level", "ts", "logger", "msg"]
 
 
@@ -177,16 +182,16 @@ def test_the_console_has_colour_only_on_a_terminal() -> None:
     terminal, file = Terminal(), io.StringIO()
     for stream in (terminal, file):
         logs.set_up(LogFormat.CONSOLE, LogLevel.INFO, stream)
-        logs.get_logger("runner.x").info("ready", gvk="Foo")
+        logs.get_logger("reconcile_runner.x").info("ready", gvk="Foo")
     assert "\x1b[" in terminal.getvalue()
     assert "\x1b[" not in file.getvalue()
-    for part in ("ready", "gvk=Foo", "runner.x", "info"):
+    for part in ("ready", "gvk=Foo", "reconcile_runner.x", "info"):
         assert part in file.getvalue()
 
 
 def test_an_error_that_nothing_handled_ends_the_process_with_one_json_line() -> None:
     program = (
-        "from runner import logs; from runner.options import LogFormat, LogLevel\n"
+        "from reconcile_runner import logs; from reconcile_runner.options import LogFormat, LogLevel\n"
         "logs.set_up(LogFormat.JSON, LogLevel.INFO)\n"
         "raise RuntimeError('a bug')\n"
     )

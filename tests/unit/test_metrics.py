@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import prometheus_client
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from runner import metrics as metrics_module
-from runner.metrics import DEFINITIONS, Definition, Metrics, Phase, ReconcileResult
-from runner.objects import GroupVersionKind, ObjectKey
-from runner.run import RunStatus
-from runner.workqueue import Priority
+from reconcile_runner import metrics as metrics_module
+from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
+from reconcile_runner.controller.workqueue import Priority
+from reconcile_runner.execution.job import RunStatus
+from reconcile_runner.metrics import DEFINITIONS, Definition, Metrics, Phase, ReconcileResult
+from tests.support.paths import REPOSITORY
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = REPOSITORY / "docs" / "metrics.md"
 FOO = GroupVersionKind("tutorial.my.domain", "v1", "Foo")
 POD = GroupVersionKind("", "v1", "Pod")
 NAME = "foo-v1-tutorial.my.domain-controller"

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from runner.objects import GroupVersionKind
-from runner.options import Options, usable_cpus
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.options import Options, usable_cpus
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
 BAR = GroupVersionKind("example.com", "v1", "Bar")

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
-import tomllib
+import warnings
 from pathlib import Path
 
 import pytest
+import yaml
 
-from runner import __version__
+import reconcile_devcluster
+from reconcile_runner import __version__
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
-MODULES = sorted((REPOSITORY / "runner").rglob("*.py"))
+LONG = 500
+"""Lines from which a module is asked about. No limit: a file is split where it holds two concepts."""
+
+
+class LongModuleWarning(UserWarning):
+    """A module is long. Nothing fails for it."""
+
+
+MODULES = sorted((REPOSITORY / "runner" / "reconcile_runner").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -20,15 +30,19 @@ def test_the_runner_knows_no_foo(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_no_module_is_longer_than_400_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+def test_a_long_module_is_worth_the_question_whether_it_is_one_concept(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    if lines > LONG:
+        question = f"{path.relative_to(REPOSITORY)} has {lines} lines: is it one concept? (CONTRIBUTING.md)"
+        warnings.warn(question, LongModuleWarning, stacklevel=1)
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     newest = re.search(r"^## (\S+)", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None
-    assert project["project"]["version"] == newest[1] == __version__
+    assert newest[1] == __version__ == reconcile_devcluster.__version__
+    galaxy = REPOSITORY / "collections/ansible_collections/reconcile_runner/util/galaxy.yml"
+    assert yaml.safe_load(galaxy.read_text())["version"] == __version__
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "requirements").glob("*.txt")), ids=lambda path: path.name)

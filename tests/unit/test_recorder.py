@@ -9,10 +9,10 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from runner import recorder as recorder_module
-from runner.errors import ApiError, ApiUnreachableError, ForbiddenError, NotFoundError
-from runner.objects import KubeObject
-from runner.recorder import (
+from reconcile_runner import recorder as recorder_module
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, NotFoundError
+from reconcile_runner.recorder import (
     BURST,
     DENIED_PAUSE,
     MESSAGE_LIMIT,
@@ -24,8 +24,8 @@ from runner.recorder import (
     Reason,
     Severity,
 )
-from tests.fakes.client import FakeClient
-from tests.fakes.clock import FakeClock, settle
+from tests.support.fakes.client import FakeClient
+from tests.support.fakes.clock import FakeClock, settle
 
 EVENTS = "/api/v1/namespaces/shop/events"
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from devcluster.progress import say
 from tools.environment import ROOT
 from tools.image import base
 from tools.image.builder import Builder, Recipe
+from tools.progress import say
 
 IMAGE: Final = "localhost/foo-operator:dev"
 """Default name of Foo's operator."""
@@ -84,10 +84,10 @@ def commit() -> str:
 
 def version() -> str:
     """Return the operator's version."""
-    text = (ROOT / "runner" / "__init__.py").read_text(encoding="utf-8")
+    text = (ROOT / "runner" / "reconcile_runner" / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     if found is None:
-        raise ValueError("runner/__init__.py: found no line with __version__")
+        raise ValueError("runner/reconcile_runner/__init__.py: found no line with __version__")
     return found[1]
 
 

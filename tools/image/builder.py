@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from devcluster.progress import Progress
 from tools.environment import ROOT
+from tools.progress import Progress
 
 _PROBE_TIMEOUT: Final = 30.0
 """Seconds a program gets to say that it works."""

@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
 
-from devcluster.progress import say
 from tools.environment import REQUIREMENTS, ROOT, digest, exclusive, is_stamped, run_step
 from tools.image.archive import ImageArchive
 from tools.image.builder import Builder, BuilderError
 from tools.image.contents import Ecosystem, packages
+from tools.progress import say
 
 _VENV: Final = ROOT / ".venvs" / "report"
 _LOCK: Final = REQUIREMENTS / "report.txt"

@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-COLLECTIONS = Path(__file__).parents[3] / "collections"
+from tests.support.paths import REPOSITORY
+
+COLLECTIONS = REPOSITORY / "collections"
 
 
 @pytest.fixture(autouse=True)

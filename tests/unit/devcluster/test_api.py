@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.api import ApiServer
-from devcluster.certificates import Pki, ensure_pki
-from devcluster.credentials import write_token_kubeconfig
-from devcluster.errors import ApiRequestError, DevclusterError
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.certificates import Pki, ensure_pki
+from reconcile_devcluster.credentials import write_token_kubeconfig
+from reconcile_devcluster.errors import ApiRequestError, DevclusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.binaries import archive
-from devcluster.binaries.pins import Archive
-from devcluster.errors import BinariesUnavailableError
+from reconcile_devcluster.binaries import archive
+from reconcile_devcluster.binaries.pins import Archive
+from reconcile_devcluster.errors import BinariesUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

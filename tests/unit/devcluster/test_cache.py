@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.binaries import cache
-
-ROOT = Path(__file__).parents[3]
+from reconcile_devcluster.binaries import cache
+from tests.support.paths import REPOSITORY
 
 
 def test_the_cache_lies_under_xdg_cache_home(cache_home: Path) -> None:
@@ -47,7 +46,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
 
 _CRITICAL_SECTION = """
 import pathlib, sys
-from devcluster.binaries.cache import exclusive
+from reconcile_devcluster.binaries.cache import exclusive
 entry, log = map(pathlib.Path, sys.argv[1:])
 with exclusive(entry):
     with log.open("a") as file:
@@ -60,7 +59,7 @@ with exclusive(entry):
 
 def test_only_one_process_at_a_time_fills_an_entry(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _CRITICAL_SECTION, str(tmp_path / "entry"), str(tmp_path / "log")]
-    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(4)]
+    processes = [subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) for _ in range(4)]
     for process in processes:
         process.communicate(timeout=30)
         assert process.returncode == 0
@@ -69,7 +68,7 @@ def test_only_one_process_at_a_time_fills_an_entry(tmp_path: Path) -> None:
 
 _HOLD = """
 import pathlib, sys
-from devcluster.binaries.cache import exclusive
+from reconcile_devcluster.binaries.cache import exclusive
 with exclusive(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -78,7 +77,7 @@ with exclusive(pathlib.Path(sys.argv[1])):
 
 def test_the_lock_of_a_killed_process_is_free_again(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _HOLD, str(tmp_path / "entry")]
-    holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
     holder.kill()

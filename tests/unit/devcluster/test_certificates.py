@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from devcluster import certificates
-from devcluster.certificates import Pki, ensure_pki, issue_client_certificate
+from reconcile_devcluster import certificates
+from reconcile_devcluster.certificates import Pki, ensure_pki, issue_client_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path

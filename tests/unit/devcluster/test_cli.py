@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from devcluster import cli
-from devcluster.layout import DataDirectory
+from reconcile_devcluster import cli
+from reconcile_devcluster.layout import DataDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path

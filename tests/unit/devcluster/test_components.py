@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devcluster import components
-from devcluster.layout import DataDirectory
+from reconcile_devcluster import components
+from reconcile_devcluster.layout import DataDirectory
 
 PROGRAM = Path("/bin/program")
 DIRECTORY = DataDirectory(Path("/data"))

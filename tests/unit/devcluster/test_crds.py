@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster import crds
-from devcluster.api import APPLY_PATCH
-from devcluster.errors import ApiRequestError, DevclusterError, StartError
-from tests.fakes.devcluster_api import FakeApi
+from reconcile_devcluster import crds
+from reconcile_devcluster.api import APPLY_PATCH
+from reconcile_devcluster.errors import ApiRequestError, DevclusterError, StartError
+from tests.support.fakes.devcluster_api import FakeApi
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devcluster.api import Api, KubeObject
+    from reconcile_devcluster.api import Api, KubeObject
 
 DEFINITION = "kind: CustomResourceDefinition\nmetadata: {name: %s}\n"
 ESTABLISHED: KubeObject = {

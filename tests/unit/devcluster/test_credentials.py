@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from devcluster.api import ApiServer
-from devcluster.certificates import Pki, ensure_pki
-from devcluster.credentials import (
+from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.certificates import Pki, ensure_pki
+from reconcile_devcluster.credentials import (
     ADMIN,
     CONTROLLERS,
     create_user,
@@ -15,8 +15,8 @@ from devcluster.credentials import (
     read_tokens,
     write_token_kubeconfig,
 )
-from devcluster.errors import DevclusterError
-from devcluster.layout import DataDirectory
+from reconcile_devcluster.errors import DevclusterError
+from reconcile_devcluster.layout import DataDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from devcluster import current
-from devcluster.errors import DevclusterError
+from reconcile_devcluster import current
+from reconcile_devcluster.errors import DevclusterError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-SHIM = Path(__file__).parents[3] / "devcluster" / "die_with_parent.py"
+from reconcile_devcluster import die_with_parent
+
+SHIM = die_with_parent.__file__
 
 
 def _run(parent: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", str(SHIM), str(parent), "/bin/echo", "hello"]
+    command = [sys.executable, "-I", "-S", SHIM, str(parent), "/bin/echo", "hello"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.binaries import finder, gobuild, pins
-from devcluster.binaries.archive import cache_entry
-from devcluster.errors import BinariesUnavailableError
+from reconcile_devcluster.binaries import finder, gobuild, pins
+from reconcile_devcluster.binaries.archive import cache_entry
+from reconcile_devcluster.errors import BinariesUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

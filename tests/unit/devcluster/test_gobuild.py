@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.binaries import gobuild, pins
-from devcluster.errors import BinariesUnavailableError
+from reconcile_devcluster.binaries import gobuild, pins
+from reconcile_devcluster.errors import BinariesUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

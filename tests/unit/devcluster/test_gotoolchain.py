@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.binaries import cache, gotoolchain
+from reconcile_devcluster.binaries import cache, gotoolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

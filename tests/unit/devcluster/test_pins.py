@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from devcluster.binaries import pins
-from devcluster.errors import DevclusterError
+from reconcile_devcluster.binaries import pins
+from reconcile_devcluster.errors import DevclusterError
 
 
 def test_versions_come_from_go_mod() -> None:

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from devcluster.ports import LOOPBACK, reserved_port
+from reconcile_devcluster.ports import LOOPBACK, reserved_port
 
 
 def _free_port() -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import process
-from devcluster.process import ProcessIdentity
+from reconcile_devcluster import process
+from reconcile_devcluster.process import ProcessIdentity
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).parents[3]
 SLEEPER = "import sys; print('up', flush=True); sys.stdin.read()"
 DEAF = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); sys.stdin.read()"
 
@@ -106,7 +106,7 @@ def test_spawn_writes_output_to_the_log_and_detaches(tmp_path: Path) -> None:
 
 _STARTER = """
 import pathlib, sys
-from devcluster.process import spawn
+from reconcile_devcluster.process import spawn
 child = spawn([sys.executable, "-c", "import time; time.sleep(600)"], cwd=pathlib.Path("/"),
               log=pathlib.Path(sys.argv[1]), dies_with_starter=True)
 print(child.pid, flush=True)
@@ -116,7 +116,10 @@ sys.stdin.read()
 
 def test_a_program_dies_with_its_killed_starter(tmp_path: Path) -> None:
     starter = subprocess.Popen(
-        [sys.executable, "-c", _STARTER, str(tmp_path / "log")], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", _STARTER, str(tmp_path / "log")],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert starter.stdout is not None
     program = ProcessIdentity.of(int(starter.stdout.readline()))

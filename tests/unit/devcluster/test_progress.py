@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from devcluster import progress
-from devcluster.progress import Progress, say
+from reconcile_devcluster import progress
+from reconcile_devcluster.progress import Progress, say
 
 
 class _Terminal(io.StringIO):

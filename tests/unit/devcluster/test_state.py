@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster import state
-from devcluster.process import ProcessIdentity
-from devcluster.state import ClusterState
+from reconcile_devcluster import state
+from reconcile_devcluster.process import ProcessIdentity
+from reconcile_devcluster.state import ClusterState
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from runner.execution import SubprocessEngine
-from tests import cores
-from tests.integration.jobs import make_job
+from reconcile_runner.execution.pool import SubprocessEngine
+from tests.support import cores
+from tests.support.jobs import make_job
+from tests.support.paths import EVENTS, REPOSITORY
 
-EVENTS = Path(__file__).parent / "events"
 PROJECTS = ("failed", "rescued", "always_fails", "ignored_then_failed", "loop_fails", "command_fails", "no_log",
             "unreachable", "missing_role", "requeue")  # fmt: skip
 
@@ -45,7 +45,7 @@ def _write(core: str, project: str, recorded: Path, places: dict[str, str]) -> N
     files = sorted(recorded.glob("*.json"), key=lambda path: int(path.name.partition("-")[0]))
     events: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in files]
     text = "".join(f"{json.dumps(event, sort_keys=True)}\n" for event in events if not _is_greeting(event))
-    for place, name in {**places, str(cores.PROJECT): "/project", str(Path.home()): "/home/user"}.items():
+    for place, name in {**places, str(REPOSITORY): "/project", str(Path.home()): "/home/user"}.items():
         text = text.replace(place, name)
     target = EVENTS / core / f"{project}.jsonl"
     target.parent.mkdir(exist_ok=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.execution import artifacts
-from runner.execution.artifacts import ArtifactStore
+from reconcile_runner.execution import artifacts
+from reconcile_runner.execution.artifacts import ArtifactStore
 
 
 @pytest.fixture

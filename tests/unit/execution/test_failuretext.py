@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runner.execution import failuretext
+from reconcile_runner.execution import failuretext
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from runner.execution.jobevent import EventKind, JobEvent, parse_event
-
-EVENTS = Path(__file__).parent / "events"
+from reconcile_runner.execution.jobevent import EventKind, JobEvent, parse_event
+from tests.support.paths import EVENTS
 
 
 def recorded(path: str) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ import pytest
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess, ptyprocess
 
-from runner.execution import discoveryfiles, launcher, tempdir
-from tests.cores import PROJECT
+from reconcile_runner.execution import discoverycache, launcher, tempdir
+from tests.support.paths import REPOSITORY
 
 
 def job_in(directory: Path, **fields: Any) -> dict[str, Any]:
@@ -80,19 +80,19 @@ def test_an_error_before_a_result_that_is_shown_stays(data: Any) -> None:
 
 
 def test_a_launcher_loads_nothing_of_the_operator() -> None:
-    script = "import sys, runner.execution.launcher; print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+    script = "import sys, reconcile_runner.execution.launcher; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     modules = loaded.stdout.split()
-    assert {name for name in modules if name.split(".")[0] == "runner"} == {
-        "runner",
-        "runner.errors",
-        "runner.execution",
-        "runner.execution.artifacts",
-        "runner.execution.discoveryfiles",
-        "runner.execution.launcher",
-        "runner.execution.processtree",
-        "runner.execution.runnerdir",
-        "runner.execution.tempdir",
+    assert {name for name in modules if name.split(".")[0] == "reconcile_runner"} == {
+        "reconcile_runner",
+        "reconcile_runner.errors",
+        "reconcile_runner.execution",
+        "reconcile_runner.execution.artifacts",
+        "reconcile_runner.execution.discoverycache",
+        "reconcile_runner.execution.launcher",
+        "reconcile_runner.execution.processes",
+        "reconcile_runner.execution.rundir",
+        "reconcile_runner.execution.tempdir",
     }
     assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp"} & set(modules) == set()
 
@@ -152,11 +152,11 @@ def test_what_is_served_is_known_to_the_next_run_only_where_it_has_not_changed(
     tempdir.make(own)
     monkeypatch.setattr("tempfile.tempdir", str(own))
     for url in (URL, "https://another.example.com"):
-        for name in discoveryfiles.names(url):
+        for name in discoverycache.names(url):
             (own / name).touch()
     launcher._forget_what_has_changed(api, last)
-    left = {path.name for path in own.iterdir() if path.name.startswith(discoveryfiles.PREFIXES)}
-    assert left == (discoveryfiles.names(URL) if is_kept else set())
+    left = {path.name for path in own.iterdir() if path.name.startswith(discoverycache.PREFIXES)}
+    assert left == (discoverycache.names(URL) if is_kept else set())
 
 
 def test_the_operators_own_directory_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

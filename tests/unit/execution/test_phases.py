@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from runner.execution.jobevent import JobEvent, parse_event
-from runner.execution.phases import RunPhases
-from runner.metrics import Phase
-from tests.fakes.clock import FakeClock
+from reconcile_runner.execution.jobevent import JobEvent, parse_event
+from reconcile_runner.execution.phases import RunPhases
+from reconcile_runner.metrics import Phase
+from tests.support.fakes.clock import FakeClock
 
 
 def event(name: str, **data: object) -> JobEvent:

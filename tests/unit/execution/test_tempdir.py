@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.execution import tempdir
+from reconcile_runner.execution import tempdir
 
 
 @pytest.fixture

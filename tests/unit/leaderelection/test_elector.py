@@ -12,13 +12,13 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from runner.errors import ConflictError, ForbiddenError
-from runner.leaderelection import elector as elector_module
-from runner.leaderelection.elector import RETRY_PERIOD, Elector
-from runner.leaderelection.lease import micro_time
-from runner.options import ElectionSettings
-from tests.fakes.clock import FakeClock, FakeTimer, settle
-from tests.fakes.leases import LEASE, LEASES, NAME, NAMESPACE, FakeFence, LeaseServer, Line, Weather
+from reconcile_runner.errors import ConflictError, ForbiddenError
+from reconcile_runner.leaderelection import elector as elector_module
+from reconcile_runner.leaderelection.elector import RETRY_PERIOD, Elector
+from reconcile_runner.leaderelection.lease import micro_time
+from reconcile_runner.options import ElectionSettings
+from tests.support.fakes.clock import FakeClock, FakeTimer, settle
+from tests.support.fakes.leases import LEASE, LEASES, NAME, NAMESPACE, FakeFence, LeaseServer, Line, Weather
 
 SETTINGS = ElectionSettings(NAME, NAMESPACE)
 LEASE_DURATION, RENEW_DEADLINE = 15.0, 10.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-MODULE = Path(__file__).parents[3] / "runner" / "leaderelection" / "fence.py"
+from reconcile_runner.leaderelection import fence
+
+MODULE = fence.__file__
 PROGRAM = """
 import runpy, sys, time
 
@@ -21,7 +22,7 @@ print("still alive", flush=True)
 
 def start(body: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(body=body, module=str(MODULE))],
+        [sys.executable, "-c", PROGRAM.format(body=body, module=MODULE)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner import leaderelection
-from runner.clock import SystemClock
-from runner.errors import ConfigError
-from runner.leaderelection import Leadership, Unopposed, join
-from runner.leaderelection.elector import Elector
-from runner.leaderelection.fence import Fence
-from runner.metrics import Metrics
-from runner.options import ElectionSettings, Options
-from tests.fakes.leases import FakeFence
+from reconcile_runner import leaderelection
+from reconcile_runner.clock import SystemClock
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.leaderelection import Leadership, Unopposed, join
+from reconcile_runner.leaderelection.elector import Elector
+from reconcile_runner.leaderelection.fence import Fence
+from reconcile_runner.metrics import Metrics
+from reconcile_runner.options import ElectionSettings, Options
+from tests.support.fakes.leases import FakeFence
 
 STATUS = "leader_election_master_status"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from runner.leaderelection.lease import (
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.leaderelection.lease import (
     Candidate,
     duration_of,
     fresh,
@@ -14,7 +15,6 @@ from runner.leaderelection.lease import (
     renewed,
     taken,
 )
-from runner.objects import KubeObject
 
 ME = Candidate("me_1", 15)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 60, tzinfo=UTC)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from runner.cache import Cache
-from runner.client import HttpClient, connect
-from runner.clock import SystemClock
-from runner.dependents import Dependents
-from runner.discovery import Discovery
-from runner.objects import GroupVersionKind, ObjectKey
-from runner.proxy import Knowledge, Owner, Proxy, TokenRegistry
+from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
+from reconcile_runner.cache.cache import Cache
+from reconcile_runner.client import HttpClient, connect
+from reconcile_runner.client.discovery import Discovery
+from reconcile_runner.clock import SystemClock
+from reconcile_runner.controller.dependents import Dependents
+from reconcile_runner.proxy import Knowledge, Owner, Proxy, TokenRegistry
 
 OWNER = Owner(GroupVersionKind("g", "v1", "K"), ObjectKey("n", "a"), "u")
 OPERATORS_TOKEN = "the-operators-own"

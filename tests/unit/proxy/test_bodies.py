@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runner.proxy.bodies import decode, encode, media_type
+from reconcile_runner.proxy.bodies import decode, encode, media_type
 
 
 @pytest.mark.parametrize(

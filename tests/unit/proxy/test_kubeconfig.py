@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from runner.proxy import kubeconfig
+from reconcile_runner.proxy import kubeconfig
 
 
 def test_it_is_yaml_that_every_client_reads() -> None:

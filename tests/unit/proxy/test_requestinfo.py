@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.proxy.requestinfo import RequestInfo, parse_path
+from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
 
 
 @pytest.mark.parametrize(

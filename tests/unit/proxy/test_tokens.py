@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runner.objects import GroupVersionKind, ObjectKey
-from runner.proxy import Owner, TokenRegistry
+from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
+from reconcile_runner.proxy import Owner, TokenRegistry
 
 OWNER = Owner(GroupVersionKind("g", "v1", "K"), ObjectKey("n", "a"), "u")
 

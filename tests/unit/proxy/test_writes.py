@@ -13,9 +13,9 @@ import orjson
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from runner.objects import KubeObject
-from tests.fakes.faultserver import Exchange, FaultServer, answering
-from tests.fakes.wire import status
+from reconcile_runner.apimachinery.objects import KubeObject
+from tests.support.fakes.faultserver import Exchange, FaultServer, answering
+from tests.support.fakes.wire import status
 from tests.unit.proxy.bench import OWNER, proxy_before
 
 THINGS = "/apis/g/v1/namespaces/n/things"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.rbac import Report
+from reconcile_runner.rbac import Report
 from tests.unit.rbac.roles import Workplace
 
 

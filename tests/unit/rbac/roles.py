@@ -9,15 +9,15 @@ from typing import Any
 
 import yaml
 
-from runner.discovery import Resource
-from runner.objects import GroupVersionKind
-from runner.rbac import Kinds, Report, needs_of_watches, rules_of
-from runner.rbac.findings import Report as Findings
-from runner.rbac.places import Search
-from runner.rbac.tasks import Call, Walk
-from runner.rbac.variables import Variables
-from runner.watches import Watch
-from runner.watchesfile import Lookup
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.client.discovery import Resource
+from reconcile_runner.rbac import Kinds, Report, needs_of_watches, rules_of
+from reconcile_runner.rbac.findings import Report as Findings
+from reconcile_runner.rbac.places import Search
+from reconcile_runner.rbac.tasks import Call, Walk
+from reconcile_runner.rbac.variables import Variables
+from reconcile_runner.watches.loader import Lookup
+from reconcile_runner.watches.watch import Watch
 
 THING = GroupVersionKind("example.com", "v1", "Thing")
 THINGS = Resource(THING, "things", namespaced=True, subresources=frozenset({"status"}))

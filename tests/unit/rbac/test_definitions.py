@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runner.objects import GroupVersionKind
-from runner.rbac.definitions import Described, UnknownKindError, described
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.rbac.definitions import Described, UnknownKindError, described
 from tests.unit.rbac.roles import Workplace
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}}

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.discovery import Resource
-from runner.errors import ConfigError
-from runner.objects import GroupVersionKind
-from runner.rbac.findings import Place, Report
-from runner.rbac.kinds import Kinds, resources_of_crds
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.client.discovery import Resource
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.rbac.findings import Place, Report
+from reconcile_runner.rbac.kinds import Kinds, resources_of_crds
 from tests.unit.rbac.roles import Workplace
 
 CRD = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.rbac.findings import Place
-from runner.rbac.lookups import lookups
-from runner.rbac.rules import rules_of
+from reconcile_runner.rbac.findings import Place
+from reconcile_runner.rbac.lookups import lookups
+from reconcile_runner.rbac.rules import rules_of
 from tests.unit.rbac.roles import Rights, Workplace, rights_of
 
 TEXTS: list[tuple[str, Rights]] = [

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import yaml
 
-from runner.rbac.manifest import role, text
-from runner.rbac.rules import PolicyRule
+from reconcile_runner.rbac.manifest import role, text
+from reconcile_runner.rbac.rules import PolicyRule
 
 RULES = (
     PolicyRule("", ("events",), (), ("create", "patch")),

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from runner.event import EventType
-from runner.fieldpath import FieldPath
-from runner.objects import GroupVersionKind
-from runner.rbac import needs_of_election, rules_of
-from runner.watches import Finalizer, Match, Trigger, Watch
+from reconcile_runner.apimachinery.fieldpath import FieldPath
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.cache.event import EventType
+from reconcile_runner.rbac import needs_of_election, rules_of
+from reconcile_runner.watches.watch import Finalizer, Match, Trigger, Watch
 from tests.unit.rbac.roles import REALM, THING, Rights, Workplace, rights_of
 
 READ = {"get", "list", "watch"}

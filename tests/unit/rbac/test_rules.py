@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from runner.rbac.rules import Need, PolicyRule, divided_rules_of, rules_of
+from reconcile_runner.rbac.rules import Need, PolicyRule, divided_rules_of, rules_of
 
 
 def need(resource: str, *verbs: str, name: str = "", group: str = "", everywhere: bool = False) -> Need:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from runner.rbac.tasks import Call, Walk
-from runner.rbac.variables import Variables
-from runner.watches import Watch
+from reconcile_runner.rbac.tasks import Call, Walk
+from reconcile_runner.rbac.variables import Variables
+from reconcile_runner.watches.watch import Watch
 from tests.unit.rbac.roles import THING, Workplace
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runner import __version__
+from reconcile_runner import __version__
 from tools import bundle
 
 KubeObject = dict[str, Any]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.layout import DataDirectory
-from devcluster.node.files import NodeFiles
-from devcluster.node.requirements import SystemPrograms
+from reconcile_devcluster.layout import DataDirectory
+from reconcile_devcluster.node.files import NodeFiles
+from reconcile_devcluster.node.requirements import SystemPrograms
 
 
 @pytest.fixture

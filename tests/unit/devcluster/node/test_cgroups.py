@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.node import cgroups
+from reconcile_devcluster.node import cgroups
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.errors import DevclusterError
-from devcluster.layout import DataDirectory
-from devcluster.node import cgroups, cleanup, network
-from devcluster.node.files import NodeFiles
-from devcluster.process import ProcessIdentity
+from reconcile_devcluster.errors import DevclusterError
+from reconcile_devcluster.layout import DataDirectory
+from reconcile_devcluster.node import cgroups, cleanup, network
+from reconcile_devcluster.node.files import NodeFiles
+from reconcile_devcluster.process import ProcessIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

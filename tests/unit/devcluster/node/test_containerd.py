@@ -4,13 +4,13 @@ import json
 import tomllib
 from typing import TYPE_CHECKING
 
-from devcluster.node import containerd
-from devcluster.node.network import NodeNetwork
-from devcluster.node.pauseimage import PAUSE_IMAGE
+from reconcile_devcluster.node import containerd
+from reconcile_devcluster.node.network import NodeNetwork
+from reconcile_devcluster.node.pauseimage import PAUSE_IMAGE
 
 if TYPE_CHECKING:
-    from devcluster.node.files import NodeFiles
-    from devcluster.node.requirements import SystemPrograms
+    from reconcile_devcluster.node.files import NodeFiles
+    from reconcile_devcluster.node.requirements import SystemPrograms
 
 
 def test_containerd_uses_what_is_here_alone(files: NodeFiles, system: SystemPrograms) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.errors import DevclusterError
-from devcluster.layout import DataDirectory
-from devcluster.node.files import NodeFiles
-from devcluster.process import ProcessIdentity
+from reconcile_devcluster.errors import DevclusterError
+from reconcile_devcluster.layout import DataDirectory
+from reconcile_devcluster.node.files import NodeFiles
+from reconcile_devcluster.process import ProcessIdentity
 
 OURS = ProcessIdentity.of(os.getpid())
 

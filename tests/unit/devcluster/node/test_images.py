@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.errors import DevclusterError
-from devcluster.node import images
-from devcluster.process import ProcessIdentity
+from reconcile_devcluster.errors import DevclusterError
+from reconcile_devcluster.node import images
+from reconcile_devcluster.process import ProcessIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from devcluster.node.files import NodeFiles
+    from reconcile_devcluster.node.files import NodeFiles
 
 
 def write_tar(path: Path, **members: object) -> Path:

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from cryptography import x509
 
-from devcluster.certificates import Pki, ensure_pki
-from devcluster.node import kubelet
-from devcluster.node.network import NodeNetwork
+from reconcile_devcluster.certificates import Pki, ensure_pki
+from reconcile_devcluster.node import kubelet
+from reconcile_devcluster.node.network import NodeNetwork
 
 if TYPE_CHECKING:
-    from devcluster.node.files import NodeFiles
+    from reconcile_devcluster.node.files import NodeFiles
 
 NETWORK = NodeNetwork(5)
 

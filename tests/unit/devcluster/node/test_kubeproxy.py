@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devcluster.node.kubeproxy import kube_proxy_command
-from devcluster.node.network import NodeNetwork
+from reconcile_devcluster.node.kubeproxy import kube_proxy_command
+from reconcile_devcluster.node.network import NodeNetwork
 
 COMMAND = kube_proxy_command(Path("/kube-proxy"), Path("/kubeconfig"), NodeNetwork(5))
 

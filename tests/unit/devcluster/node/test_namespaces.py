@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.node import namespaces
-from devcluster.process import ProcessIdentity, wait
+from reconcile_devcluster.node import namespaces
+from reconcile_devcluster.process import ProcessIdentity, wait
 
 SCRIPT = namespaces.__file__
 

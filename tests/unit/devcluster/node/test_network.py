@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.errors import StartError
-from devcluster.node import network
-from devcluster.node.network import NodeNetwork
+from reconcile_devcluster.errors import StartError
+from reconcile_devcluster.node import network
+from reconcile_devcluster.node.network import NodeNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

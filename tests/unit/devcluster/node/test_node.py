@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.certificates import Pki, ensure_pki
-from devcluster.errors import StartError
-from devcluster.node import node
-from devcluster.node.node import Node, NodePrograms
+from reconcile_devcluster.certificates import Pki, ensure_pki
+from reconcile_devcluster.errors import StartError
+from reconcile_devcluster.node import node
+from reconcile_devcluster.node.node import Node, NodePrograms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from devcluster.api import KubeObject
-    from devcluster.node.files import NodeFiles
-    from devcluster.node.requirements import SystemPrograms
+    from reconcile_devcluster.api import KubeObject
+    from reconcile_devcluster.node.files import NodeFiles
+    from reconcile_devcluster.node.requirements import SystemPrograms
 
 PROGRAMS = NodePrograms(
     scheduler=Path("/kube-scheduler"), kubelet=Path("/kubelet"), kube_proxy=Path("/kube-proxy"), pause=Path("/pause")

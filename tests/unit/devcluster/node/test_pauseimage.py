@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.node import pauseimage
-from devcluster.node.images import image_names
+from reconcile_devcluster.node import pauseimage
+from reconcile_devcluster.node.images import image_names
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster.node import requirements
-from devcluster.node.requirements import NodeUnavailableError
+from reconcile_devcluster.node import requirements
+from reconcile_devcluster.node.requirements import NodeUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

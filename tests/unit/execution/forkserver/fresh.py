@@ -10,10 +10,9 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
-PROJECT = Path(__file__).parents[4]
+from tests.support.paths import REPOSITORY
 
 
 def call(function: Callable[..., Any], *arguments: object, **settings: str) -> Any:
@@ -27,7 +26,7 @@ def call(function: Callable[..., Any], *arguments: object, **settings: str) -> A
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [sys.executable, "-m", __name__, *words],
-            cwd=home, env={**environment, "HOME": home, "PYTHONPATH": str(PROJECT), **settings},
+            cwd=home, env={**environment, "HOME": home, "PYTHONPATH": str(REPOSITORY), **settings},
             capture_output=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode(errors="replace")

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from runner.execution.forkserver.configuration import collection_files, config_files, needs_directory, state_of
+from reconcile_runner.execution.forkserver.configuration import (
+    collection_files,
+    config_files,
+    needs_directory,
+    state_of,
+)
 
 
 class Config:

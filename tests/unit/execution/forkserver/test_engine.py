@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import ConfigError, ExecutionError
-from runner.execution import Engine, ForkserverEngine
-from runner.execution.forkserver import engine as module
-from runner.execution.forkserver.engine import interpreter_of, unsupported
-from runner.run import Job
+from reconcile_runner.errors import ConfigError, ExecutionError
+from reconcile_runner.execution.forkserver import engine as module
+from reconcile_runner.execution.forkserver.engine import ForkserverEngine, interpreter_of, unsupported
+from reconcile_runner.execution.job import Job
+from reconcile_runner.execution.pool import Engine
 
 
 def test_it_can_be_used_here() -> None:

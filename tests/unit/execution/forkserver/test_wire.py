@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from runner.execution.forkserver import wire
+from reconcile_runner.execution.forkserver import wire
 
 
 def make_request() -> wire.Request:

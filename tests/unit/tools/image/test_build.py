@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import runner
+import reconcile_runner
 from tests.unit.tools.image.programs import Programs
 from tools.image import build
 from tools.image.builder import Builder, Program
@@ -63,7 +63,7 @@ def test_a_dockerfile_of_ones_own_may_mount_this_machines_settings_for_pip(
 
 
 def test_the_version_is_the_operators() -> None:
-    assert build.version() == runner.__version__
+    assert build.version() == reconcile_runner.__version__
 
 
 def test_without_git_the_commit_is_unknown(programs: Programs) -> None:

@@ -1,0 +1,1 @@
+"""What every Kubernetes client knows of objects: identity, labels, owners, field paths, durations."""

@@ -1,0 +1,120 @@
+"""Whose an object is: the marks that a run's objects carry, how they are made and how they are read.
+
+Pure functions over decoded objects. ``proxy`` marks what a run creates, ``handler`` finds the owners of an object that
+something happened to, ``dependents`` asks whether an object has any. Marks are upstream's: an owner reference where
+Kubernetes allows one (``Owner`` cluster-scoped, or both in one namespace), else two annotations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reconcile_runner.apimachinery import objects
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey, key_of, metadata
+from reconcile_runner.compat import ANNOTATION_PRIMARY_RESOURCE, ANNOTATION_PRIMARY_RESOURCE_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The object that a run is for."""
+
+    gvk: GroupVersionKind
+    key: ObjectKey
+    uid: str
+
+    @property
+    def type_name(self) -> str:
+        """Return the value of the annotation that names the owner's kind: ``Kind.group``, core kinds ``Kind``."""
+        return _type_name(self.gvk)
+
+    def may_be_referenced_from(self, namespace: str) -> bool:
+        """Tell whether an object in ``namespace`` (empty: cluster-scoped) may have an owner reference to this one.
+
+        Kubernetes deletes an object whose owner it cannot find in the object's own namespace.
+        """
+        return self.key.namespace in ("", namespace)
+
+
+def marked(obj: KubeObject, owner: Owner, namespace: str) -> KubeObject:
+    """Return ``obj``, which is or will be in ``namespace``, with the owner's mark; ``obj`` itself where it has one.
+
+    Whatever ``obj`` says of owners is kept: other references, and annotations that name somebody else. An object that
+    is not formed as it should be is returned as it is, for the API server to refuse.
+    """
+    meta = obj.get("metadata", {})
+    if not isinstance(meta, dict):
+        return obj
+    new = _referencing(meta, owner) if owner.may_be_referenced_from(namespace) else _annotated(meta, owner)
+    return obj if new is meta else {**obj, "metadata": new}
+
+
+def is_marked(obj: KubeObject, owner: Owner) -> bool:
+    """Tell whether an object that the API server returned carries this owner's mark."""
+    if any(reference.get("uid") == owner.uid for reference in _references(obj)):
+        return True
+    return owner.key in _keys_in_annotations(obj, owner.gvk)
+
+
+def owner_keys(obj: KubeObject, gvk: GroupVersionKind) -> Iterator[ObjectKey]:
+    """Yield where an object's owners of one kind are, any version of it, controller or not.
+
+    An owner reference does not say whether the owner is cluster-scoped: both places that it can mean are yielded, and
+    the caller looks which one holds an object. The uid is not looked at: what belonged to an object that was deleted
+    and created again matters to the new one, too, as it is about to be deleted under it.
+    """
+    namespace = key_of(obj).namespace
+    for reference in _references(obj):
+        group, _, _ = str(reference.get("apiVersion", "")).rpartition("/")
+        if (group, reference.get("kind")) == (gvk.group, gvk.kind):
+            name = str(reference.get("name", ""))
+            yield ObjectKey(namespace, name)
+            if namespace:
+                yield ObjectKey("", name)
+    yield from _keys_in_annotations(obj, gvk)
+
+
+def is_referenced(obj: KubeObject, gvk: GroupVersionKind) -> bool:
+    """Tell whether an object has an owner reference, not just annotations, to an object of a kind."""
+    return any(
+        (str(reference.get("apiVersion", "")).rpartition("/")[0], reference.get("kind")) == (gvk.group, gvk.kind)
+        for reference in _references(obj)
+    )
+
+
+def _referencing(meta: dict[str, Any], owner: Owner) -> dict[str, Any]:
+    references = meta.get("ownerReferences")
+    references = [] if references is None else references
+    if not isinstance(references, list):
+        return meta
+    if any(isinstance(reference, dict) and reference.get("uid") == owner.uid for reference in references):
+        return meta
+    own = {"apiVersion": owner.gvk.api_version, "kind": owner.gvk.kind, "name": owner.key.name, "uid": owner.uid}
+    return {**meta, "ownerReferences": [*references, own]}
+
+
+def _annotated(meta: dict[str, Any], owner: Owner) -> dict[str, Any]:
+    present = meta.get("annotations")
+    present = {} if present is None else present
+    own = {ANNOTATION_PRIMARY_RESOURCE: str(owner.key), ANNOTATION_PRIMARY_RESOURCE_TYPE: owner.type_name}
+    if not isinstance(present, dict) or own.keys() & present.keys():
+        return meta
+    return {**meta, "annotations": {**present, **own}}
+
+
+def _references(obj: KubeObject) -> list[dict[str, Any]]:
+    references: list[dict[str, Any]] = metadata(obj).get("ownerReferences") or []
+    return references
+
+
+def _keys_in_annotations(obj: KubeObject, gvk: GroupVersionKind) -> tuple[ObjectKey, ...]:
+    found = objects.annotations(obj)
+    if found.get(ANNOTATION_PRIMARY_RESOURCE_TYPE) != _type_name(gvk):
+        return ()
+    namespace, _, name = found.get(ANNOTATION_PRIMARY_RESOURCE, "").rpartition("/")
+    return (ObjectKey(namespace, name),) if name else ()
+
+
+def _type_name(gvk: GroupVersionKind) -> str:
+    return f"{gvk.kind}.{gvk.group}" if gvk.group else gvk.kind

@@ -1,0 +1,256 @@
+"""The command line: ``python -m reconcile_runner run|validate|rbac|version``.
+
+Reads flags and environment into ``Options`` and the watches file into watches, then hands both to ``manager``. Exit
+codes live only here: 0; 1 where a start is impossible or the run ended badly; 2 for a command line that cannot be
+read. A user's mistake is said in one line each, never as a traceback. Reference: docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import typer
+
+from reconcile_runner import logs
+from reconcile_runner.cli import electionflags, flags, metricsflags, rbacflags, upstreamflags, values
+from reconcile_runner.cli.environment import kind_settings, log_events, namespaces
+from reconcile_runner.cli.version import commit, version_line
+from reconcile_runner.compat import ENV_GATHERING
+from reconcile_runner.errors import ConfigError, RunnerError
+from reconcile_runner.options import LogFormat, LogLevel, Options, usable_cpus
+from reconcile_runner.watches.loader import Lookup, Severity, WatchesFileError, load
+from reconcile_runner.watches.watch import Watch
+
+Serve: TypeAlias = Callable[[Options, tuple[Watch, ...]], int]
+"""Serves watches until it is told to stop; returns the exit code."""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Reconcile Kubernetes objects by running Ansible roles.",
+)
+_log = logs.get_logger("reconcile_runner.cli")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that ``arguments`` (without the program's name; None: the process's) ask for, and exit."""
+    given = sys.argv[1:] if arguments is None else arguments
+    app(args=flags.spell_out_booleans(list(given)), prog_name=_program(sys.argv[0]), obj=_serve)
+
+
+def _program(path: str) -> str:
+    """Return how the user started this: the entry point's name, else ``python -m reconcile_runner``."""
+    name = Path(path).name
+    return name if name in {"reconcile-runner", "ansible-operator"} else "python -m reconcile_runner"
+
+
+@app.command(context_settings=upstreamflags.SETTINGS, epilog=upstreamflags.HELP)
+def run(
+    context: typer.Context,
+    *,
+    watches_file: flags.WatchesFile = Path("watches.yaml"),
+    kubeconfig: flags.Kubeconfig = None,
+    reconcile_period: flags.ReconcilePeriod = "10h",
+    max_concurrent_reconciles: flags.MaxConcurrentReconciles = None,
+    max_concurrent_runs: flags.MaxConcurrentRuns = 0,
+    failure_backoff_base: flags.FailureBackoffBase = "5ms",
+    failure_backoff_cap: flags.FailureBackoffCap = "1000s",
+    max_artifacts_size: flags.MaxArtifactsSize = "128Mi",
+    run_timeout: flags.RunTimeout = "1h",
+    graceful_shutdown_timeout: flags.GracefulShutdownTimeout = "30s",
+    ansible_verbosity: flags.Verbosity = 2,
+    ansible_roles_path: flags.RolesPath = "",
+    ansible_collections_path: flags.CollectionsPath = "",
+    ansible_args: flags.AnsibleArgs = "",
+    ansible_log_events: flags.AnsibleLogEvents = "tasks",
+    inject_owner_ref: flags.InjectOwnerRef = "true",
+    engine: flags.Engine = None,
+    runner_dir: flags.RunnerDirectory = None,
+    proxy_port: flags.ProxyPort = 0,
+    leader_elect: electionflags.LeaderElect = None,
+    enable_leader_election: electionflags.EnableLeaderElection = None,
+    leader_election_id: electionflags.LeaderElectionId = "",
+    leader_election_namespace: electionflags.LeaderElectionNamespace = "",
+    leader_elect_lease_duration: electionflags.LeaseDuration = "15s",
+    leader_elect_renew_deadline: electionflags.RenewDeadline = "10s",
+    metrics_bind_address: metricsflags.MetricsBindAddress = None,
+    metrics_addr: metricsflags.MetricsAddr = None,
+    metrics_secure: metricsflags.MetricsSecure = "false",
+    metrics_require_rbac: metricsflags.MetricsRequireRbac = "false",
+    metrics_cert_path: metricsflags.MetricsCertPath = None,
+    metrics_cert_name: metricsflags.MetricsCertName = "tls.crt",
+    metrics_cert_key: metricsflags.MetricsCertKey = "tls.key",
+    health_probe_bind_address: flags.HealthProbeBindAddress = ":6789",
+    user_metrics_bind_address: flags.UserMetricsBindAddress = "127.0.0.1:5050",
+    zap_encoder: flags.ZapEncoder = None,
+    zap_log_level: flags.ZapLogLevel = None,
+    zap_devel: flags.ZapDevel = "false",
+) -> None:
+    """Reconcile until SIGTERM or Ctrl-C."""
+    log_format, log_level = _set_up_logs(zap_encoder, zap_log_level, zap_devel)
+    with _errors_in_one_line():
+        upstreamflags.check(context)
+        options = Options(
+            watches_file=watches_file,
+            kubeconfig=kubeconfig,
+            reconcile_period=values.duration("--reconcile-period", reconcile_period),
+            max_concurrent_reconciles=max_concurrent_reconciles or usable_cpus(),
+            max_concurrent_runs=max_concurrent_runs or None,
+            retry_delays=flags.retry_delays(failure_backoff_base, failure_backoff_cap),
+            artifacts_limit=values.size("--max-artifacts-size", max_artifacts_size),
+            run_timeout=values.duration("--run-timeout", run_timeout),
+            graceful_shutdown_timeout=values.duration("--graceful-shutdown-timeout", graceful_shutdown_timeout),
+            ansible_verbosity=ansible_verbosity,
+            ansible_roles_path=ansible_roles_path,
+            ansible_collections_path=ansible_collections_path,
+            ansible_args=flags.ansible_args(ansible_args),
+            ansible_log_events=flags.log_events(ansible_log_events),
+            inject_owner_ref=flags.inject_owner_ref(inject_owner_ref),
+            engine=engine,
+            runner_dir=runner_dir,
+            proxy_port=proxy_port,
+            election=electionflags.election(
+                leader_elect,
+                enable_leader_election,
+                electionflags.lease_name(leader_election_id, os.environ),
+                leader_election_namespace,
+                electionflags.timing(leader_elect_lease_duration, leader_elect_renew_deadline),
+            ),
+            metrics_bind_address=metricsflags.metrics_bind_address(metrics_bind_address, metrics_addr),
+            secure_metrics=metricsflags.secure_serving(
+                metrics_secure,
+                metrics_require_rbac,
+                metricsflags.CertificateFiles(metrics_cert_path, metrics_cert_name, metrics_cert_key),
+            ),
+            health_probe_bind_address=values.bind_address("--health-probe-bind-address", health_probe_bind_address),
+            user_metrics_bind_address=values.bind_address("--user-metrics-bind-address", user_metrics_bind_address),
+            log_format=log_format,
+            log_level=log_level,
+        )
+        exit_code = _start(options, cast("Serve", context.obj))
+    raise typer.Exit(exit_code)
+
+
+@app.command()
+def validate(
+    watches_file: flags.WatchesFile = Path("watches.yaml"),
+    ansible_roles_path: flags.RolesPath = "",
+    ansible_collections_path: flags.CollectionsPath = "",
+) -> None:
+    """Check the watches file, unknown keys included, and print everything that is wrong with it."""
+    lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
+    try:
+        findings = load(watches_file, os.environ, lookup, unknown_keys=Severity.ERROR).warnings
+    except WatchesFileError as error:
+        findings = error.findings
+    for finding in findings:
+        typer.echo(f"{finding.severity}: {finding}")
+    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    typer.echo(f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
+    raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def rbac(
+    *,
+    watches_file: flags.WatchesFile = Path("watches.yaml"),
+    name: rbacflags.Name = "",
+    namespace: rbacflags.Namespaces = None,
+    crds: rbacflags.Crds = None,
+    kubeconfig: rbacflags.Kubeconfig = None,
+    leader_election_id: rbacflags.LeaderElectionId = "",
+    ansible_roles_path: flags.RolesPath = "",
+    ansible_collections_path: flags.CollectionsPath = "",
+) -> None:
+    """Print the least rights that the watches need, as a role to ship; what cannot be known goes to standard error."""
+    # Here and not above, as for ``run``.
+    from reconcile_runner.cli.rbaccommand import Wanted, manifest  # noqa: PLC0415
+
+    lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
+    wanted = Wanted(watches_file, lookup, name, namespace or (), crds, kubeconfig, leader_election_id)
+    try:
+        made = manifest(wanted)
+    except RunnerError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(1) from error
+    for warning in made.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(made.text, nl=False)
+
+
+@app.command()
+def version() -> None:
+    """Print the versions of this operator and of what it runs with."""
+    typer.echo(version_line())
+
+
+def _start(options: Options, serve: Serve) -> int:
+    lookup = Lookup(options.ansible_roles_path, options.ansible_collections_path, Path.cwd())
+    loaded = load(options.watches_file, os.environ, lookup)
+    for warning in loaded.warnings:
+        _log.warning("watches file", warning=str(warning))
+    kinds = kind_settings(os.environ, loaded.watches)
+    for problem in kinds.warnings:
+        _log.warning("environment", warning=problem)
+    complete = replace(
+        options,
+        namespaces=namespaces(os.environ),
+        workers_by_kind=kinds.workers,
+        verbosity_by_kind=kinds.verbosity,
+        ansible_log_events=log_events(os.environ, options.ansible_log_events),
+        gather_facts=os.environ.get(ENV_GATHERING) != "explicit",
+        commit=commit(),
+    )
+    return serve(complete, loaded.watches)
+
+
+def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
+    # Here and not above: validate and version need none of all that it imports.
+    from reconcile_runner.manager import manager  # noqa: PLC0415
+
+    return asyncio.run(manager.run(options, watches))
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Log what makes going on impossible, without a traceback, and exit with 1."""
+    try:
+        yield
+    except WatchesFileError as error:
+        for finding in error.findings:
+            if finding.severity is Severity.ERROR:
+                _log.error("invalid watches file", error=str(finding))
+            else:
+                _log.warning("watches file", warning=str(finding))
+        raise typer.Exit(1) from error
+    except ConfigError as error:
+        _log.error("cannot start", error=str(error))
+        raise typer.Exit(1) from error
+    except RunnerError as error:
+        _log.error("stopped by an error", error=str(error))
+        raise typer.Exit(1) from error
+
+
+def _set_up_logs(encoder: LogFormat | None, level: str | None, devel_text: str) -> tuple[LogFormat, LogLevel]:
+    devel = values.boolean("--zap-devel", devel_text)
+    for_people = LogFormat.CONSOLE if devel or sys.stderr.isatty() else LogFormat.JSON
+    log_format = encoder or for_people
+    log_level = LogLevel.DEBUG if devel else LogLevel.INFO
+    if level is not None:
+        log_level = flags.log_level("--zap-log-level", level)
+    logs.set_up(log_format, log_level)
+    return log_format, log_level
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

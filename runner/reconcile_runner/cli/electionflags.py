@@ -1,0 +1,130 @@
+"""The flags of leader election: names and defaults are those of ``ansible-operator run``.
+
+``run`` reads them into ``ElectionSettings``; where election is not asked for, the others are read and mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+from reconcile_runner import logs
+from reconcile_runner.cli.values import NAMESPACE_NAME, OBJECT_NAME, boolean, duration
+from reconcile_runner.compat import ENV_OPERATOR_NAME
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.options import ElectionSettings
+
+LeaderElect: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--leader-elect",
+        metavar="BOOLEAN",
+        help="Of several operators with one Lease, let one act at a time.",
+        show_default="false",
+    ),
+]
+EnableLeaderElection: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--enable-leader-election", metavar="BOOLEAN", help="Deprecated: use --leader-elect."),
+]
+LeaderElectionId: TypeAlias = Annotated[
+    str,
+    typer.Option("--leader-election-id", metavar="NAME", help="Name of the Lease; needed with --leader-elect."),
+]
+LeaderElectionNamespace: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--leader-election-namespace",
+        metavar="NAMESPACE",
+        help="Namespace of the Lease; needed outside a cluster.",
+        show_default="the Pod's",
+    ),
+]
+LeaseDuration: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--leader-elect-lease-duration",
+        metavar="DURATION",
+        help="How long the others leave a leader alone that does not renew; whole seconds.",
+    ),
+]
+RenewDeadline: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--leader-elect-renew-deadline",
+        metavar="DURATION",
+        help="How long a leader that cannot renew goes on before it ends; less than the lease's duration.",
+    ),
+]
+
+BOOLEANS: Final = frozenset({"--leader-elect", "--enable-leader-election"})
+"""Those that mean ``true`` where no value follows with ``=``."""
+
+SHORTEST_DEADLINE: Final = 2.4
+"""Seconds that a renew deadline must exceed: client-go's retry period of 2 s and its jitter of 1.2."""
+
+_log = logs.get_logger("reconcile_runner.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Both in seconds."""
+
+    lease_duration: float
+    renew_deadline: float
+
+
+def timing(lease_duration: str, renew_deadline: str) -> Timing:
+    """Read the two durations."""
+    return Timing(
+        duration("--leader-elect-lease-duration", lease_duration),
+        duration("--leader-elect-renew-deadline", renew_deadline),
+    )
+
+
+def lease_name(flag: str, environ: Mapping[str, str]) -> str:
+    """Return the Lease's name: the flag, else the deprecated variable, else nothing."""
+    return flag or environ.get(ENV_OPERATOR_NAME, "")
+
+
+def election(
+    leader_elect: str | None, enable_leader_election: str | None, name: str, namespace: str, times: Timing
+) -> ElectionSettings | None:
+    """Return how a leader is elected, None where that is not asked for.
+
+    Raises ``ConfigError`` where it is asked for twice, or something that it needs is missing or cannot be.
+    """
+    if leader_elect is not None and enable_leader_election is not None:
+        raise ConfigError("--leader-elect and --enable-leader-election are both set, expected the first alone")
+    if enable_leader_election is not None:
+        _log.warning("deprecated flag", flag="--enable-leader-election", use="--leader-elect")
+    asked = boolean("--leader-elect", leader_elect or "false")
+    if not asked and not boolean("--enable-leader-election", enable_leader_election or "false"):
+        return None
+    if not OBJECT_NAME.fullmatch(name):
+        found = repr(name) if name else "none"
+        raise ConfigError(f"--leader-election-id: found {found}, expected the name of a Lease, such as my-operator")
+    if namespace and not NAMESPACE_NAME.fullmatch(namespace):
+        raise ConfigError(f"--leader-election-namespace: found {namespace!r}, expected the name of a namespace")
+    _check(times)
+    return ElectionSettings(name, namespace, int(times.lease_duration), times.renew_deadline)
+
+
+def _check(times: Timing) -> None:
+    if times.renew_deadline <= SHORTEST_DEADLINE:
+        raise ConfigError(
+            f"--leader-elect-renew-deadline: found {times.renew_deadline:g}s, expected more than {SHORTEST_DEADLINE}s: "
+            "the lease is renewed every 2s"
+        )
+    if times.lease_duration != int(times.lease_duration):
+        raise ConfigError(
+            f"--leader-elect-lease-duration: found {times.lease_duration:g}s, expected whole seconds, as a Lease has"
+        )
+    if times.lease_duration <= times.renew_deadline:
+        raise ConfigError(
+            f"--leader-elect-lease-duration: found {times.lease_duration:g}s, expected more than "
+            f"--leader-elect-renew-deadline, {times.renew_deadline:g}s"
+        )

@@ -1,0 +1,101 @@
+"""The flags of the server of the metrics: where, over TLS or not, and to whom.
+
+``run`` reads them into ``BindAddress`` and ``SecureServing``. Names and defaults are those of ``ansible-operator run``;
+the files of a certificate, for which it has no flags, are named as by kubebuilder's operators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+from reconcile_runner import logs
+from reconcile_runner.cli.values import bind_address, boolean
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.options import DEFAULT_CERT_DIR, BindAddress, SecureServing
+
+MetricsBindAddress: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-bind-address",
+        metavar="[HOST]:PORT",
+        help="Where /metrics is served, as plain HTTP without --metrics-secure; 0: nowhere; port 0: any free one.",
+        show_default=":8443",
+    ),
+]
+MetricsAddr: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--metrics-addr", metavar="[HOST]:PORT", help="Deprecated: use --metrics-bind-address."),
+]
+MetricsSecure: TypeAlias = Annotated[
+    str,
+    typer.Option("--metrics-secure", metavar="BOOLEAN", help="Serve metrics over TLS (1.2 or newer) alone."),
+]
+MetricsRequireRbac: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--metrics-require-rbac",
+        metavar="BOOLEAN",
+        help="Serve metrics only to who has a token of the cluster and the right to get /metrics; needs "
+        "--metrics-secure.",
+    ),
+]
+MetricsCertPath: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics-cert-path",
+        metavar="DIRECTORY",
+        help="Where the certificate of the metrics and its key are; read again when they change.",
+        show_default=f"{DEFAULT_CERT_DIR} where it has both, else a self-signed certificate",
+    ),
+]
+MetricsCertName: TypeAlias = Annotated[
+    str, typer.Option("--metrics-cert-name", metavar="FILE", help="The certificate's file in that directory.")
+]
+MetricsCertKey: TypeAlias = Annotated[
+    str, typer.Option("--metrics-cert-key", metavar="FILE", help="The key's file in that directory.")
+]
+
+BOOLEANS: Final = frozenset({"--metrics-secure", "--metrics-require-rbac"})
+"""Those that mean ``true`` where no value follows with ``=``."""
+
+_log = logs.get_logger("reconcile_runner.cli")
+
+
+def metrics_bind_address(text: str | None, deprecated: str | None) -> BindAddress | None:
+    """Read the address of the metrics from the flag or its deprecated name. Raises ``ConfigError`` for both."""
+    if text is not None and deprecated is not None:
+        raise ConfigError("--metrics-bind-address and --metrics-addr are both set, expected the first alone")
+    if deprecated is not None:
+        _log.warning("deprecated flag", flag="--metrics-addr", use="--metrics-bind-address")
+        return bind_address("--metrics-addr", deprecated)
+    return bind_address("--metrics-bind-address", text if text is not None else ":8443")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """What the flags say of the certificate."""
+
+    directory: Path | None
+    certificate_name: str
+    key_name: str
+
+
+def secure_serving(secure: str, require_rbac: str, files: CertificateFiles) -> SecureServing | None:
+    """Return how metrics are served over TLS, None for plain HTTP.
+
+    Raises ``ConfigError`` where something is asked for that makes sense over TLS alone: who asks for it must not be
+    served without.
+    """
+    is_secure = boolean("--metrics-secure", secure)
+    requires_rbac = boolean("--metrics-require-rbac", require_rbac)
+    if is_secure:
+        return SecureServing(files.directory, files.certificate_name, files.key_name, requires_rbac)
+    if requires_rbac:
+        raise ConfigError("--metrics-require-rbac: found true without --metrics-secure, expected both or none")
+    if files.directory is not None:
+        raise ConfigError("--metrics-cert-path: found a directory without --metrics-secure, expected both or none")
+    return None

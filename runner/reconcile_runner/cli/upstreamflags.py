@@ -1,0 +1,61 @@
+"""Flags of ``ansible-operator run`` that have no function here.
+
+They are accepted, so that the manifest of an operator works as it is. ``run`` hands every argument here that is none of
+its own flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+import typer
+
+from reconcile_runner import logs
+from reconcile_runner.cli.values import boolean
+
+SETTINGS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""What the command ``run`` needs so that it leaves these flags alone."""
+
+BOOLEANS: Final = frozenset({"--enable-http2"})
+"""Those that mean ``true`` where no value follows with ``=``."""
+
+TEXTS: Final = frozenset({"--leader-elect-resource-lock", "--zap-stacktrace-level", "--zap-time-encoding"})
+
+HELP: Final = "All flags of ansible-operator run are accepted: docs/cli.md says which have no effect."
+
+_log = logs.get_logger("reconcile_runner.cli")
+
+
+def check(context: typer.Context) -> None:
+    """Look at the arguments that are none of ``run``'s own flags.
+
+    Raises ``typer.BadParameter`` where one cannot be read. Any other argument is a usage error.
+    """
+    given = dict(_read(context))
+    asked = {name for name in BOOLEANS & given.keys() if boolean(name, given[name])}
+    if "--enable-http2" in asked:
+        _log.warning("flag without effect", flag="--enable-http2", reason="every server here speaks HTTP/1.1")
+
+
+def _read(context: typer.Context) -> Iterator[tuple[str, str]]:
+    """Yield names and values, from ``--name=value`` and, but for booleans, ``--name value``."""
+    arguments = iter(context.args)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name not in BOOLEANS | TEXTS:
+            context.fail(_complaint(context, name))
+        if not equals:
+            value = "true" if name in BOOLEANS else next(arguments, "")
+            if not value:
+                context.fail(f"Option {name!r} requires an argument.")
+        yield name, value
+
+
+def _complaint(context: typer.Context, argument: str) -> str:
+    if not argument.startswith("-"):
+        return f"Got unexpected extra argument ({argument})"
+    known = [option for parameter in context.command.params for option in parameter.opts]
+    guess = difflib.get_close_matches(argument, known, n=1)
+    return f"No such option: {argument}" + (f" Did you mean {guess[0]}?" if guess else "")

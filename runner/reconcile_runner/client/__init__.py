@@ -1,0 +1,37 @@
+"""The API client: the only place that talks HTTP to the API server.
+
+``api`` says what it can do, ``http`` does it; ``config``, ``tls`` and ``credentials`` say where the server is and who
+asks, ``answers`` what came back, ``backoff`` and ``trouble`` when to ask again and when to speak of it. ``discovery``
+comes next.
+"""
+
+from reconcile_runner.client.api import (
+    ACCEPT_JSON,
+    ACCEPT_PARTIAL,
+    ACCEPT_PARTIAL_LIST,
+    STALL_TIMEOUT,
+    ApiClient,
+    PatchBody,
+    PatchType,
+    WatchEvent,
+    WatchEventType,
+)
+from reconcile_runner.client.http import HttpClient, connect
+from reconcile_runner.client.outage import Trouble
+from reconcile_runner.client.upgrade import Upgraded
+
+__all__ = [
+    "ACCEPT_JSON",
+    "ACCEPT_PARTIAL",
+    "ACCEPT_PARTIAL_LIST",
+    "STALL_TIMEOUT",
+    "ApiClient",
+    "HttpClient",
+    "PatchBody",
+    "PatchType",
+    "Trouble",
+    "Upgraded",
+    "WatchEvent",
+    "WatchEventType",
+    "connect",
+]

@@ -1,0 +1,379 @@
+"""The API client over aiohttp: the only place that talks HTTP to the API server.
+
+``discovery`` and ``informer`` use it through the ``ApiClient`` Protocol; ``proxy`` also forwards raw requests. Watches
+have connections of their own, so that no number of them can keep a request waiting. Nothing is retried here but one
+request after a 401, with credentials read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+import structlog
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
+from yarl import URL
+
+from reconcile_runner import __version__
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
+from reconcile_runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
+from reconcile_runner.client.connection import cause_of, make_connector
+from reconcile_runner.client.decoding import decode_event, decode_object, error_of_answer
+from reconcile_runner.client.outage import Trouble
+from reconcile_runner.client.upgrade import Upgraded, open_upgrade
+from reconcile_runner.clock import Clock, SystemClock
+from reconcile_runner.errors import ApiUnreachableError, UnauthorizedError
+
+_log = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds for TCP and TLS together."""
+REQUEST_TIMEOUT: Final = 30.0
+"""Seconds for a whole request that is neither a watch nor forwarded."""
+LONGEST_LINE: Final = 16 * 2**20
+"""Bytes of one watch event at most. An object is at most 1.5 MiB in etcd; JSON can make it six times as long."""
+BREATH: Final = 2**18
+"""Bytes of watch events that are decoded before other tasks get their turn, which is about 2 ms of work."""
+
+_USER_AGENT: Final = f"ansible-reconcile-runner/{__version__}"
+_OWN_HEADERS: Final = frozenset({"authorization", "host"})
+_NOTHING_ADDED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+NO_ANSWER: Final = "<error>"
+"""The code that observers are told of a request that nobody answered, as client-go says it."""
+
+RequestObserver: TypeAlias = Callable[[str, str, str], None]
+"""Told of each request's method, the server's host and port, and the HTTP status as text."""
+
+
+def _ignore(method: str, host: str, code: str) -> None:
+    """Observe nothing."""
+
+
+async def connect(
+    kubeconfig: Path | None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    service_account: Path = SERVICE_ACCOUNT,
+    clock: Clock | None = None,
+    observe: RequestObserver | None = None,
+) -> HttpClient:
+    """Return a client for the cluster of ``kubeconfig``, else of ``KUBECONFIG``, else the one that this Pod is in.
+
+    The API server need not answer yet. Raises ``ConfigError`` with one sentence that names the file. Close the client.
+    """
+    clock = clock or SystemClock()
+    return HttpClient(await load_cluster(kubeconfig, environ, service_account, clock), clock, observe)
+
+
+class HttpClient:
+    """Implements ``ApiClient`` for one cluster. Made in a running event loop; ``await close()`` ends it.
+
+    The timeouts are in seconds and for tests to shorten.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        observe: RequestObserver | None = None,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        request_timeout: float = REQUEST_TIMEOUT,
+    ) -> None:
+        self._cluster = cluster
+        self._observe = observe or _ignore
+        self._connect_timeout = connect_timeout
+        self._outage = Trouble(clock)
+        endless = aiohttp.ClientTimeout(total=None)
+        headers = {"User-Agent": _USER_AGENT}
+        connector = make_connector()
+        self._requests = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(request_timeout), headers=headers
+        )
+        self._forwards = aiohttp.ClientSession(
+            connector=connector, connector_owner=False, timeout=endless, auto_decompress=False
+        )
+        self._watches = aiohttp.ClientSession(
+            connector=make_connector(), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
+        )
+
+    @property
+    def server(self) -> str:
+        """Return the API server's URL, without a slash at its end."""
+        return self._cluster.server
+
+    async def close(self) -> None:
+        """Close every connection; watches and forwarded requests end."""
+        for session in (self._watches, self._forwards, self._requests):
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close every connection."""
+        await self.close()
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ACCEPT_JSON) -> KubeObject:
+        """Return an object or a list."""
+        return await self._request("GET", path, params, {"Accept": accept})
+
+    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
+        """Return the entity tag of what is at a path; see ``ApiClient.tag``."""
+        headers = {"Accept": accept, **({"If-None-Match": known} if known else {})}
+        async with self._failure_explained():
+            response = await self._send(self._requests, "GET", self._url(path, None), headers)
+            async with response:
+                if response.status == HTTPStatus.NOT_MODIFIED:
+                    return known
+                await self._raise_for_status(response)
+                await response.read()
+                return response.headers.get("ETag", "")
+
+    async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
+        """Create an object."""
+        return await self._request("POST", path, params, {"Content-Type": ACCEPT_JSON}, body)
+
+    async def patch(
+        self,
+        path: str,
+        body: PatchBody,
+        *,
+        patch_type: PatchType = PatchType.MERGE,
+        params: Mapping[str, str] | None = None,
+    ) -> KubeObject:
+        """Change an object."""
+        return await self._request("PATCH", path, params, {"Content-Type": patch_type}, body)
+
+    async def replace(self, path: str, body: KubeObject) -> KubeObject:
+        """Replace a whole object."""
+        return await self._request("PUT", path, None, {"Content-Type": ACCEPT_JSON}, body)
+
+    async def delete(self, path: str, *, params: Mapping[str, str] | None = None) -> KubeObject:
+        """Delete an object."""
+        return await self._request("DELETE", path, params, {})
+
+    async def watch(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        accept: str = ACCEPT_JSON,
+        stall_timeout: float = STALL_TIMEOUT,
+        on_open: Callable[[], None] | None = None,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield what happens to a list; see ``ApiClient.watch``."""
+        url = self._url(path, {**params, "watch": "true"})
+        async with self._failure_explained():
+            # Compression would hold events back until a block is full.
+            headers = {"Accept": accept, "Accept-Encoding": "identity"}
+            response = await self._send(self._watches, "GET", url, headers, sock_read=stall_timeout)
+            async with response:
+                await self._raise_for_status(response)
+                if on_open is not None:
+                    on_open()
+                async for line in _lines(response):
+                    yield decode_event(line, self.server)
+
+    async def forward(
+        self,
+        method: str,
+        path_qs: str,
+        headers: Mapping[str, str],
+        body: AsyncIterable[bytes] | bytes | None,
+    ) -> aiohttp.ClientResponse:
+        """Send a request as it is, with the operator's credentials in place of the caller's; return the raw answer.
+
+        Its body is not decompressed and its status not looked at, but a 401 is tried once more with credentials read
+        again where the body can be sent twice (it is not an iterable). There is no timeout but for connecting. The
+        caller releases the answer. Raises ``ApiUnreachableError``.
+        """
+        url = URL(self.server + path_qs, encoded=True)
+        kept = _without_own(headers)
+        return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NOTHING_ADDED)
+
+    async def websocket(self, path_qs: str, protocols: Sequence[str] = ()) -> aiohttp.ClientWebSocketResponse:
+        """Open a WebSocket (exec, attach, port-forward); a 401 is tried once more. The caller closes it.
+
+        Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
+        """
+        url = URL(self.server + path_qs, encoded=True)
+        credentials = self._cluster.credentials
+        header = await credentials.authorization()
+        async with self._outage_noted("GET"):
+            try:
+                return await self._upgrade(url, protocols, header)
+            except UnauthorizedError:
+                if not await credentials.renew(header):
+                    raise
+            return await self._upgrade(url, protocols, await credentials.authorization())
+
+    async def upgrade(self, method: str, path_qs: str, headers: Mapping[str, str], body: bytes) -> Upgraded:
+        """Open a connection for the protocol that ``headers`` name (SPDY); a 401 is tried once more. Close it.
+
+        Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
+        """
+        credentials = self._cluster.credentials
+
+        async def try_once(header: str) -> Upgraded:
+            own = _without_own(headers)
+            if header:
+                own["Authorization"] = header
+            return await open_upgrade(self._cluster, method, path_qs, own, body, self._connect_timeout)
+
+        header = await credentials.authorization()
+        async with self._outage_noted(method):
+            try:
+                return await try_once(header)
+            except UnauthorizedError:
+                if not await credentials.renew(header):
+                    raise
+            return await try_once(await credentials.authorization())
+
+    async def _upgrade(self, url: URL, protocols: Sequence[str], header: str) -> aiohttp.ClientWebSocketResponse:
+        try:
+            return await self._forwards.ws_connect(
+                url,
+                protocols=protocols,
+                headers={"Authorization": header} if header else {},
+                ssl=self._tls(),
+                server_hostname=self._cluster.server_name or None,
+                proxy=self._cluster.proxy or None,
+                max_msg_size=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise error_of_answer(error.status, error.headers or {}, b"") from error
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        body: PatchBody | None = None,
+    ) -> KubeObject:
+        data = None if body is None else orjson.dumps(body)
+        async with self._failure_explained():
+            response = await self._send(self._requests, method, self._url(path, params), headers, data=data)
+            async with response:
+                await self._raise_for_status(response)
+                return decode_object(await response.read(), self.server)
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        data: AsyncIterable[bytes] | bytes | None = None,
+        sock_read: float | None = None,
+        skip_auto_headers: Sequence[str] = (),
+    ) -> aiohttp.ClientResponse:
+        """Return the answer, after a second attempt where the first was refused with 401 and there is a new token."""
+        header = await self._cluster.credentials.authorization()
+        timeout = aiohttp.ClientTimeout(session.timeout.total, sock_read=sock_read, sock_connect=self._connect_timeout)
+
+        async def send_once(header: str) -> aiohttp.ClientResponse:
+            own = CIMultiDict(headers)
+            if header:
+                own["Authorization"] = header
+            response = await session.request(
+                method,
+                url,
+                headers=own,
+                # aiohttp warns of large bytes, which it would write in one go.
+                data=io.BytesIO(data) if isinstance(data, bytes) else data,
+                timeout=timeout,
+                ssl=self._tls(),
+                server_hostname=self._cluster.server_name or None,
+                proxy=self._cluster.proxy or None,
+                skip_auto_headers=skip_auto_headers,
+                allow_redirects=False,
+            )
+            self._observe(method, url.authority, str(response.status))
+            return response
+
+        can_repeat = data is None or isinstance(data, bytes)
+        # A body that is still arriving may break off by itself, which would look like an outage.
+        async with self._outage_noted(method) if can_repeat else self._failure_explained("gave no answer"):
+            response = await send_once(header)
+            if (
+                response.status == HTTPStatus.UNAUTHORIZED
+                and can_repeat
+                and await self._cluster.credentials.renew(header)
+            ):
+                response.release()
+                response = await send_once(await self._cluster.credentials.authorization())
+        return response
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        """Return how to encrypt the next connection; one that is open goes on with what it was opened with."""
+        return self._cluster.tls.context() if self._cluster.tls is not None else True
+
+    def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
+        query = f"?{urlencode(params)}" if params else ""
+        return URL(f"{self.server}{path}{query}", encoded=True)
+
+    async def _raise_for_status(self, response: aiohttp.ClientResponse) -> None:
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise error_of_answer(response.status, response.headers, await response.read())
+
+    @asynccontextmanager
+    async def _outage_noted(self, method: str) -> AsyncIterator[None]:
+        """Say once that the server does not answer, and once that it does again.
+
+        Every informer, run and probe meets the same outage; this is the one place that sees all of them, so theirs
+        need no line in the log. An answer that breaks off later says nothing about reachability.
+        """
+        try:
+            async with self._failure_explained("gave no answer"):
+                yield
+        except ApiUnreachableError as error:
+            self._observe(method, URL(self.server).authority, NO_ANSWER)
+            if self._outage.is_news("unreachable"):
+                _log.warning("API server cannot be reached, trying again", error=str(error))
+            raise
+        lasted = self._outage.end()
+        if lasted is not None:
+            _log.info("API server can be reached again", server=self.server, seconds=lasted)
+
+    @asynccontextmanager
+    async def _failure_explained(self, what: str = "broke off its answer") -> AsyncIterator[None]:
+        """Turn whatever aiohttp and the sockets raise into one sentence that names the server and the cause."""
+        try:
+            yield
+        except (aiohttp.ClientError, HttpProcessingError, OSError, EOFError) as error:
+            raise ApiUnreachableError(f"{self.server} {what}: {cause_of(error)}") from error
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yield the lines of a watch, the last of which may be cut; lets other tasks run during a burst."""
+    since_breath = 0
+    while line := await response.content.readline():
+        since_breath += len(line)
+        if since_breath > BREATH:
+            since_breath = 0
+            await asyncio.sleep(0)
+        if not line.isspace():
+            yield line
+
+
+def _without_own(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return what is passed on of a request's headers; one may stand there several times (SPDY's protocols do)."""
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS)

@@ -1,0 +1,75 @@
+"""Slots for runs: how many reconciles go on at a time over all watches (``--max-concurrent-runs``).
+
+Each ``controller`` has workers of its own; each worker waits here for a slot before it takes a request from its
+``workqueue``. Live requests of any watch go before the background of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from reconcile_runner.controller.workqueue import BACKGROUND_SHARE, Priority
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    urgency: Callable[[], Priority]
+    granted: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class RunSlots:
+    """``limit`` slots (>= 1); None: as many as anybody asks for."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._free = limit
+        self._waiting: list[_Waiter] = []
+        self._passed_over = 0
+
+    @asynccontextmanager
+    async def one(self, urgency: Callable[[], Priority]) -> AsyncIterator[None]:
+        """Hold a slot while the block runs, and wait for it before. ``urgency`` is asked whenever one is handed out."""
+        await self._acquire(urgency)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _acquire(self, urgency: Callable[[], Priority]) -> None:
+        if self._free is None:
+            return
+        if self._free:
+            self._free -= 1
+            return
+        waiter = _Waiter(urgency)
+        self._waiting.append(waiter)
+        try:
+            await waiter.granted.wait()
+        except asyncio.CancelledError:
+            if waiter.granted.is_set():
+                self._release()
+            else:
+                self._waiting.remove(waiter)
+            raise
+
+    def _release(self) -> None:
+        if self._free is None:
+            return
+        if self._waiting:
+            self._choose().granted.set()
+        else:
+            self._free += 1
+
+    def _choose(self) -> _Waiter:
+        """Return who gets the next slot, taken out of the line: the first with something live.
+
+        Where those keep passing the head of the line, one slot in ``BACKGROUND_SHARE`` is the head's.
+        """
+        live = next((number for number, waiter in enumerate(self._waiting) if waiter.urgency() is Priority.LIVE), 0)
+        if live and self._passed_over < BACKGROUND_SHARE - 1:
+            self._passed_over += 1
+            return self._waiting.pop(live)
+        self._passed_over = 0
+        return self._waiting.pop(0)

@@ -1,0 +1,171 @@
+"""The controller of one watch: workers that take requests, and the one place that decides what follows a reconcile.
+
+``manager`` runs a controller once its ``source`` has synced. Each worker takes a request from the ``workqueue``, hands
+it to the ``reconciler`` and turns the ``Outcome`` into forget, requeue or back-off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.clock import Clock, Timer
+from reconcile_runner.controller.concurrency import RunSlots
+from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Postponed, Reconciler, Request, Succeeded
+from reconcile_runner.controller.workqueue import Priority, WorkQueue
+from reconcile_runner.logs import LogKey, get_logger, reconcile_context
+from reconcile_runner.metrics import Metrics, ReconcileResult
+
+GRACE: Final = 30.0
+"""Seconds that running reconciles may go on after ``stop`` (upstream's ``--graceful-shutdown-timeout``)."""
+
+_log = get_logger("controller")
+
+
+class Controller:
+    """Reconciles what its queue holds, ``workers`` requests at a time, never one request twice at a time.
+
+    ``name`` is the one in metrics, tasks and logs; ``grace`` is in seconds. ``slots`` are shared with the controllers
+    of other watches: a worker takes no request before it has one. Once ``may_start`` says no, no reconcile starts any
+    more: workers end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        gvk: GroupVersionKind,
+        queue: WorkQueue,
+        reconciler: Reconciler,
+        workers: int,
+        metrics: Metrics,
+        clock: Clock,
+        grace: float = GRACE,
+        slots: RunSlots | None = None,
+        may_start: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.name = name
+        self._gvk = gvk
+        self._queue = queue
+        self._reconciler = reconciler
+        self._worker_count = workers
+        self._metrics = metrics.for_controller(name, gvk, workers)
+        self._clock = clock
+        self._grace = grace
+        self._slots = slots or RunSlots(None)
+        self._may_start = may_start
+        self._grace_timer: Timer | None = None
+        self._workers: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Reconcile until ``stop``, and until running reconciles have ended or were cancelled after the grace period.
+
+        Cancelling ``run`` cancels the running reconciles at once. Either way none is running when it returns.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._workers = [
+                    group.create_task(self._work(), name=f"{self.name} worker {number}")
+                    for number in range(1, self._worker_count + 1)
+                ]
+        finally:
+            if self._grace_timer is not None:
+                self._grace_timer.cancel()
+
+    def stop(self) -> None:
+        """Take no request any more, and end ``run`` as soon as the running reconciles have ended, or the grace period.
+
+        Requests that still wait are dropped: the next start reconciles every object.
+        """
+        self._queue.shut_down()
+        if self._grace_timer is None:
+            self._grace_timer = self._clock.call_later(self._grace, self._interrupt)
+
+    def running(self) -> dict[Request, float]:
+        """Return for how many seconds each running reconcile has been running: a health check finds stuck ones here."""
+        return self._queue.in_work()
+
+    def _interrupt(self) -> None:
+        running = sorted(str(request) for request in self._queue.in_work())
+        if running:
+            _log.warning("the grace period is over: interrupting reconciles", controller=self.name, requests=running)
+        for worker in self._workers:
+            worker.cancel()
+
+    async def _work(self) -> None:
+        while await self._queue.reserve():
+            async with self._slots.one(self._queue.urgency):
+                if not self._may_start():
+                    return
+                request = self._queue.take()
+                if request is not None:
+                    await self._serve(request)
+
+    async def _serve(self, request: Request) -> None:
+        self._metrics.started()
+        started = self._clock.monotonic()
+        try:
+            with reconcile_context(self._gvk, request, str(uuid.uuid4())):
+                outcome = await self._reconcile(request)
+                self._conclude(request, outcome, self._clock.monotonic() - started)
+        finally:
+            self._metrics.stopped()
+            self._queue.done(request)
+
+    async def _reconcile(self, request: Request) -> Outcome:
+        """Call the reconciler. Whatever it raises is a failure of this request, never the end of the worker."""
+        try:
+            return await self._reconciler.reconcile(request)
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            self._metrics.panicked()
+            _log.exception("the reconciler was cancelled from within")
+            return Failed("the reconciler was cancelled from within")
+        except Exception as error:  # noqa: BLE001 - a defect met by one object must not stop the work on all others
+            self._metrics.panicked()
+            _log.exception("the reconciler raised an exception")
+            return Failed(f"{type(error).__name__}: {error}")
+
+    def _conclude(self, request: Request, outcome: Outcome, seconds: float) -> None:
+        """Decide what follows a reconcile: the only place that forgets, requeues or backs off."""
+        match outcome:
+            case Succeeded(requeue_after=delay):
+                self._queue.forget(request)
+                self._metrics.tried(seconds, succeeded=True)
+                if delay is None or delay <= 0:
+                    result = ReconcileResult.SUCCESS
+                else:
+                    self._queue.add_after(request, delay, Priority.BACKGROUND)
+                    result = ReconcileResult.REQUEUE_AFTER
+            case Failed(message=message):
+                delay = self._queue.add_rate_limited(request)
+                self._metrics.tried(seconds, succeeded=False)
+                result = ReconcileResult.ERROR
+                _log.error("reconcile failed", **_failure_keys(message, delay, self._queue.failures(request), seconds))
+            case Postponed(delay=delay, reason=reason):
+                self._queue.postpone(request, delay)
+                result = ReconcileResult.REQUEUE_AFTER
+                _log.info("reconcile postponed", reason=reason, **{LogKey.REQUEUE_AFTER_SECONDS.value: delay})
+            case Ignored(reason=reason):
+                self._queue.forget(request)
+                result = ReconcileResult.SUCCESS
+                _log.debug("nothing to reconcile", reason=reason)
+        self._metrics.finished(result, seconds)
+
+
+def _failure_keys(message: str, delay: float, failures: int, seconds: float) -> dict[str, str | float]:
+    return {
+        LogKey.ERROR.value: message,
+        LogKey.REQUEUE_AFTER_SECONDS.value: delay,
+        LogKey.DURATION_SECONDS.value: round(seconds, 3),
+        "failures": failures,
+    }
+
+
+def _is_being_cancelled() -> bool:
+    """Tell a request to cancel this task from a CancelledError that came out of something it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,364 @@
+"""The workqueue: each request once, never one request to two workers, the urgent ones first.
+
+``source`` adds what events ask for, ``controller`` takes requests, and says when it is done with one and whether to
+try again. A request is in one place only: ready, or waiting for its delay, or in work. Adds of one request join: the
+earliest time and the highest priority win. Semantics: client-go's workqueue with controller-runtime's priorities, and
+one thing more: what changed while in work runs again once the changes pause, so that a burst costs two runs, not one
+for each time that a quick run ends. Nothing blocks but ``get``, and all of it runs in one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import heapq
+import itertools
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconcile_runner.backoff import RetryDelays
+from reconcile_runner.clock import Clock, Timer
+from reconcile_runner.controller.reconcile import Request
+from reconcile_runner.metrics import Metrics
+
+AGEING: Final = 60.0
+"""Seconds after which the oldest background request gets its share of the workers, however many live ones wait."""
+
+BACKGROUND_SHARE: Final = 4
+"""Of so many picks, one goes to an aged background request. The other picks stay with live ones."""
+
+QUIET: Final = 0.1
+"""Seconds without a change after which a request that changed while in work runs again. Mostly over by then."""
+
+LONGEST_BURST: Final = 2.0
+"""Seconds after its first change in work at which such a request runs again though the changes do not pause."""
+
+_TIMER_SLACK: Final = 1e-6
+"""Seconds by which a timer may fire early (rounding) and still counts as due."""
+
+_STALE_ENTRIES_ALLOWED: Final = 64
+"""Superseded delays may make up half of the heap, and this many more, before it is rebuilt."""
+
+
+class Priority(enum.IntEnum):
+    """Who goes first. The numbers are controller-runtime's, and the ``priority`` label of ``workqueue_depth``."""
+
+    BACKGROUND = -100
+    """Initial lists, resyncs and periodic reconciles: nobody waits for them."""
+
+    LIVE = 0
+    """What somebody just changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A request that wants to run: since when, and when it was last asked for (clock seconds)."""
+
+    priority: Priority
+    since: float
+    latest: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Delayed:
+    """A request that runs not before ``due`` (clock seconds). ``order`` tells its heap entry from superseded ones.
+
+    ``burst`` is set where it wants to run already and only waits for its changes to pause.
+    """
+
+    priority: Priority
+    due: float
+    order: int
+    burst: _Wanted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _InWork:
+    """A request that a worker holds. ``priority`` is the one it was taken with."""
+
+    priority: Priority
+    started: float
+
+
+class WorkQueue:
+    """The queue of one controller, whose name it has in the metrics.
+
+    ``ageing`` and ``quiet`` are in seconds. Every operation costs O(1), or O(log n) in the number of delayed requests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        metrics: Metrics,
+        retry_delays: RetryDelays | None = None,
+        ageing: float = AGEING,
+        quiet: float = QUIET,
+    ) -> None:
+        self._retry_delays = retry_delays or RetryDelays()
+        self._clock = clock
+        self._metrics = metrics.for_queue(name, Priority, self._unfinished_seconds, self._longest_running)
+        self._ageing = ageing
+        self._quiet = quiet
+        self._ready: dict[Priority, OrderedDict[Request, float]] = {priority: OrderedDict() for priority in Priority}
+        self._available = asyncio.Semaphore(0)
+        self._passed_over = 0
+        self._in_work: dict[Request, _InWork] = {}
+        self._changed_in_work: dict[Request, _Wanted] = {}
+        self._delayed: dict[Request, _Delayed] = {}
+        self._heap: list[tuple[float, int, Request]] = []
+        self._order = itertools.count()
+        self._timer: Timer | None = None
+        self._timer_due = 0.0
+        self._failures: dict[Request, int] = {}
+        self._closed = False
+
+    @property
+    def depth(self) -> int:
+        """Return how many requests are ready and wait for a worker."""
+        return sum(len(ready) for ready in self._ready.values())
+
+    @property
+    def delayed(self) -> int:
+        """Return how many requests wait for their delay to pass."""
+        return len(self._delayed)
+
+    def in_work(self) -> dict[Request, float]:
+        """Return for how many seconds each request in work has been in work."""
+        now = self._clock.monotonic()
+        return {request: now - work.started for request, work in self._in_work.items()}
+
+    def failures(self, request: Request) -> int:
+        """Return how often a request failed since it was last forgotten."""
+        return self._failures.get(request, 0)
+
+    def add(self, request: Request, priority: Priority = Priority.LIVE) -> bool:
+        """Ask for a run, as soon as a worker is free.
+
+        A request that is ready is moved up when ``priority`` is higher; one that waits for its delay waits no longer.
+        One in work runs once more when it is done and its changes pause. Returns whether it was not asked for already.
+        """
+        if self._closed:
+            return False
+        if self._is_wanted(request):
+            self._raise_priority(request, priority)
+            self._prolong_burst(request)
+            return False
+        delayed = self._delayed.pop(request, None)
+        if delayed is not None:
+            priority = max(priority, delayed.priority)
+            self._arm_timer()
+        now = self._clock.monotonic()
+        self._want(request, _Wanted(priority, now, now))
+        return True
+
+    def add_after(self, request: Request, delay: float, priority: Priority) -> None:
+        """Ask for a run in ``delay`` seconds (<= 0: now), unless one is due earlier."""
+        if self._closed:
+            return
+        if delay <= 0:
+            self.add(request, priority)
+            return
+        if self._is_wanted(request):
+            self._raise_priority(request, priority)
+            return
+        due = self._clock.monotonic() + delay
+        pending = self._delayed.get(request)
+        if pending is not None:
+            due = min(due, pending.due)
+            priority = max(priority, pending.priority)
+        self._delay(request, priority, due)
+
+    def add_rate_limited(self, request: Request) -> float:
+        """Ask for another try after a failure, later each time. Returns the delay in seconds.
+
+        A retry keeps the priority that the failed run was taken with (as in controller-runtime): what somebody waits
+        for stays ahead of the background, and a background request does not get ahead by failing.
+        """
+        failures = self._failures.get(request, 0) + 1
+        self._failures[request] = failures
+        delay = self._retry_delays.after(failures)
+        self._metrics.retried()
+        self.postpone(request, delay)
+        return delay
+
+    def postpone(self, request: Request, delay: float) -> None:
+        """Ask for a run in ``delay`` seconds with the priority of the one in work; not a failure."""
+        work = self._in_work.get(request)
+        self.add_after(request, delay, work.priority if work else Priority.LIVE)
+
+    def forget(self, request: Request) -> None:
+        """Forget a request's failures: the next one waits the shortest delay again. A pending retry stays pending."""
+        self._failures.pop(request, None)
+
+    async def get(self) -> Request | None:
+        """Wait for a request and take it; the caller owes a ``done``. None: the queue was shut down."""
+        return self.take() if await self.reserve() else None
+
+    async def reserve(self) -> bool:
+        """Wait until a request is ready for the caller, who then calls ``take`` once. False: the queue was shut down.
+
+        Which one it will be is decided by ``take``: what waits for something else meanwhile holds no request up.
+        """
+        await self._available.acquire()
+        if self._closed:
+            self._available.release()  # passes the news on to the next worker that waits
+        return not self._closed
+
+    def take(self) -> Request | None:
+        """Take a request that was reserved; the caller owes a ``done``. None: the queue was shut down.
+
+        Live requests come first, the oldest of each priority first. Once the oldest background request has waited
+        longer than ``ageing``, one pick in ``BACKGROUND_SHARE`` is its, also when live ones keep coming.
+        """
+        return None if self._closed else self._take(self._choose())
+
+    def urgency(self) -> Priority:
+        """Return the highest priority among the requests that are ready."""
+        return max((priority for priority, ready in self._ready.items() if ready), default=Priority.BACKGROUND)
+
+    def done(self, request: Request) -> None:
+        """Give back a request taken with ``get``. If it was added meanwhile, it runs again once its changes pause."""
+        work = self._in_work.pop(request)
+        self._metrics.done(self._clock.monotonic() - work.started)
+        changed = self._changed_in_work.pop(request, None)
+        if changed is not None:
+            self._run_after_burst(request, changed)
+
+    def shut_down(self) -> None:
+        """Hand out nothing any more: ``get`` returns None at once, adds are dropped, delays end without effect."""
+        self._closed = True
+        self._delayed.clear()
+        self._heap.clear()
+        self._arm_timer()
+        self._available.release()
+
+    def _is_wanted(self, request: Request) -> bool:
+        """Tell whether a request is asked for already: ready, changed in work, or waiting for its changes to pause."""
+        if request in self._changed_in_work or any(request in ready for ready in self._ready.values()):
+            return True
+        delayed = self._delayed.get(request)
+        return delayed is not None and delayed.burst is not None
+
+    def _want(self, request: Request, wanted: _Wanted) -> None:
+        """Take up a request that is not wanted yet."""
+        self._metrics.added()
+        if request in self._in_work:
+            self._changed_in_work[request] = wanted
+        else:
+            self._make_ready(request, wanted)
+
+    def _raise_priority(self, request: Request, priority: Priority) -> None:
+        """Move a wanted request up where ``priority`` is higher than its own."""
+        changed, delayed = self._changed_in_work.get(request), self._delayed.get(request)
+        if changed is not None:
+            self._changed_in_work[request] = replace(changed, priority=max(changed.priority, priority))
+        elif delayed is not None:
+            self._delayed[request] = replace(delayed, priority=max(delayed.priority, priority))
+        elif priority is Priority.LIVE and request in self._ready[Priority.BACKGROUND]:
+            self._ready[Priority.LIVE][request] = self._ready[Priority.BACKGROUND].pop(request)
+            self._show_depth(Priority.BACKGROUND)
+            self._show_depth(Priority.LIVE)
+
+    def _prolong_burst(self, request: Request) -> None:
+        """Note that a wanted request was asked for again. One that is ready has nothing to wait for."""
+        now = self._clock.monotonic()
+        changed, delayed = self._changed_in_work.get(request), self._delayed.get(request)
+        if changed is not None:
+            self._changed_in_work[request] = replace(changed, latest=now)
+        elif delayed is not None and delayed.burst is not None:
+            burst = replace(delayed.burst, priority=delayed.priority, latest=now)
+            self._run_after_burst(request, burst)
+
+    def _run_after_burst(self, request: Request, burst: _Wanted) -> None:
+        """Make a request ready once it has been quiet for a moment, but not later than ``LONGEST_BURST``."""
+        due = min(burst.latest + self._quiet, burst.since + LONGEST_BURST)
+        if due > self._clock.monotonic():
+            self._delay(request, burst.priority, due, burst)
+        else:
+            self._delayed.pop(request, None)
+            self._make_ready(request, burst)
+
+    def _make_ready(self, request: Request, wanted: _Wanted) -> None:
+        self._ready[wanted.priority][request] = wanted.since
+        self._show_depth(wanted.priority)
+        self._available.release()
+
+    def _choose(self) -> Priority:
+        """Say which priority the next pick serves.
+
+        Only a background request that live ones kept passing while it was aged gets ahead of one: a single live request
+        starts in the next free slot, however old the backlog is.
+        """
+        live, background = self._ready[Priority.LIVE], self._ready[Priority.BACKGROUND]
+        aged = bool(background) and self._clock.monotonic() - next(iter(background.values())) > self._ageing
+        if not live or (aged and self._passed_over >= BACKGROUND_SHARE - 1):
+            self._passed_over = 0
+            return Priority.BACKGROUND
+        if aged:
+            self._passed_over += 1
+        return Priority.LIVE
+
+    def _take(self, priority: Priority) -> Request:
+        request, since = self._ready[priority].popitem(last=False)
+        now = self._clock.monotonic()
+        self._in_work[request] = _InWork(priority, now)
+        self._metrics.taken(now - since)
+        self._show_depth(priority)
+        return request
+
+    def _delay(self, request: Request, priority: Priority, due: float, burst: _Wanted | None = None) -> None:
+        entry = _Delayed(priority, due, next(self._order), burst)
+        self._delayed[request] = entry
+        heapq.heappush(self._heap, (due, entry.order, request))
+        self._drop_stale_entries()
+        self._arm_timer()
+
+    def _arm_timer(self) -> None:
+        """Have the timer fire when the first delay ends; one timer serves all."""
+        while self._heap and not self._is_current(self._heap[0]):
+            heapq.heappop(self._heap)
+        if self._timer is not None:
+            if self._heap and self._heap[0][0] == self._timer_due:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            self._timer_due = self._heap[0][0]
+            self._timer = self._clock.call_later(max(0.0, self._timer_due - self._clock.monotonic()), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._clock.monotonic()
+        while self._heap and self._heap[0][0] <= now + _TIMER_SLACK:
+            entry = heapq.heappop(self._heap)
+            if self._is_current(entry):
+                self._end_delay(entry[2], now)
+        self._arm_timer()
+
+    def _end_delay(self, request: Request, now: float) -> None:
+        delayed = self._delayed.pop(request)
+        if delayed.burst is not None:
+            self._make_ready(request, replace(delayed.burst, priority=delayed.priority))
+        else:
+            self._want(request, _Wanted(delayed.priority, now, now))
+
+    def _is_current(self, entry: tuple[float, int, Request]) -> bool:
+        _, order, request = entry
+        delayed = self._delayed.get(request)
+        return delayed is not None and delayed.order == order
+
+    def _drop_stale_entries(self) -> None:
+        if len(self._heap) > 2 * len(self._delayed) + _STALE_ENTRIES_ALLOWED:
+            self._heap = [entry for entry in self._heap if self._is_current(entry)]
+            heapq.heapify(self._heap)
+
+    def _show_depth(self, priority: Priority) -> None:
+        self._metrics.waiting(priority, len(self._ready[priority]))
+
+    def _unfinished_seconds(self) -> float:
+        return sum(self.in_work().values())
+
+    def _longest_running(self) -> float:
+        return max(self.in_work().values(), default=0.0)

@@ -1,0 +1,1 @@
+"""How one run happens: engines, launchers, job events, results."""

@@ -1,0 +1,235 @@
+"""The process of one module: a fork that makes itself a new interpreter, and runs the payload as its wrapper would.
+
+``inprocess`` has the payload checked here (``prepare``) and sends it to ``modulehost``, which forks and calls ``run``
+in the child.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import base64
+import binascii
+import contextlib
+import gc
+import importlib
+import locale
+import logging
+import multiprocessing.process
+import os
+import re
+import resource
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final, NoReturn
+
+from reconcile_runner.execution import tempdir
+from reconcile_runner.execution.forkserver import process
+from reconcile_runner.execution.forkserver.modules import archives
+from reconcile_runner.execution.forkserver.modules.archives import Archives
+from reconcile_runner.execution.forkserver.modules.preload import TargetModules
+
+_CALL = b'\n\nif __name__ == "__main__":\n    _ansiballz_main(\n'
+_ARGUMENT: Final = re.compile(rb"(\w+)=(.*),")
+_ARGUMENTS = frozenset(
+    {"ansible_module", "module_fqn", "profile", "date_time", "rlimit_nofile", "params", "extensions", "zip_data"}
+)
+_MODULES_OWN: Final = "ansible-moduletmp-"
+_CURRENT_PROCESS = "_current_process"
+_MAIN_PROCESS = multiprocessing.process.current_process()
+"""The zygote's, in which this is imported: a worker's is a daemon, which may have no children."""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What a payload says: the arguments of its wrapper's call. ``zip_data`` is in base64."""
+
+    name: str
+    full_name: str
+    profile: str
+    params: str
+    open_files: int
+    zip_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a module's process is to have as the worker has it."""
+
+    environment: Mapping[bytes, bytes]
+    cwd: bytes
+    umask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a module's process finds ready."""
+
+    target: TargetModules
+    archives: Archives
+
+
+def parse(payload: bytes) -> Module | None:
+    """Read a payload; None where it is not of the shape that this code knows (ansible-core 2.19 to 2.21)."""
+    _, found, call = payload.rpartition(_CALL)
+    if not found:
+        return None
+    lines = [_ARGUMENT.fullmatch(line) for line in call.removesuffix(b"\n)\n").split(b"\n")]
+    arguments = {line[1].decode(): line[2] for line in lines if line}
+    if set(arguments) != _ARGUMENTS or len(lines) != len(_ARGUMENTS) or arguments["extensions"] != b"{}":
+        return None
+    try:
+        return Module(
+            name=_text(arguments["ansible_module"]),
+            full_name=_text(arguments["module_fqn"]),
+            profile=_text(arguments["profile"]),
+            params=_text(arguments["params"]),
+            open_files=int(arguments["rlimit_nofile"]),
+            # A literal of letters that stand for themselves, and long: cut out, not parsed.
+            zip_data=arguments["zip_data"].removeprefix(b"'").removesuffix(b"'"),
+        )
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _text(literal: bytes) -> str:
+    return str(ast.literal_eval(literal.decode()))
+
+
+def is_archive(zip_data: bytes) -> bool:
+    """Tell whether a payload's zip can be read."""
+    try:
+        archives.checksums(base64.b64decode(zip_data, validate=True))
+    except (binascii.Error, ValueError, zipfile.BadZipFile):
+        return False
+    return True
+
+
+def run(module: Module, surroundings: Surroundings, stock: Stock, stdout: int, stderr: int) -> NoReturn:
+    """Become the module's process and end. This process has the target's import system."""
+    code = 1
+    try:
+        _become_new(surroundings, stdout, stderr)
+        code = _run(module, stock)
+    except SystemExit as end:
+        code = _exit_code(end)
+    except BaseException:  # noqa: BLE001 - above this frame is another program
+        traceback.print_exc()
+    finally:
+        _exit(code)
+
+
+def _become_new(surroundings: Surroundings, stdout: int, stderr: int) -> None:
+    """Make everything that a new interpreter has its own of as it is in one."""
+    with contextlib.suppress(ValueError):
+        signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.setsid()
+    process.offer_to_oom_killer()
+    os.chdir(surroundings.cwd)
+    os.umask(surroundings.umask)
+    nothing, end = os.pipe()
+    os.close(end)
+    for standard, descriptor in enumerate((nothing, stdout, stderr)):
+        os.dup2(descriptor, standard)
+    process.close_all_but(frozenset())
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(  # type: ignore[misc]  # noqa: SIM115
+        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+    )
+    sys.excepthook = sys.__excepthook__
+    os.environ.clear()
+    os.environb.update(surroundings.environment)
+    tempfile.tempdir = None
+    atexit._clear()  # noqa: SLF001 - what is registered is the zygote's
+    logging.root.handlers.clear()
+    setattr(multiprocessing.process, _CURRENT_PROCESS, _MAIN_PROCESS)
+    _adopt_temporary_directories()
+    locale.setlocale(locale.LC_ALL, "C")
+    with contextlib.suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, "")
+    gc.freeze()
+    gc.enable()
+
+
+def _adopt_temporary_directories() -> None:
+    """Let the directory that ``AnsibleModule.tmpdir`` makes go with the run, should the module be killed."""
+    ordinary = tempfile.mkdtemp
+
+    def mkdtemp(suffix: str | None = None, prefix: str | None = None, dir: str | None = None) -> str:  # noqa: A002
+        made = ordinary(suffix, prefix, dir)
+        if prefix is not None and prefix.startswith(_MODULES_OWN):
+            tempdir.adopt(made)
+            atexit.register(tempdir.forget, made)
+        return made
+
+    tempfile.mkdtemp = mkdtemp  # type: ignore[assignment]
+
+
+def _run(module: Module, stock: Stock) -> int:
+    """Do what the payload's wrapper does (``ansible/_internal/_ansiballz/_wrapper.py``, ansible-core 2.19 to 2.21)."""
+    _limit_open_files(module.open_files)
+    sys.argv = [""]
+    sys.modules["__main__"] = ModuleType("__main__")
+    known = stock.archives.find(module.zip_data)
+    if known:
+        known.install(stock.target)
+        _run_from(module, known.path)
+        return 0
+    with tempfile.TemporaryDirectory(prefix=f"ansible_{module.name}_payload_", ignore_cleanup_errors=True) as directory:
+        archive = f"{os.path.realpath(directory)}/ansible_{module.name}_payload.zip"
+        content = base64.b64decode(module.zip_data)
+        Path(archive).write_bytes(content)
+        archives.link(archive, archives.loaded(archives.checksums(content), stock.target), stock.target)
+        _run_from(module, archive)
+    return 0
+
+
+def _run_from(module: Module, archive: str) -> None:
+    importlib.import_module(archives.LOADER).run_module(
+        json_params=module.params.encode(),
+        profile=module.profile,
+        module_fqn=module.full_name,
+        modlib_path=archive,
+        extensions={},
+    )
+
+
+def _limit_open_files(wanted: int) -> None:
+    if wanted:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        requested = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        if requested != soft:
+            with contextlib.suppress(ValueError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (requested, hard))
+
+
+def _exit_code(end: SystemExit) -> int:
+    if end.code is None or isinstance(end.code, int):
+        return int(end.code or 0)
+    sys.stderr.write(f"{end.code}\n")
+    return 1
+
+
+def _exit(code: int) -> NoReturn:
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as an interpreter ends
+        atexit._run_exitfuncs()  # noqa: SLF001
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):
+                stream.flush()
+    except OSError:
+        code = code or 120
+    finally:
+        os._exit(code & 0xFF)

@@ -1,0 +1,100 @@
+"""Runs a local Python module in a fork, where Ansible would have started an interpreter for it.
+
+``play`` installs it in the connection plugin ``local``, where Ansible hands the module over as it does when it
+pipelines: a program on the interpreter's stdin. ``modulehost`` has it forked. Only what is exactly as expected is
+taken: this interpreter, no other user, no asynchronous task, a payload of the known shape. Anything else, the plugin
+does as ever.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from reconcile_runner.execution.forkserver.modules import child, shell
+from reconcile_runner.execution.forkserver.modules.archives import Archives
+from reconcile_runner.execution.forkserver.modules.host import ModuleHost
+
+_QUIET: Final = 3
+"""The verbosity from which Ansible shows each command it runs: there it is to run them, as ever."""
+
+_SUFFIX = " && sleep 0"
+"""What ansible-core 2.19 and 2.20 end a command with, and 2.21 does not."""
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_READ_AT_START = re.compile(r"PYTHON|LD_|LC_|LANG|TZ$|MALLOC|GLIBC|GCONV|OPENSSL")
+"""Variables that an interpreter, or a library in it, reads when it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A module to run: the environment variables its task adds, and its payload."""
+
+    environment: dict[str, str]
+    payload: bytes
+
+
+def install(host: ModuleHost, archives: Archives) -> None:
+    """Have the connection plugin ``local`` of this process, and of its forks, run modules in forks of ``host``."""
+    from ansible import constants  # noqa: PLC0415 - not in the server
+    from ansible.plugins.loader import connection_loader  # noqa: PLC0415
+    from ansible.utils.display import Display  # noqa: PLC0415
+
+    plugin = connection_loader.get("local", class_only=True)
+    ordinary_exec, ordinary_pipelining = plugin.exec_command, plugin.is_pipelining_enabled
+
+    def is_pipelining_enabled(self: Any, wrap_async: bool = False) -> bool:
+        here = not (wrap_async or self.become or constants.DEFAULT_KEEP_REMOTE_FILES or Display().verbosity >= _QUIET)
+        return here or bool(ordinary_pipelining(self, wrap_async))
+
+    def exec_command(self: Any, cmd: Any, in_data: bytes | None = None, sudoable: bool = True) -> Any:
+        answer = None
+        if not self.become and Display().verbosity < _QUIET:
+            answer = _ask(host, archives, cmd, in_data, self.cwd) if in_data else shell.answer(cmd)
+        return answer or ordinary_exec(self, cmd, in_data=in_data, sudoable=sudoable)
+
+    plugin.is_pipelining_enabled = is_pipelining_enabled
+    plugin.exec_command = exec_command
+
+
+def _ask(host: ModuleHost, archives: Archives, cmd: object, payload: bytes, cwd: bytes | None) -> shell.Answer | None:
+    command = recognise(cmd, payload)
+    module = child.parse(command.payload) if command else None
+    if command is None or module is None:
+        return None
+    if not archives.find(module.zip_data) and not child.is_archive(module.zip_data):
+        return None
+    environment = dict(os.environb)
+    environment.update((os.fsencode(name), os.fsencode(value)) for name, value in command.environment.items())
+    return host.ask(module, environment, cwd)
+
+
+def recognise(cmd: object, in_data: bytes | None) -> Command | None:
+    """Return what a command of Ansible's pipelining is to run; None where it is not this interpreter on a payload."""
+    if not isinstance(cmd, str) or not in_data:
+        return None
+    try:
+        shell, option, script = shlex.split(cmd)
+        words = shlex.split(script.removesuffix(_SUFFIX))
+    except ValueError:
+        return None
+    if (shell, option) != ("/bin/sh", "-c") or not words:
+        return None
+    *assignments, interpreter = words
+    if not all(_ASSIGNMENT.match(each) and not _READ_AT_START.match(each) for each in assignments):
+        return None
+    if not _is_this_interpreter(interpreter):
+        return None
+    return Command(dict(each.split("=", 1) for each in assignments), in_data)
+
+
+def _is_this_interpreter(path: str) -> bool:
+    """Tell whether a path starts this very interpreter: in a virtual environment, the directory tells which."""
+    own = Path(sys.executable)
+    other = Path(path)
+    return other == own or (other.parent == own.parent and other.resolve() == own.resolve())

@@ -1,0 +1,114 @@
+"""Keeps the zips of modules from run to run: to make one takes longer than to run a module.
+
+Ansible keeps them for the length of a run, by the module's name alone. Here they are kept for the life of a zygote, and
+only those of modules and shared code that the zygote's environment fixes: a role's own modules, or a directory
+``module_utils`` or ``collections`` that a run brings, are read anew by each run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from reconcile_runner.execution.forkserver.handover import Topic, announce
+
+_FIND: Final = "_find_module_utils"
+_NAME: Final = "_get_ansible_module_fqn"
+_SEARCHED: Final = "_get_paths"
+_CACHED_MODULE: Final = "_CachedModule"
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadCache:
+    """The zips below ``directory``, of modules below ``roots``; ``shared``: where their shared code came from.
+
+    ``announced``: where the zygote looks for new ones.
+    """
+
+    directory: Path
+    announced: Path
+    roots: tuple[str, ...]
+    shared: tuple[str, ...]
+
+
+def install(directory: Path, announced: Path, roots: Iterable[Path]) -> None:
+    """Have Ansible, in the forks of this process, take zips from ``directory`` and put new ones there."""
+    from ansible.executor import module_common  # noqa: PLC0415 - not in the server
+
+    directory.mkdir(mode=0o700)
+    cache = PayloadCache(directory, announced, tuple(f"{root.resolve()}/" for root in roots), _shared_code())
+    make = getattr(module_common, _FIND)
+    name_of = getattr(module_common, _NAME)
+
+    def find_module_utils(**arguments: Any) -> Any:
+        path = str(arguments.get("module_path"))
+        here = _here()
+        if not _is_fixed(cache, path):
+            _forget_linked(here)
+            return make(**arguments)
+        name = name_of(path)
+        _link(cache, here, name)
+        built = make(**arguments)
+        _publish(cache, here, name)
+        return built
+
+    setattr(module_common, _FIND, find_module_utils)
+
+
+def _here() -> Path:
+    from ansible import constants  # noqa: PLC0415
+
+    return Path(constants.DEFAULT_LOCAL_TMP) / "ansiballz_cache"
+
+
+def _shared_code() -> tuple[str, ...]:
+    from ansible.plugins.loader import module_utils_loader  # noqa: PLC0415
+
+    return tuple(getattr(module_utils_loader, _SEARCHED)(subdirs=False))
+
+
+def _is_fixed(cache: PayloadCache, path: str) -> bool:
+    """Tell whether a module, and all that goes into its zip, is the same for every run of this zygote."""
+    from ansible.utils.collection_loader import AnsibleCollectionConfig  # noqa: PLC0415
+
+    if not os.path.realpath(path).startswith(cache.roots) or _shared_code() != cache.shared:
+        return False
+    beside = (Path(os.fsdecode(each)) / "collections" for each in AnsibleCollectionConfig.playbook_paths or ())
+    return not any(each.exists() for each in beside)
+
+
+def _link(cache: PayloadCache, here: Path, name: str) -> None:
+    here.mkdir(exist_ok=True)
+    for kept in cache.directory.glob(f"{name}-*"):
+        with contextlib.suppress(FileExistsError):
+            (here / kept.name).symlink_to(kept)
+
+
+def _forget_linked(here: Path) -> None:
+    """Drop what was taken from the cache before this run brought code of its own."""
+    if here.exists():
+        for entry in here.iterdir():
+            if entry.is_symlink():
+                entry.unlink(missing_ok=True)
+
+
+def _publish(cache: PayloadCache, here: Path, name: str) -> None:
+    for made in here.glob(f"{name}-*"):
+        if not made.is_symlink() and made.suffix not in {".lock", ".part"} and not made.name.endswith("-part"):
+            new = cache.directory / f".{made.name}.{os.getpid()}"
+            with contextlib.suppress(OSError):
+                shutil.copyfile(made, new)
+                new.rename(cache.directory / made.name)
+                _announce(cache, made, name)
+
+
+def _announce(cache: PayloadCache, made: Path, name: str) -> None:
+    from ansible.executor import module_common  # noqa: PLC0415
+
+    zip_data: bytes = getattr(module_common, _CACHED_MODULE).load(str(made)).zip_data
+    announce(cache.announced, Topic.ARCHIVE, (name, zip_data))

@@ -1,0 +1,125 @@
+"""The code that modules share, loaded as a module's interpreter would load it, ahead of time.
+
+A module runs in an interpreter of its own, from a zip that holds it and all of Ansible's and the collections' code that
+it imports. Most of that code is the same for every run, and the libraries below it (``kubernetes``) take most of the
+time. ``priming`` has it loaded once, apart from Ansible's own copy, which knows itself to be on the controller;
+``inprocess`` gives a module what its zip holds byte for byte, and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
+
+_SKIPPED = ("_extensions", "powershell", "csharp")
+_PRELOADED_COLLECTIONS = frozenset({("kubernetes", "core"), ("reconcile_runner", "util"), ("operator_sdk", "util")})
+"""The collections whose shared code is loaded ahead. Code of others is loaded by the modules that use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetModule:
+    """A loaded module, and the checksum of the source that it was loaded from."""
+
+    module: ModuleType
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetModules:
+    """The loaded modules by their names in a module's zip, and the import system of a new interpreter that holds them.
+
+    ``talkative`` are the names of those that have something to say when they are imported: that they are deprecated.
+    """
+
+    imports: ImportSystem
+    by_file: dict[str, TargetModule]
+    talkative: frozenset[str] = frozenset()
+
+
+def load(new: ImportSystem, collections: Iterable[Path]) -> TargetModules:
+    """Load what modules share, in the import system of a new interpreter. This process is as before afterwards."""
+    before = ImportSystem.current()
+    new.install(instead_of=before)
+    try:
+        # The name space packages of collections: one directory each is enough here.
+        sys.path[:0] = [str(root) for root in collections]
+        import ansible.module_utils  # noqa: PLC0415 - a copy of its own
+
+        names = list(_shared_by_ansible(Path(ansible.module_utils.__path__[0])))
+        for directory in preloaded(collections):
+            names += _shared_by_collection(directory)
+        talkative = _import_all(names)
+        loaded = ImportSystem.current()
+    finally:
+        before.install(instead_of=ImportSystem.current())
+    by_file = dict(_by_file(loaded.modules))
+    silent = {file: each for file, each in by_file.items() if each.module.__name__ not in talkative}
+    imports = ImportSystem(new.path, new.meta_path, new.path_hooks, {}, loaded.modules)
+    return TargetModules(imports, silent, frozenset(by_file) - frozenset(silent))
+
+
+def preloaded(collections: Iterable[Path]) -> Iterator[Path]:
+    """Return the directories of the collections whose shared code is loaded ahead."""
+    for root in collections:
+        for namespace, name in sorted(_PRELOADED_COLLECTIONS):
+            yield root / "ansible_collections" / namespace / name
+
+
+def _import_all(names: list[str]) -> set[str]:
+    """Import the modules, and return the names of those that said something, and of what was new with them.
+
+    What they said is forgotten: it was not said to a module.
+    """
+    from ansible.module_utils.common import warnings  # noqa: PLC0415 - the copy that is being loaded
+
+    said = [getattr(warnings, name) for name in ("_global_warnings", "_global_deprecations")]
+    talkative: set[str] = set()
+    for name in names:
+        before = set(sys.modules)
+        _try_import(name)
+        if any(said):
+            talkative |= {each for each in sys.modules if each not in before}
+            for each in said:
+                each.clear()
+    return talkative
+
+
+def _try_import(name: str) -> None:
+    # A library that is not there, or code for another system: the module that needs it says so itself.
+    with contextlib.suppress(Exception, SystemExit):
+        importlib.import_module(name)
+
+
+def _shared_by_ansible(directory: Path) -> Iterator[str]:
+    return _names(directory, "ansible.module_utils")
+
+
+def _shared_by_collection(directory: Path) -> Iterator[str]:
+    package = f"ansible_collections.{directory.parent.name}.{directory.name}.plugins.module_utils"
+    yield from _names(directory / "plugins" / "module_utils", package)
+
+
+def _names(directory: Path, package: str) -> Iterator[str]:
+    for path in sorted(directory.rglob("*.py")):
+        parts = path.relative_to(directory).with_suffix("").parts
+        if not set(parts) & set(_SKIPPED):
+            yield ".".join((package, *(part for part in parts if part != "__init__")))
+
+
+def _by_file(modules: dict[str, ModuleType]) -> Iterator[tuple[str, TargetModule]]:
+    for name, module in modules.items():
+        file = vars(module).get("__file__")
+        if not isinstance(file, str) or not file.endswith(".py"):
+            continue
+        suffix = "/__init__.py" if Path(file).name == "__init__.py" else ".py"
+        with contextlib.suppress(OSError):
+            checksum = zlib.crc32(Path(file).read_bytes())
+            yield name.replace(".", "/") + suffix, TargetModule(module, checksum)

@@ -1,0 +1,88 @@
+"""Does in this process what three of Ansible's shell commands do on this machine.
+
+``inprocess`` asks here before it starts a shell. Around a module that brings files along, Ansible's ``ActionBase`` has
+the shell expand a home directory, make a temporary directory and remove it: twelve programs for three system calls.
+Only commands of exactly the words that Ansible's ``sh`` plugin writes are done here, on names that no shell would read
+as anything but a name. Whatever does not go well is left to the shell, which says what is wrong in its own words.
+A directory that is made so goes with its run (``tempdir``), should nobody come to remove it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from reconcile_runner.execution import tempdir
+
+Answer: TypeAlias = tuple[int, bytes, bytes]
+"""Exit code, stdout and stderr."""
+
+_NAME = r"[A-Za-z0-9_.@%+=:,/-]+"
+_TEMPORARY = r"ansible-tmp-[0-9.]+-[0-9]+-[0-9]+"
+
+
+def _command(words: str) -> re.Pattern[str]:
+    """Return the pattern of a command as Ansible quotes it: with ansible-core 2.21, without what is optional here."""
+    return re.compile(rf"/bin/sh -c '{words}(?: && sleep 0)?'")
+
+
+_PATH: Final = re.compile(rf"/(?:{_NAME})?")
+_EXPAND: Final = _command(r"echo (?P<user>~[a-z_][a-z0-9_-]*|~)")
+_MAKE: Final = _command(
+    rf'\( umask 77 && mkdir -p "` echo (?P<base>/{_NAME}) `"'
+    rf'&& mkdir "` echo (?P<path>(?P=base)/(?P<name>{_TEMPORARY})) `"'
+    r' && echo (?P=name)="` echo (?P=path) `" \)'
+)
+_REMOVE: Final = _command(rf"rm -f -r (?P<path>/{_NAME}/{_TEMPORARY})/ > /dev/null 2>&1")
+
+
+def answer(command: object) -> Answer | None:
+    """Do a command and return what the shell would have; None where it is for the shell."""
+    if not isinstance(command, str):
+        return None
+    for pattern, do in _COMMANDS:
+        found = pattern.fullmatch(command)
+        if found:
+            try:
+                return 0, do(found), b""
+            except (OSError, LookupError):
+                return None
+    return None
+
+
+def _expand(found: re.Match[str]) -> bytes:
+    user = found["user"].removeprefix("~")
+    home = pwd.getpwnam(user).pw_dir if user else os.environ["HOME"]
+    if not _PATH.fullmatch(home):
+        raise LookupError("shells differ in what they make of this home directory")
+    return f"{home}\n".encode()
+
+
+def _make(found: re.Match[str]) -> bytes:
+    base = Path(found["base"])
+    for path in (*reversed(base.parents), base):
+        if not path.is_dir():
+            path.mkdir(mode=0o700)
+    Path(found["path"]).mkdir(mode=0o700)
+    tempdir.adopt(found["path"])
+    return f"{found['name']}={found['path']}\n".encode()
+
+
+def _remove(found: re.Match[str]) -> bytes:
+    path = Path(found["path"])
+    if path.exists():
+        shutil.rmtree(path)
+    tempdir.forget(found["path"])
+    return b""
+
+
+_COMMANDS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], bytes]], ...]] = (
+    (_EXPAND, _expand),
+    (_MAKE, _make),
+    (_REMOVE, _remove),
+)

@@ -1,0 +1,132 @@
+"""The play: a fork of the zygote that becomes the process that ``ansible-playbook`` would have been.
+
+``supervisor`` forks it. Everything that a process has from its parent or its environment is set here, then Ansible's
+own command line runs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import gc
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import termios
+import threading
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from reconcile_runner.execution import tempdir
+from reconcile_runner.execution.forkserver import configuration, process, wire
+from reconcile_runner.execution.forkserver.modules import connection
+from reconcile_runner.execution.forkserver.modules.host import ModuleHost
+from reconcile_runner.execution.forkserver.priming import Primed
+from reconcile_runner.execution.forkserver.supervisor import REFUSED
+
+_COLLECT_AFTER = 20_000
+"""New objects between two collections of garbage: most plays end before the third. Python's 700 makes it hundreds."""
+
+_SHUT_DOWN_THREADS = "_shutdown"
+_RUN_EXIT_FUNCTIONS = "_run_exitfuncs"
+
+
+def play(request: wire.Request, primed: Primed, host: ModuleHost, *, has_terminal: bool) -> NoReturn:
+    """Play what the request asks for and end this process as ``ansible-playbook`` ends."""
+    code = 250
+    try:
+        if primed.needs_directory or not _become(request, has_terminal=has_terminal):
+            os._exit(REFUSED)
+        if primed.printed:
+            os.write(1, primed.printed)
+        primed.controller.install(instead_of=primed.stock.target.imports)
+        connection.install(host, primed.stock.archives)
+        _read_settings_again(primed)
+        code = _run(list(request.argv))
+        _announce(request, primed)
+    except BaseException:  # noqa: BLE001 - above this frame is another program
+        traceback.print_exc()
+    finally:
+        _exit(code)
+
+
+def _announce(request: wire.Request, primed: Primed) -> None:
+    """Leave for later plays what this one had to make. The run's own directory is the parent of where it starts."""
+    with contextlib.suppress(OSError):
+        primed.templates.announce()
+        primed.parsed_files.announce(Path(request.cwd).parent)
+
+
+def _become(request: wire.Request, *, has_terminal: bool) -> bool:
+    """Take over directory, environment and terminal; False where Ansible would have loaded differently there."""
+    if has_terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.chdir(request.cwd)
+    os.umask(request.umask)
+    os.environ.clear()
+    for name, value in request.environment.items():
+        os.environb[name] = value
+    tempfile.tempdir = None
+    if not os.isatty(1) or ("ANSIBLE_CONFIG" not in os.environ and Path("ansible.cfg").exists()):
+        return False
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process.offer_to_oom_killer()
+    gc.set_threshold(_COLLECT_AFTER)
+    gc.enable()
+    return True
+
+
+def _read_settings_again(primed: Primed) -> None:
+    """Set what Ansible keeps from its import and is of this run alone."""
+    from ansible import constants  # noqa: PLC0415 - loaded in this process, and not in the server's
+    from ansible.config import manager  # noqa: PLC0415
+    from ansible.utils import vars as identifiers  # noqa: PLC0415
+
+    atexit.unregister(manager.cleanup_tmp_file)
+    constants.DEFAULT_LOCAL_TMP = _make_local_tmp(primed.scratch)
+    atexit.register(manager.cleanup_tmp_file, constants.DEFAULT_LOCAL_TMP, warn=True)
+    for variable, setting in configuration.READ_AGAIN.items():
+        if variable in os.environ:
+            setattr(constants, setting, constants.config.get_config_value(setting))
+    # The middle of the ids of plays and tasks, random for each process.
+    identifiers.random_int = secrets.token_hex(4)
+
+
+def _make_local_tmp(scratch: Path) -> str:
+    """Make the directory that Ansible makes when it reads its configuration, by the name that it gives it."""
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=scratch)
+    tempdir.adopt(made)
+    return made
+
+
+def _run(argv: list[str]) -> int:
+    from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415
+
+    sys.argv = argv
+    try:
+        PlaybookCLI.cli_executor(argv)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return int(error.code or 0)
+        sys.stderr.write(f"{error.code}\n")
+        return 1
+    return 0
+
+
+def _exit(code: int) -> NoReturn:
+    """End as an interpreter ends, but for taking itself apart."""
+    try:
+        getattr(threading, _SHUT_DOWN_THREADS)()
+        getattr(atexit, _RUN_EXIT_FUNCTIONS)()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or 120
+    finally:
+        os._exit(code & 0xFF)

@@ -1,0 +1,203 @@
+"""Loads Ansible into a zygote and fills its caches, by its loaders and never by a play, which would leave threads.
+
+``zygote`` calls ``prime`` once. What was loaded belongs to the environment and to the files that were there then:
+``Primed.files`` tells the server which ones, so that it starts another zygote when they change.
+
+Only what comes with Ansible is loaded. A user's plugin, and ansible-runner's callback, may keep state of a run in their
+modules from the moment they are imported, so each run imports them itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reconcile_runner.execution.forkserver import configuration, handover
+from reconcile_runner.execution.forkserver.configuration import FileStates, state_of
+from reconcile_runner.execution.forkserver.modules import payloads, preload, rolemodules
+from reconcile_runner.execution.forkserver.modules.archives import Archives
+from reconcile_runner.execution.forkserver.modules.child import Stock
+from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
+from reconcile_runner.execution.forkserver.patches import display, plugincode, startup, worker
+from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
+from reconcile_runner.execution.forkserver.patches.templates import Templates
+from reconcile_runner.execution.forkserver.patches.yamlfiles import ParsedFiles
+
+_LOADED_CLASSES = (
+    "action", "become", "cache", "callback", "connection", "inventory", "lookup", "shell", "strategy", "vars",
+)  # fmt: skip
+_INSTANCES = "_plugin_instance_cache"
+_PATHS = "_paths"
+_CONFIGURE_COLLECTIONS = "_configure_collection_loader"
+
+
+@dataclass(frozen=True, slots=True)
+class Primed:
+    """What priming made and found.
+
+    - ``controller``: the import system of a play; this process has the target's
+    - ``stock``: what modules find ready
+    - ``templates``, ``parsed_files``: what plays find ready
+    - ``announced``: the directory in which runs leave what later ones will need
+    - ``scratch``: the directory in which Ansible makes a directory for the temporary files of each run
+    - ``printed``: what importing Ansible prints, as every run in this environment would
+    - ``files``: the files that what was loaded depends on
+    - ``needs_directory``: a setting depends on the directory that a run is started in, so none can be played here
+    """
+
+    controller: ImportSystem
+    stock: Stock
+    templates: Templates
+    parsed_files: ParsedFiles
+    announced: Path
+    scratch: Path
+    printed: bytes = b""
+    files: FileStates = field(default_factory=dict)
+    needs_directory: bool = False
+
+    def learn(self) -> bool:
+        """Make ready what runs have announced since, and tell whether they have."""
+        if not handover.are_waiting(self.announced):
+            return False
+        self.stock.archives.learn()
+        with (
+            self.controller.installed(instead_of=self.stock.target.imports),
+            display.forgotten(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            self.templates.learn()
+            self.parsed_files.learn()
+        return True
+
+
+def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable[Path]) -> Primed:
+    """Load Ansible as ``ansible-playbook`` in this environment would. Raises whatever that raises.
+
+    stdout must be a terminal, as it is in a run: Ansible looks at it when it is imported. ``read_terminal`` returns
+    what was written to it. ``directory`` is made for the zips of modules; ``sources`` are the roles and
+    playbooks whose modules are made ready.
+    """
+    new = ImportSystem.current()
+    files = configuration.config_files(os.environ)
+    # Its command line first, which sets up what the rest of it finds.
+    importlib.import_module("ansible.cli.playbook")
+    from ansible import constants  # noqa: PLC0415 - only here: the server must not load Ansible
+
+    printed = read_terminal()
+    collections = [Path(path) for path in constants.COLLECTIONS_PATHS]
+    own = Path(constants.__file__).parent
+    files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
+    with display.forgotten():
+        _fill_caches()
+        startup.keep_parser()
+        kept = [*startup.define_callback_settings(), *_actions(preload.preloaded(collections))]
+        files |= {str(path): state_of(str(path)) for path in kept}
+        plugincode.install(kept)
+        startup.keep_file_lists(_plugin_directories([own, *preload.preloaded(collections)]))
+        target = preload.load(new, collections)
+        startup.read_kubeconfigs_fast()
+        payloads.install(directory, directory / "announced", [own, *collections])
+        announced = directory / "announced"
+        announced.mkdir(mode=0o700)
+        templates, parsed_files = Templates(announced), ParsedFiles(announced)
+        plugins = OwnPlugins([own, *preload.preloaded(collections)])
+        worker.install(plugins)
+        templates.install(plugins)
+        rolemodules.make_archives(sources)
+        parsed_files.install()
+    read_terminal()
+    scratch = Path(constants.DEFAULT_LOCAL_TMP)
+    shutil.rmtree(scratch)
+    needs_directory = configuration.needs_directory(constants.config, os.environ)
+    controller = ImportSystem.current()
+    target.imports.install(instead_of=controller)
+    primed = Primed(
+        controller=controller,
+        stock=Stock(target, Archives(directory, announced, target)),
+        templates=templates,
+        parsed_files=parsed_files,
+        announced=announced,
+        scratch=scratch.parent,
+        printed=printed,
+        files=files,
+        needs_directory=needs_directory,
+    )
+    primed.learn()
+    return primed
+
+
+def _fill_caches() -> None:
+    from ansible.plugins import loader  # noqa: PLC0415
+
+    loader.init_plugin_loader()
+    # A run calls it again, which warns where it was called before.
+    setattr(loader, _CONFIGURE_COLLECTIONS, _collections_are_configured)
+    for kind in _LOADED_CLASSES:
+        _load_classes(kind, getattr(loader, f"{kind}_loader"))
+    # The one loader that keeps what it was asked for, class or not, and hands it out as an instance.
+    getattr(loader.vars_loader, _INSTANCES).clear()
+    # Otherwise runs take it for filled, and find no group_vars and no host_vars.
+    setattr(loader.vars_loader, _PATHS, None)
+    list(loader.filter_loader.all())
+    list(loader.test_loader.all())
+    _warm_up()
+
+
+def _warm_up() -> None:
+    """Have Jinja make what it makes once: tables, regular expressions, imports."""
+    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
+    from ansible.template import Templar, trust_as_template  # noqa: PLC0415
+
+    templar = Templar(loader=DataLoader(), variables={"number": 1})
+    templar.template(trust_as_template("{{ number + 1 }} and {{ [number] | length }}"))
+    templar.evaluate_conditional(trust_as_template("number == 1"))
+
+
+def _load_classes(kind: str, plugins: Any) -> None:
+    """Load the classes of Ansible's own plugins of a kind, as a run asks for them: one by one, or all at once."""
+    from ansible import constants  # noqa: PLC0415
+
+    builtin = dict(_builtin_plugins(kind))
+    for name, path in builtin.items():
+        with contextlib.suppress(Exception):  # one that needs a library that is not here
+            if plugins.find_plugin(name) == path:
+                plugins.get(name, class_only=True)
+    if set(plugins.all(path_only=True)) <= set(builtin.values()):
+        list(plugins.all(class_only=True))
+    for name in builtin:
+        # Otherwise the documentation of a plugin without options is parsed each time it is asked for.
+        if kind in constants.CONFIGURABLE_PLUGINS and not constants.config.has_configuration_definition(kind, name):
+            constants.config.initialize_plugin_configuration_definitions(kind, name, {})
+
+
+def _collections_are_configured(prefix_collections_path: list[str] | None = None) -> None:
+    if prefix_collections_path:
+        raise ValueError("the collections' path cannot be changed after Ansible was loaded")
+
+
+def _actions(collections: Iterable[Path]) -> Iterator[Path]:
+    for collection in collections:
+        yield from sorted((collection / "plugins" / "action").glob("*.py"))
+
+
+def _plugin_directories(roots: Iterable[Path]) -> Iterator[Path]:
+    for root in roots:
+        yield root / "modules"
+        yield from sorted((root / "plugins").glob("*/"))
+
+
+def _builtin_plugins(kind: str) -> Iterator[tuple[str, str]]:
+    import ansible.plugins  # noqa: PLC0415
+
+    directory = Path(ansible.plugins.__file__).parent / kind
+    for path in sorted(directory.glob("*.py")):
+        if path.stem not in {"__init__", "base"}:  # cache/base.py only warns that it is deprecated
+            yield path.stem, str(path)

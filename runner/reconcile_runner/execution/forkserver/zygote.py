@@ -1,0 +1,148 @@
+"""A zygote: a process that holds Ansible, started for one environment, which forks once for each run.
+
+``server`` starts it with the environment of the run that asked first, hands it requests over a socket, and shuts that
+socket for writing when it is to take no more. It never runs anything itself: one thread, and no state of any run.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from reconcile_runner.execution.forkserver import play, priming, process, wire
+from reconcile_runner.execution.forkserver.modules.host import ModuleHost
+from reconcile_runner.execution.forkserver.supervisor import Supervisor
+from reconcile_runner.execution.processes import PATIENCE, kill_until_gone, living_descendants
+
+
+class Zygote:
+    """Serves the requests of one server. ``home`` is the engine's private directory."""
+
+    def __init__(self, requests: socket.socket, home: Path, primed: priming.Primed) -> None:
+        self._requests: socket.socket | None = requests
+        self._home = home
+        self._primed = primed
+        self._supervisors: set[int] = set()
+        self._child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Serve until the server wants no more, or is gone, and the last run has ended."""
+        while self._requests or self._supervisors:
+            sources: list[int | socket.socket] = [self._child_ended]
+            if self._requests:
+                sources.append(self._requests)
+            ready, _, _ = select.select(sources, [], [])
+            if self._child_ended in ready:
+                os.read(self._child_ended, 4096)
+                self._bury()
+                self._learn()
+            if self._requests and self._requests in ready:
+                self._take(self._requests)
+
+    def _take(self, requests: socket.socket) -> None:
+        try:
+            received = wire.receive(requests)
+        except (OSError, ValueError):
+            received = None
+        if received is None:
+            self._requests = None
+            return
+        request, descriptors = received
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_supervisor(request, descriptors, parent)
+        self._supervisors.add(pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def _become_supervisor(self, request: wire.Request, descriptors: list[int], parent: int) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            process.die_with_parent(signal.SIGTERM, parent)
+            process.close_all_but(frozenset(descriptors))
+            connection, *terminal = descriptors
+            supervisor = Supervisor(request, socket.socket(fileno=connection), terminal, self._home)
+            supervisor.supervise(self._play, self._primed)
+        finally:
+            os._exit(0)
+
+    def _learn(self) -> None:
+        """Make ready what a run has announced; what is new then is as still as what was there before."""
+        if self._primed.learn():
+            gc.freeze()
+
+    def _play(self, request: wire.Request, host: ModuleHost, has_terminal: bool) -> NoReturn:
+        play.play(request, self._primed, host, has_terminal=has_terminal)
+
+    def _bury(self) -> None:
+        """Reap what has ended. A supervisor that was killed has left its run to this process, which ends it."""
+        while self._supervisors:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            self._supervisors.discard(pid)
+        orphans = process.children() - self._supervisors
+        if orphans:
+            kill_until_gone(lambda: _with_descendants(process.children() - self._supervisors), PATIENCE)
+
+
+def _with_descendants(roots: Iterable[int]) -> frozenset[int]:
+    found: set[int] = set()
+    for root in roots:
+        found |= {root} | living_descendants(root)
+    return frozenset(found)
+
+
+def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *sources: str) -> None:
+    """Prime this process, say so over the socket ``descriptor`` in one line of JSON, and serve.
+
+    The standard descriptors are the slave of ``terminal``; ``errors`` is where what this process itself says goes.
+    ``sources``: the roles and playbooks whose modules are made ready.
+    """
+    process.die_with_parent(signal.SIGKILL, parent)
+    process.adopt_orphans()
+    requests = socket.socket(fileno=descriptor)
+    try:
+        payloads = Path(home) / f"payloads-{os.getpid()}"
+        primed = priming.prime(lambda: _read_available(terminal), payloads, map(Path, sources))
+        unfit = "" if process.threads() == 1 else f"{process.threads()} threads run after Ansible was loaded"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - Ansible's, a plugin's or a library's: said to the server
+        primed, unfit = None, f"{type(error).__name__}: {error}"
+    _leave_terminal(terminal, errors)
+    requests.sendall(json.dumps({"unfit": unfit, "files": primed.files if primed else {}}).encode() + b"\n")
+    if unfit or primed is None:
+        sys.exit(1)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    Zygote(requests, Path(home), primed).serve()
+
+
+def _read_available(terminal: int) -> bytes:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    found = b""
+    while select.select([terminal], [], [], 0)[0]:
+        found += os.read(terminal, 65536)
+    return found.replace(b"\r\n", b"\n")
+
+
+def _leave_terminal(terminal: int, errors: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.dup2(errors, 2)
+    for descriptor in (nothing, terminal, errors):
+        os.close(descriptor)

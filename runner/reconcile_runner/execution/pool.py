@@ -1,0 +1,176 @@
+"""Engines: what runs a job. ``reconciler`` hands a job in and gets a result out.
+
+An engine is a pool of ``launcherprocess``, grown to as many as runs go on at once; each drives ansible-runner, whatever
+the engine. What an engine chooses is the one program that ansible-runner starts: its ``binary``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Protocol
+
+from reconcile_runner.clock import Clock, SystemClock
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.execution import tempdir
+from reconcile_runner.execution.job import Job, RunResult
+from reconcile_runner.execution.jobevent import JobEvent
+from reconcile_runner.execution.launcherclient import LauncherGoneError, LauncherProcess, LauncherReport
+from reconcile_runner.execution.result import RunFold
+from reconcile_runner.execution.rundir import RunnerDir
+from reconcile_runner.logs import get_logger
+
+_log = get_logger("execution")
+
+
+class Engine(Protocol):
+    """Runs jobs, any number at once."""
+
+    async def start(self) -> None:
+        """Make ready. Raises ``ConfigError`` where no run could ever start."""
+
+    async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
+        """Run a job to its end, telling its events in order; ``on_event`` must not block.
+
+        When ``job.timeout`` has passed, or the caller is cancelled, every process of the run is ended at once. Raises
+        ``ExecutionError`` where the run could not be started or was lost, which says nothing about the role.
+        """
+
+    async def stop(self) -> None:
+        """End what still runs, and every process of the engine."""
+
+
+class SubprocessEngine:
+    """The engine ``subprocess``: each run is an ``ansible-playbook`` of its own. Implements ``Engine``.
+
+    ``binary`` is the program that ansible-runner starts in place of ``ansible-playbook``; None: the
+    ``ansible-playbook`` beside this interpreter, else that of ``PATH``. ``temporary`` is where runs' directories for
+    temporary files are made; None: in a directory of its own.
+    """
+
+    def __init__(self, binary: Path | None = None, clock: Clock | None = None, temporary: Path | None = None) -> None:
+        self._binary = str(binary) if binary else ansible_playbook()
+        self._clock = clock or SystemClock()
+        self._idle: list[LauncherProcess] = []
+        self._busy: set[LauncherProcess] = set()
+        self._retired: set[LauncherProcess] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._temporary = temporary
+        self._own_temporary: RunnerDir | None = None
+        self._numbers = itertools.count()
+
+    async def start(self) -> None:
+        """Start the first launcher, so that what is missing shows before any object waits for it."""
+        if shutil.which(self._binary) is None:
+            raise ConfigError(f"{self._binary} was not found, or cannot be executed: install ansible-core")
+        try:
+            self._idle.append(await self._start_launcher())
+        except LauncherGoneError as error:
+            raise ConfigError(f"ansible-runner cannot be started: {error}") from error
+
+    async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
+        """Run a job; see ``Engine.run``."""
+        fold = RunFold()
+
+        def tell(event: JobEvent) -> None:
+            fold.add(event)
+            on_event(event)
+
+        begun = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(job.timeout) as limit:
+                report = await self._run_in_launcher(job, tell)
+        except TimeoutError:
+            if job.timeout is None or not limit.expired():
+                raise
+            return fold.timed_out(job.timeout, self._clock.monotonic() - begun)
+        return fold.finished(report, self._clock.monotonic() - begun)
+
+    async def stop(self) -> None:
+        """End every launcher, and with each what it runs."""
+        launchers = [*self._idle, *self._busy, *self._retired]
+        self._idle.clear()
+        await asyncio.gather(*(self._end(launcher) for launcher in launchers))
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._own_temporary:
+            self._own_temporary.close()
+            self._own_temporary = self._temporary = None
+
+    async def _run_in_launcher(self, job: Job, tell: Callable[[JobEvent], None]) -> LauncherReport:
+        launcher = await self._launcher_for(job)
+        try:
+            report = await launcher.watch(tell)
+        except BaseException:
+            await self._end(launcher)
+            raise
+        self._busy.discard(launcher)
+        self._idle.append(launcher)
+        return report
+
+    async def _launcher_for(self, job: Job) -> LauncherProcess:
+        """Return a launcher that has taken the job: an idle one if there is one that will, else a new one."""
+        while self._idle:
+            launcher = self._idle.pop()
+            try:
+                if await self._offer(launcher, job):
+                    return launcher
+            except LauncherGoneError:
+                continue
+            self._retire(launcher)
+        launcher = await self._start_launcher()
+        await self._offer(launcher, job)
+        return launcher
+
+    async def _start_launcher(self) -> LauncherProcess:
+        if self._temporary is None:
+            try:
+                self._own_temporary = RunnerDir.make_in(Path(tempfile.gettempdir()))
+            except OSError as error:
+                raise LauncherGoneError(f"no directory for temporary files can be made: {error}") from error
+            self._temporary = self._own_temporary.path
+        temporary = self._temporary / str(next(self._numbers))
+        if tempdir.is_too_long(temporary):
+            _log.warning(
+                "runs have no TMPDIR of their own: its path would be too long for a socket", path=str(temporary)
+            )
+            return await LauncherProcess.start(None)
+        return await LauncherProcess.start(temporary)
+
+    async def _offer(self, launcher: LauncherProcess, job: Job) -> bool:
+        self._busy.add(launcher)
+        try:
+            return await launcher.offer(job, self._binary)
+        except BaseException:
+            await self._end(launcher)
+            raise
+
+    def _retire(self, launcher: LauncherProcess) -> None:
+        """Let a launcher be that waits for what outlived its last run, and then ends by itself."""
+        self._busy.discard(launcher)
+        self._retired.add(launcher)
+        self._own(launcher.left_alone(), f"launcher-retired-{launcher.pid}").add_done_callback(
+            lambda _: self._retired.discard(launcher)
+        )
+
+    async def _end(self, launcher: LauncherProcess) -> None:
+        """End a launcher, to the end: a caller that is cancelled leaves no half-ended run behind."""
+        self._busy.discard(launcher)
+        await asyncio.shield(self._own(launcher.end(), f"launcher-end-{launcher.pid}"))
+
+    def _own(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def ansible_playbook() -> str:
+    """Return the ``ansible-playbook`` beside this interpreter, else its bare name, to be found in ``PATH``."""
+    beside = Path(sys.executable).with_name("ansible-playbook")
+    return str(beside) if beside.exists() else "ansible-playbook"

@@ -1,0 +1,144 @@
+"""Folds the events of a run into its result, as they come.
+
+An engine feeds it and asks for the result when the run has ended. What it keeps is bounded, however long a run is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from reconcile_runner.apimachinery.duration import parse_duration
+from reconcile_runner.compat import REQUEUE_AFTER_ACTIONS
+from reconcile_runner.execution import failuretext
+from reconcile_runner.execution.job import RunResult, RunStats, RunStatus, TaskFailure
+from reconcile_runner.execution.jobevent import EventKind, JobEvent
+from reconcile_runner.execution.launcherclient import LauncherReport
+
+HOST = "localhost"
+"""The host whose counts are reported, as upstream does."""
+
+_KEPT_FAILURES = 50
+_KEPT_ITEMS = 10
+_KEPT_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failure that may still be rescued. ``count`` names the statistic in which Ansible counts it if it is not."""
+
+    host: str
+    count: str
+    failure: TaskFailure
+
+
+class RunFold:
+    """The result of a run in the making: ``add`` its events in order, then ask ``finished`` or ``timed_out``."""
+
+    def __init__(self) -> None:
+        self._failures: deque[_Failure] = deque(maxlen=_KEPT_FAILURES)
+        self._items: deque[str] = deque(maxlen=_KEPT_ITEMS)
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._stats: dict[str, dict[str, int]] | None = None
+        self._task: JobEvent | None = None
+        self._requeue_after: float | None = None
+
+    def add(self, event: JobEvent) -> None:
+        """Take the next event."""
+        match event.kind:
+            case EventKind.PLAYBOOK_ON_TASK_START | EventKind.PLAYBOOK_ON_HANDLER_TASK_START:
+                self._task = event
+                self._items.clear()
+            case EventKind.RUNNER_ITEM_ON_FAILED:
+                self._items.append(failuretext.of_result(event.res))
+            case EventKind.RUNNER_ON_FAILED:
+                self._add_failure(event, "failures")
+            case EventKind.RUNNER_ON_UNREACHABLE:
+                self._add_failure(event, "dark")
+            case EventKind.RUNNER_ON_OK | EventKind.RUNNER_ITEM_ON_OK:
+                self._add_requeue(event)
+            case EventKind.PLAYBOOK_ON_STATS:
+                self._stats = {count: by_host for count, by_host in event.data.items() if isinstance(by_host, dict)}
+            case EventKind.VERBOSE | EventKind.ERROR:
+                self._lines.extend(failuretext.plain(event.stdout).splitlines())
+
+    def finished(self, report: LauncherReport, duration: float) -> RunResult:
+        """Return the result of a run that came to its end. ``duration`` is in seconds."""
+        if report.rc == 0 and self._stats is not None:
+            return RunResult(RunStatus.SUCCESSFUL, self._run_stats(), (), "", duration, self._requeue_after)
+        failures = self._final_failures()
+        message = "\n".join(f"{each.task}: {each.message}" for each in failures) or self._message_without_failure(
+            report
+        )
+        return RunResult(RunStatus.FAILED, self._run_stats(), failures, message, duration, self._requeue_after)
+
+    def timed_out(self, limit: float, duration: float) -> RunResult:
+        """Return the result of a run that was ended because it took longer than ``limit`` seconds."""
+        message = f"ended because it took longer than the limit of {limit:g} seconds{self._where()}"
+        return RunResult(RunStatus.TIMED_OUT, self._run_stats(), (), message, duration, self._requeue_after)
+
+    def _add_failure(self, event: JobEvent, count: str) -> None:
+        if event.ignore_errors:
+            return
+        message = failuretext.of_result(event.res, list(self._items))
+        self._failures.append(_Failure(event.host, count, TaskFailure(event.task, message, event.task_path)))
+
+    def _add_requeue(self, event: JobEvent) -> None:
+        period = event.res.get("period")
+        if event.task_action not in REQUEUE_AFTER_ACTIONS or not isinstance(period, str):
+            return
+        try:
+            seconds = parse_duration(period)
+        except ValueError:
+            return
+        if self._requeue_after is None:
+            self._requeue_after = seconds
+
+    def _final_failures(self) -> tuple[TaskFailure, ...]:
+        """Return the failures that nothing rescued.
+
+        An event does not say whether its failure is rescued later, but the statistics count those that were not. A
+        host stops at the first of them, but for ``always`` and handlers: so they are the last ones of their host.
+        """
+        if self._stats is None:
+            return tuple(each.failure for each in self._failures)
+        final: list[TaskFailure] = []
+        remaining = {
+            (host, count): number
+            for count in ("failures", "dark")
+            for host, number in self._stats.get(count, {}).items()
+        }
+        for each in reversed(self._failures):
+            if remaining.get((each.host, each.count), 0) > 0:
+                remaining[each.host, each.count] -= 1
+                final.append(each.failure)
+        return tuple(reversed(final))
+
+    def _message_without_failure(self, report: LauncherReport) -> str:
+        if report.rc is None:
+            return f"ansible-playbook was killed{self._where()}"
+        if report.rc == 0:
+            return "Ansible ended without having played anything (there was no playbook_on_stats event)"
+        said = failuretext.of_output(self._lines)
+        return said or f"ansible-playbook ended with exit code {report.rc} and without a word{self._where()}"
+
+    def _where(self) -> str:
+        if self._task is None:
+            return ""
+        place = f" ({self._task.task_path})" if self._task.task_path else ""
+        return f", in the task '{self._task.task}'{place}"
+
+    def _run_stats(self) -> RunStats | None:
+        if self._stats is None:
+            return None
+        counts = {count: _integer(by_host.get(HOST)) for count, by_host in self._stats.items()}
+        return RunStats(
+            ok=counts.get("ok", 0),
+            changed=counts.get("changed", 0),
+            skipped=counts.get("skipped", 0),
+            failures=counts.get("failures", 0) + counts.get("dark", 0),
+        )
+
+
+def _integer(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,1 @@
+"""Build every part of the operator, start them in order, stop them in reverse."""

@@ -1,0 +1,66 @@
+"""Objects in the bodies of requests: read so that nothing is changed but what is added.
+
+``writes`` decodes a body, has ``ownership`` mark the object, and sends it as JSON, which is YAML as well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import orjson
+import yaml
+
+from reconcile_runner.apimachinery.objects import KubeObject
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+APPLY: Final = "application/apply-patch+yaml"
+DECODABLE: Final = frozenset({"", JSON, YAML, APPLY})
+"""Media types that can be read here; empty is an absent header, which the API server takes for JSON."""
+
+_TAG: Final = "tag:yaml.org,2002:"
+_REPLACED: Final = frozenset({"float", "int", "timestamp", "value"})
+
+
+class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc] # either is a class
+    """YAML as the API server reads it: no dates, no numbers to base 60, ``1e3`` a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_TAG) not in _REPLACED]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    f"{_TAG}int", re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    f"{_TAG}float",
+    re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def decode(body: bytes) -> KubeObject | None:
+    """Return the object in a body of one of the ``DECODABLE`` types; None where there is none that can be read."""
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            decoded = yaml.load(body, _Loader)  # noqa: S506 - a safe loader
+        except (yaml.YAMLError, ValueError):
+            return None
+    return decoded if isinstance(decoded, dict) else None
+
+
+def encode(obj: KubeObject) -> bytes | None:
+    """Return an object as JSON; None where YAML held what JSON cannot say."""
+    try:
+        return orjson.dumps(obj)
+    except TypeError:
+        return None
+
+
+def media_type(content_type: str) -> str:
+    """Return the type in a ``Content-Type`` without its parameters."""
+    return content_type.partition(";")[0].strip().lower()

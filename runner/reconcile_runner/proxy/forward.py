@@ -1,0 +1,126 @@
+"""Passes a request on to the API server, with the operator's own credentials in place of the run's token.
+
+``server`` streams what nobody here needs to read, ``writes`` and the reads of single objects look at the whole answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from aiohttp import ClientError, ClientResponse, web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.client import HttpClient
+from reconcile_runner.errors import ApiUnreachableError
+from reconcile_runner.proxy.tokens import RUN
+
+NOT_PASSED_ON: Final = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that belong to one connection (RFC 9110, 7.6.1), and the run's credential."""
+
+IMPERSONATE_USER: Final = "Impersonate-User"
+"""Passed on where a role impersonates somebody; not where it is the run's credential (see ``kubeconfig``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of the API server. ``headers`` as it sent them."""
+
+    status: int
+    reason: str
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def succeeded(self) -> bool:
+        """Tell whether the API server did what it was asked to."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    def decoded(self) -> KubeObject | None:
+        """Return the object in the body of a successful answer; None where there is none, or not as plain JSON."""
+        if not self.succeeded or "Content-Encoding" in self.headers:
+            return None
+        try:
+            decoded = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+        return decoded if isinstance(decoded, dict) else None
+
+    def response(self) -> web.Response:
+        """Return the answer for the run."""
+        return web.Response(status=self.status, reason=self.reason, headers=_kept(self.headers), body=self.body)
+
+
+class Forwarder:
+    """Sends requests on."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Pass a request on and its answer back as it comes."""
+        body = await request.read() if request.can_read_body else None
+        upstream = await self._client.forward(request.method, request.raw_path, request_headers(request), body)
+        try:
+            return await _stream(request, upstream)
+        finally:
+            upstream.close()
+
+    async def fetch(
+        self, request: web.Request, body: bytes | None = None, changed: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Pass a request on, with another body and some headers ``changed``; return the whole answer, uncompressed."""
+        headers = request_headers(request)
+        headers.popall("Accept-Encoding", None)
+        headers.update(changed or {})
+        upstream = await self._client.forward(request.method, request.raw_path, headers, body or None)
+        try:
+            content = await upstream.read()
+        except ClientError as error:
+            raise ApiUnreachableError(f"{self._client.server} broke off its answer") from error
+        finally:
+            upstream.close()
+        return Answer(upstream.status, upstream.reason or "", upstream.headers, content)
+
+
+def request_headers(request: web.Request) -> CIMultiDict[str]:
+    """Return a run's headers as they may be passed on."""
+    headers = _kept(request.headers)
+    if headers.get(IMPERSONATE_USER) == request[RUN].token:
+        headers.popall(IMPERSONATE_USER)
+    return headers
+
+
+def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in NOT_PASSED_ON)
+
+
+async def _stream(request: web.Request, upstream: ClientResponse) -> web.StreamResponse:
+    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=_kept(upstream.headers))
+    if upstream.content_length is not None:
+        response.content_length = upstream.content_length
+    await response.prepare(request)
+    async for chunk in upstream.content.iter_any():
+        await response.write(chunk)
+    await response.write_eof()
+    return response

@@ -1,0 +1,174 @@
+"""Answers reads from the cache, where the answer is the API server's own but for ``managedFields``.
+
+``server`` asks here first and passes on what is not answered: a kind that nobody watches, a watch, a subresource other
+than ``status``, tables, pages, selectors over other fields, a cache that is not complete and connected, one that does
+not show yet what the run itself wrote, an object that the cache does not have, and whatever else is unusual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import orjson
+from aiohttp import web
+
+from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey, labels, metadata
+from reconcile_runner.apimachinery.textselectors import parse_field_selector, parse_label_selector
+from reconcile_runner.cache.cache import View
+from reconcile_runner.cache.informer import KindCache
+from reconcile_runner.client.discovery import Resource
+from reconcile_runner.proxy.consistency import OwnWrites
+from reconcile_runner.proxy.requestinfo import RequestInfo
+
+LARGEST_SCAN: Final = 5000
+"""Objects of a kind beyond which a list that has to look at all of them is the API server's work, not the loop's."""
+LARGEST_LIST: Final = 500
+"""Objects beyond which a list is passed on: encoding them would block the event loop for 20 ms."""
+
+_META: Final = {"apiVersion": "meta.k8s.io/v1"}
+_PARTIAL: Final = "PartialObjectMetadata"
+_WHOLE_TYPES: Final = frozenset({"", "*/*", "application/json"})
+_OFF: Final = frozenset({"", "0", "false"})
+_ANY_VERSION: Final = frozenset({"", "0"})
+
+
+class Views(Protocol):
+    """What is asked of the caches. ``cache.Cache`` is one."""
+
+    def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
+        """Return a kind in a namespace (empty: all) where it is complete and connected."""
+
+
+class Plurals(Protocol):
+    """What is asked of discovery. ``discovery.Discovery`` is one."""
+
+    def known_plural(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return the resource that a path names, as far as it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A list that can be answered. ``limit`` 0: none."""
+
+    selector: LabelSelector
+    fields: dict[str, str]
+    limit: int
+
+
+class CachedReads:
+    """Reads that need no request."""
+
+    def __init__(self, views: Views, plurals: Plurals) -> None:
+        self._views = views
+        self._plurals = plurals
+
+    def answer(self, request: web.Request, info: RequestInfo, writes: OwnWrites) -> web.Response | None:
+        """Return the answer to a GET, or None where the API server must give it."""
+        partial = _asks_for_partial(request.headers.get("Accept", ""))
+        resource = self._plurals.known_plural(info.group, info.version, info.plural)
+        if partial is None or resource is None or info.subresource not in ("", "status"):
+            return None
+        view = self._views.view(resource.gvk, info.namespace, whole=not partial)
+        if view is None or not writes.are_shown_by(view.kind, info.storage):
+            return None
+        body = _get(request, info, view) if info.name else _list(request, info, view, partial=partial)
+        if body is None:
+            return None
+        if info.name and partial:
+            body = _cut_down(body)
+        return web.Response(body=orjson.dumps(body), content_type="application/json", headers={"X-Cache": "HIT"})
+
+
+def _asks_for_partial(accept: str) -> bool | None:
+    """Tell whether metadata alone is asked for; None: something is asked for that the cache cannot give."""
+    first, *parameters = (part.strip() for part in accept.partition(",")[0].split(";"))
+    wanted = dict(parameter.partition("=")[::2] for parameter in parameters if not parameter.startswith("q="))
+    if first not in _WHOLE_TYPES:
+        return None
+    if not wanted:
+        return False
+    partial = wanted.get("as", "").removesuffix("List") == _PARTIAL and wanted.get("g") == "meta.k8s.io"
+    return True if partial and wanted.get("v") == "v1" else None
+
+
+def _get(request: web.Request, info: RequestInfo, view: View) -> KubeObject | None:
+    query = {name: value for name, value in request.query.items() if value}
+    if query.pop("resourceVersion", "") not in _ANY_VERSION or query:
+        return None
+    return view.kind.get(info.key)
+
+
+def _list(request: web.Request, info: RequestInfo, view: View, *, partial: bool) -> KubeObject | None:
+    query = _read_query(request, view)
+    if query is None or info.subresource:
+        return None
+    keys = _candidates(info, query, view.kind)
+    if keys is None:
+        return None
+    found = [obj for key in sorted(keys) if (obj := view.kind.get(key)) is not None and _matches(query, obj)]
+    if len(found) > (query.limit or LARGEST_LIST) or len(found) > LARGEST_LIST:
+        return None
+    head = _META | {"kind": f"{_PARTIAL}List"} if partial else _whole_head(view)
+    if partial:
+        items = [_cut_down(obj) for obj in found]
+    elif _items_say_kind(view):
+        items = found
+    else:
+        items = [{name: value for name, value in obj.items() if name not in ("apiVersion", "kind")} for obj in found]
+    return {**head, "metadata": {"resourceVersion": view.resource_version}, "items": items}
+
+
+def _read_query(request: web.Request, view: View) -> _Query | None:
+    """Return what a list asks for, or None where one of its parameters is not understood here."""
+    query = {name: value for name, value in request.query.items() if value}
+    if len(query) != len([value for value in request.query.values() if value]):
+        return None  # a parameter is given twice
+    if query.pop("watch", "") not in _OFF:
+        return None
+    if query.pop("resourceVersion", "") not in {*_ANY_VERSION, view.resource_version}:
+        return None
+    if query.pop("resourceVersionMatch", "NotOlderThan") != "NotOlderThan":
+        return None
+    selector = parse_label_selector(query.pop("labelSelector", ""))
+    fields = parse_field_selector(query.pop("fieldSelector", ""))
+    limit = query.pop("limit", "0")
+    if query or selector is None or fields is None or not (limit.isascii() and limit.isdigit()):
+        return None
+    return _Query(selector, fields, int(limit))
+
+
+def _candidates(info: RequestInfo, query: _Query, kind: KindCache) -> Iterable[ObjectKey] | None:
+    """Return the keys that a list has to look at, or None where they are too many."""
+    name = query.fields.get("metadata.name")
+    namespace = info.namespace or query.fields.get("metadata.namespace", "")
+    if query.fields.get("metadata.namespace", namespace) != namespace:
+        return ()
+    if name is not None and namespace:
+        return (ObjectKey(namespace, name),)
+    if len(kind.keys()) > LARGEST_SCAN:
+        return None
+    return [key for key in kind.keys() if namespace in ("", key.namespace) and name in (None, key.name)]  # noqa: SIM118
+
+
+def _matches(query: _Query, obj: KubeObject) -> bool:
+    return query.selector is EVERYTHING or query.selector.matches(labels(obj))
+
+
+def _whole_head(view: View) -> dict[str, str]:
+    """Return what a list says it is. A cache that was filled as partial objects answers no whole list."""
+    return {"kind": view.listing.kind, "apiVersion": view.listing.api_version}
+
+
+def _items_say_kind(view: View) -> bool:
+    """Tell whether the items of a list have ``kind``: those of custom resources have, those of built-in kinds not."""
+    if view.listing.items_say_kind is not None:
+        return view.listing.items_say_kind
+    group = view.kind.gvk.group
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def _cut_down(obj: KubeObject) -> KubeObject:
+    return {"kind": _PARTIAL, **_META, "metadata": metadata(obj)}

@@ -1,0 +1,61 @@
+"""What a request is about, read from its path: apimachinery's ``RequestInfo``, as far as the proxy needs it.
+
+``server`` parses each path once; ``cachedreads`` and ``writes`` work with the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from reconcile_runner.apimachinery.objects import ObjectKey
+
+_CORE_PREFIX, _GROUP_PREFIX = "api", "apis"
+_OLD_VERBS: Final = frozenset({"proxy", "watch"})
+"""Verbs that were once part of paths; such a request passes as it is."""
+_SUBRESOURCES_OF_NAMESPACES: Final = frozenset({"finalize", "status"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """An object, a list (no ``name``) or a subresource. No ``namespace``: all of them, or a cluster-scoped kind."""
+
+    group: str
+    version: str
+    plural: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def key(self) -> ObjectKey:
+        """Return the key of the object that is named."""
+        return ObjectKey(self.namespace, self.name)
+
+    @property
+    def storage(self) -> tuple[str, str]:
+        """Return group and plural: what all versions of a kind share."""
+        return self.group, self.plural
+
+
+def parse_path(path: str) -> RequestInfo | None:
+    """Read an escaped path, query or not; None where it names no resource (``/version``, discovery, ``/openapi``)."""
+    parts = [unquote(part) for part in path.partition("?")[0].strip("/").split("/")]
+    match parts:
+        case [prefix, version, *rest] if prefix == _CORE_PREFIX:
+            group = ""
+        case [prefix, group, version, *rest] if prefix == _GROUP_PREFIX:
+            pass
+        case _:
+            return None
+    if not rest or rest[0] in _OLD_VERBS:
+        return None
+    namespace = ""
+    match rest:
+        case ["namespaces", name, resource, *_] if resource not in _SUBRESOURCES_OF_NAMESPACES:
+            namespace, rest = name, rest[2:]
+        case _:
+            pass
+    name = rest[1] if len(rest) > 1 else ""
+    return RequestInfo(group, version, rest[0], namespace, name, "/".join(rest[2:]))

@@ -1,0 +1,164 @@
+"""The proxy's server: loopback only, 401 without a run's token, and who serves which request.
+
+A role's modules talk to it as if it were the API server (``kubeconfig``). Reads are answered by ``cachedreads`` where
+it can, writes go through ``writes``, upgrades through ``upgrade``, and all else is streamed by ``forwarding``, so that
+a watch or a log arrives as it happens. ``client`` adds the operator's credentials; a run's own go no further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from aiohttp import hdrs, web
+
+from reconcile_runner.cache.cache import Cache
+from reconcile_runner.client import HttpClient
+from reconcile_runner.client.discovery import Discovery, Resource
+from reconcile_runner.controller.dependents import Dependents
+from reconcile_runner.errors import ApiError, ApiUnreachableError, ConfigError
+from reconcile_runner.proxy.forward import IMPERSONATE_USER, Forwarder
+from reconcile_runner.proxy.reads import CachedReads
+from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
+from reconcile_runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
+from reconcile_runner.proxy.upgrade import bridge, tunnel
+from reconcile_runner.proxy.writes import WriteProxy
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LOOPBACK: Final = "127.0.0.1"
+_READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the proxy asks of the rest of the operator. ``injects`` False: runs make no dependents."""
+
+    discovery: Discovery
+    cache: Cache
+    dependents: Dependents
+    injects: bool = True
+
+
+class Proxy:
+    """Serves runs on a loopback port. ``port`` 0 asks the system for a free one."""
+
+    def __init__(self, client: HttpClient, tokens: TokenRegistry, knowledge: Knowledge, port: int = 0) -> None:
+        self._client = client
+        self.tokens = tokens
+        self._knowledge = knowledge
+        self._port = port
+        self._forwarder = Forwarder(client)
+        self._reads = CachedReads(knowledge.cache, knowledge.discovery)
+        self._writes = WriteProxy(
+            client,
+            self._forwarder,
+            knowledge.discovery,
+            knowledge.cache,
+            knowledge.dependents,
+            injects=knowledge.injects,
+        )
+        application = web.Application(middlewares=[self._authenticate], client_max_size=0)
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(
+            application, access_log=None, handler_cancellation=True, auto_decompress=False, shutdown_timeout=1.0
+        )
+
+    @property
+    def url(self) -> str:
+        """Return the address in a run's kubeconfig: the same for every run, so that discovery caches serve all."""
+        return f"http://{LOOPBACK}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen. Raises ``ConfigError`` where the port is taken."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, LOOPBACK, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigError(f"--proxy-port: cannot listen on {LOOPBACK}:{self._port}: {error.strerror}") from error
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening; requests in hand are ended."""
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        run = self._run_of(request)
+        if run is None:
+            return _status(401, "Unauthorized", "the token is not that of a run in hand")
+        request[RUN] = run
+        return await handler(request)
+
+    def _run_of(self, request: web.Request) -> ProxiedRun | None:
+        """Return whose request it is, by its token: a bearer token, or for clients in Go whom they impersonate."""
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if not scheme:
+            return self.tokens.run_of(request.headers.get(IMPERSONATE_USER, ""))
+        return self.tokens.run_of(token.strip()) if scheme.lower() == "bearer" else None
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        try:
+            match request.headers.get("Upgrade", "").lower():
+                case "":
+                    return await self._serve_plain(request)
+                case "websocket":
+                    return await bridge(request, self._client)
+                case _:
+                    return await tunnel(request, self._client)
+        except ApiUnreachableError as error:
+            return _status(502, "BadGateway", str(error))
+        except ApiError as error:
+            return _status(error.status, error.reason, str(error))
+
+    async def _serve_plain(self, request: web.Request) -> web.StreamResponse:
+        info = parse_path(request.raw_path)
+        if info is None:
+            return await self._forwarder.stream(request)
+        if request.method not in _READS:
+            return await self._writes.serve(request, info, request[RUN])
+        if request.method == hdrs.METH_GET and _may_be_cached(request):
+            answer = self._reads.answer(request, info, request[RUN].writes)
+            if answer is not None:
+                return answer
+            if info.name and not info.subresource and "watch" not in request.query:
+                return await self._read_object(request, info)
+        return await self._forwarder.stream(request)
+
+    async def _read_object(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        """Pass the read of one object on, and look whether it is a dependent whose kind is not watched yet."""
+        resource = await self._resource_of(info)
+        dependents = self._knowledge.dependents
+        if resource is None or not dependents.may_follow(resource) or dependents.is_followed(resource):
+            return await self._forwarder.stream(request)
+        lists_before = dependents.lists_seen(resource)
+        answer = await self._forwarder.fetch(request)
+        obj = answer.decoded()
+        if obj is not None and obj.get("kind") == resource.gvk.kind:
+            dependents.saw(resource, obj, lists_before)
+        return answer.response()
+
+    async def _resource_of(self, info: RequestInfo) -> Resource | None:
+        try:
+            return await self._knowledge.discovery.resource_of_plural(info.group, info.version, info.plural)
+        except (ApiError, ApiUnreachableError):
+            return None  # the read itself shows the run what is wrong
+
+
+def _may_be_cached(request: web.Request) -> bool:
+    return "no-cache" not in request.headers.get("Cache-Control", "").lower()
+
+
+def _status(code: int, reason: str, message: str) -> web.Response:
+    """Return an error as the API server words it, so that any Kubernetes client can read it."""
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+    return web.json_response(body, status=code)

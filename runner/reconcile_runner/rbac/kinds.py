@@ -1,0 +1,86 @@
+"""How kinds are served: resource (plural), scope and subresources, without asking anybody where that can be.
+
+Kinds come from CRDs in a directory, from a cluster's discovery, or from the table of ``builtin``; what none of them
+knows is guessed as client-go does, and said. Versions do not matter: rights have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
+from reconcile_runner.client.discovery import Resource
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.rbac.builtin import builtin_resources
+from reconcile_runner.rbac.findings import Place, Report
+from reconcile_runner.rbac.yamlfiles import YamlFileError, documents
+
+CRD_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+
+
+class Kinds:
+    """The kinds that are known. Of two that say the same of themselves, the first one counts."""
+
+    def __init__(self, resources: Iterable[Resource], report: Report) -> None:
+        self._report = report
+        self._by_kind: dict[tuple[str, str], Resource] = {}
+        for resource in (*resources, *builtin_resources()):
+            gvk = resource.gvk
+            # kubernetes.core looks for a kind by any of these.
+            for name in (gvk.kind, resource.plural, gvk.kind.lower()):
+                self._by_kind.setdefault((gvk.group, name), resource)
+
+    def find(self, gvk: GroupVersionKind, place: Place | None = None) -> Resource:
+        """Return how a kind is served. ``place``: who asks, for the report of a kind that is not known."""
+        known = self._by_kind.get((gvk.group, gvk.kind))
+        if known is not None:
+            return known
+        guess = Resource(gvk, _guessed_plural(gvk.kind), namespaced=True, subresources=frozenset({"status", "scale"}))
+        self._report.add(
+            place,
+            f"{gvk.kind} of {gvk.api_version} is not known: {guess.plural}, namespaced, is a guess; say it with the "
+            "kind's CRD in the directory of --crds, or a cluster that serves it, --kubeconfig",
+        )
+        return guess
+
+
+def resources_of_crds(directory: Path) -> list[Resource]:
+    """Return the kinds that the CRDs of a directory, and those below it, define. Raises ``ConfigError``."""
+    if not directory.is_dir():
+        raise ConfigError(f"--crds: found no directory {directory}, expected one with CRDs")
+    found: list[Resource] = []
+    for file in sorted(path for path in directory.rglob("*") if path.suffix in CRD_SUFFIXES and path.is_file()):
+        try:
+            loaded = documents(file)
+        except YamlFileError as error:
+            raise ConfigError(f"{file}: {error}") from error
+        for document in loaded:
+            if isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition":
+                found += _resources_of(document, file)
+    return found
+
+
+def _resources_of(crd: KubeObject, file: Path) -> Iterator[Resource]:
+    try:
+        spec = crd["spec"]
+        for version in spec["versions"]:
+            yield Resource(
+                gvk=GroupVersionKind(spec["group"], version["name"], spec["names"]["kind"]),
+                plural=spec["names"]["plural"],
+                namespaced=spec["scope"] == "Namespaced",
+                subresources=frozenset(version.get("subresources") or ()),
+            )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{file}: found a CustomResourceDefinition without group, scope, names or versions, expected all of them"
+        ) from error
+
+
+def _guessed_plural(kind: str) -> str:
+    """Return what ``UnsafeGuessKindToResource`` of apimachinery returns."""
+    name = kind.lower()
+    if name.endswith("s"):
+        return f"{name}es"
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"

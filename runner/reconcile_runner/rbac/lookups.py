@@ -1,0 +1,60 @@
+"""The lookup ``kubernetes.core.k8s`` inside templates: it reads, and wherever it stands, it needs the right to.
+
+``needs`` has it look through all texts of a watch: its files of tasks and variables, the templates of its roles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.rbac.findings import Place, Report
+from reconcile_runner.rbac.kinds import Kinds
+from reconcile_runner.rbac.modules import Use
+
+_CALL: Final = re.compile(
+    r"""\b(?:lookup|query|q)\(\s*['"](?:kubernetes\.core\.|community\.kubernetes\.|community\.okd\.)?k8s['"]\s*(?P<rest>,|\))"""
+)
+_OPTION: Final = re.compile(r"""(?P<name>\w+)\s*=\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<other>[^,)]+))""")
+_COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)
+
+
+def lookups(text: str, place: Place, kinds: Kinds, report: Report) -> Iterator[Use]:
+    """Yield what the lookups in a text need; what cannot be known goes to the report."""
+    text = _COMMENT.sub("", text)
+    for call in _CALL.finditer(text):
+        options = {it["name"]: it for it in _OPTION.finditer(_arguments(text[call.end("rest") - 1 :]))}
+        if "cluster_info" in options:
+            continue
+        kind, version = _literal(options.get("kind")), _literal(options.get("api_version"), "v1")
+        if not kind or not version:
+            report.add(
+                place, f"found {_shown(text, call)}, expected a kind in quotes; add by hand the right to read it"
+            )
+            continue
+        resource = kinds.find(GroupVersionKind.of({"apiVersion": version, "kind": kind}), place)
+        if "resource_name" in options:
+            yield Use(resource, frozenset({"get"}), name=_literal(options["resource_name"]))
+        else:
+            yield Use(resource, frozenset({"list"}), everywhere="namespace" not in options)
+
+
+def _literal(option: re.Match[str] | None, default: str = "") -> str:
+    """Return an option's value, ``default`` where it is not given; nothing where it is not in quotes."""
+    return default if option is None else option["single"] or option["double"] or ""
+
+
+def _arguments(text: str) -> str:
+    """Return the text up to the parenthesis that ends a call."""
+    depth = 0
+    for position, character in enumerate(text):
+        if character == ")" and depth == 0:
+            return text[:position]
+        depth += {"(": 1, ")": -1}.get(character, 0)
+    return text
+
+
+def _shown(text: str, call: re.Match[str]) -> str:
+    return " ".join(text[call.start() : call.start() + 60].split())

@@ -1,0 +1,130 @@
+"""What watches need: the operator for itself, the tasks of their roles and playbooks, and what follows from those.
+
+``cli`` asks for it and has ``manifest`` print the rules. What cannot be known from files goes to the report. The
+operator's own requests are those of ``informer``, ``status``, ``finalizer``, ``recorder`` and, for dependents,
+``cache`` and ``survey``; ``leaderelection`` has a role of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from reconcile_runner.client.discovery import Resource
+from reconcile_runner.controller.dependents import NEEDED_VERBS, is_event_kind
+from reconcile_runner.rbac.findings import Place, Report
+from reconcile_runner.rbac.kinds import Kinds
+from reconcile_runner.rbac.lookups import lookups
+from reconcile_runner.rbac.modules import EVENT, Use, uses
+from reconcile_runner.rbac.places import Search
+from reconcile_runner.rbac.rules import Need
+from reconcile_runner.rbac.tasks import Walk
+from reconcile_runner.rbac.variables import Variables
+from reconcile_runner.rbac.yamlfiles import YamlFileError, text_of
+from reconcile_runner.reconciler.finalizer import for_deletion
+from reconcile_runner.watches.loader import Lookup
+from reconcile_runner.watches.watch import Watch
+
+_READ: Final = frozenset({"get", "list", "watch"})
+_UNHEARD: Final = (
+    "makes a Secret, whose changes and deletion reconcile nothing: to hear of them the operator would have to read "
+    "every Secret; add list and watch on secrets by hand, or put the kind into the watch's blacklist"
+)
+_LEASES: Final = ("coordination.k8s.io", "leases")
+
+
+def needs_of_watches(watches: Iterable[Watch], kinds: Kinds, lookup: Lookup, report: Report) -> list[Need]:
+    """Return what the watches need, in any order and more than once."""
+    unheard: list[Place] = []
+    needs = [need for watch in watches for need in _needs_of_watch(watch, kinds, lookup, report, unheard)]
+    if not any(_is_of_every_secret(need) for need in needs):
+        for place in unheard:
+            report.add(place, _UNHEARD)
+    return needs
+
+
+def needs_of_election(lease: str) -> list[Need]:
+    """Return what an operator needs for its Lease, in the namespace of that."""
+    group, resource = _LEASES
+    # The name of what is to be created is not known to the authorizer. A watch of one name is.
+    named = Need(group, resource, frozenset({"get", "update", "watch"}), lease)
+    return [Need(group, resource, frozenset({"create"})), named]
+
+
+def _is_of_every_secret(need: Need) -> bool:
+    return (need.group, need.resource, need.name) == ("", "secrets", "") and need.verbs >= NEEDED_VERBS
+
+
+def _needs_of_watch(watch: Watch, kinds: Kinds, lookup: Lookup, report: Report, unheard: list[Place]) -> Iterator[Need]:
+    owner = kinds.find(watch.gvk)
+    yield from (use.need for use in _of_operator(watch, owner, kinds))
+    for use, place in _of_contents(watch, kinds, lookup, report):
+        yield use.need
+        if use.creates:
+            dependents = _of_dependents(watch, owner, use.resource)
+            if dependents is not None and _is_secret(use.resource):
+                unheard.append(place)
+            elif dependents is not None:
+                yield dependents.need
+        for blocked in use.blocks:
+            yield Use(kinds.find(blocked, place) if blocked.kind else owner, frozenset({"update"}), "finalizers").need
+
+
+def _of_operator(watch: Watch, owner: Resource, kinds: Kinds) -> Iterator[Use]:
+    """Yield what the operator does for a watch itself."""
+    yield Use(owner, _READ)
+    if watch.manage_status:
+        yield Use(owner, frozenset({"patch"}), "status" if "status" in owner.subresources else "")
+    if watch.finalizer is not None:
+        yield Use(owner, frozenset({"patch"}))
+    for trigger in watch.triggers:
+        yield Use(kinds.find(trigger.gvk), NEEDED_VERBS)
+    # Those of an object without namespace are in another one than the operator's perhaps.
+    yield Use(kinds.find(EVENT), frozenset({"create", "patch"}), everywhere=not owner.namespaced)
+
+
+def _of_contents(watch: Watch, kinds: Kinds, lookup: Lookup, report: Report) -> Iterator[tuple[Use, Place]]:
+    """Yield what the watch's role or playbook needs, and its finalizer's."""
+    for run in (watch, for_deletion(watch)) if watch.finalizer else (watch,):
+        walk = Walk(report)
+        variables = Variables(top=(run.vars,))
+        search = Search(lookup, lookup.working_directory)
+        if run.playbook is not None:
+            calls = walk.playbook(run.playbook, variables, search)
+        elif run.role is not None:
+            calls = walk.role(run.role, variables, search)
+        else:
+            continue
+        for call in calls:
+            for use in uses(call, kinds, report):
+                yield use, call.place
+        yield from _of_lookups(walk, run, kinds, report)
+
+
+def _of_lookups(walk: Walk, run: Watch, kinds: Kinds, report: Report) -> Iterator[tuple[Use, Place]]:
+    for file in walk.files:
+        try:
+            text = text_of(file)
+        except YamlFileError:  # no text, or said already
+            continue
+        for use in lookups(text, Place(file), kinds, report):
+            yield use, Place(file)
+    content = run.playbook or run.role
+    for value in run.vars.values():
+        if content is not None and isinstance(value, str):
+            yield from ((use, Place(content)) for use in lookups(value, Place(content), kinds, report))
+
+
+def _of_dependents(watch: Watch, owner: Resource, made: Resource) -> Use | None:
+    """Return what is needed to hear of what becomes of objects that a run made; None where nobody wants to."""
+    if not watch.watch_dependent_resources or is_event_kind(made.gvk):
+        return None
+    if any((kind.group, kind.kind) == (made.gvk.group, made.gvk.kind) for kind in watch.blacklist):
+        return None
+    if not (made.namespaced or watch.watch_cluster_scoped_resources or not owner.namespaced):
+        return None
+    return Use(made, NEEDED_VERBS)
+
+
+def _is_secret(resource: Resource) -> bool:
+    return (resource.gvk.group, resource.gvk.kind) == ("", "Secret")

@@ -1,0 +1,266 @@
+"""Walks through the tasks that a watch runs: roles, playbooks, blocks, handlers, and what they include.
+
+``needs`` starts it for each role and playbook; each task that calls a module of interest comes out as a ``Call``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from reconcile_runner.rbac.findings import Place, Report
+from reconcile_runner.rbac.modulenames import canonical
+from reconcile_runner.rbac.places import Search
+from reconcile_runner.rbac.variables import Variables, is_template
+from reconcile_runner.rbac.yamlfiles import YamlFileError, documents
+
+_BLOCK: Final = ("block", "rescue", "always")
+_PLAY_TASKS: Final = ("pre_tasks", "tasks", "post_tasks", "handlers")
+_INCLUDE_TASKS: Final = frozenset({"include_tasks", "import_tasks", "include"})
+_INCLUDE_ROLE: Final = frozenset({"include_role", "import_role"})
+_LOOPS: Final = ("loop", "with_items", "with_list")
+_GROUP: Final = "group"
+_MOST_ITEMS: Final = 1000
+_WORDS: Final = re.compile(r"""(\w+)=((?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s])+)""")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A task that calls a module: which one, with which arguments, known variables filled in."""
+
+    place: Place
+    module: str
+    args: Mapping[str, Any]
+    variables: Variables
+    search: Search
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What holds for tasks from outside: variables, defaults of modules, where files are looked for."""
+
+    variables: Variables
+    search: Search
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def inside(self, outer: Mapping[str, Any]) -> _Context:
+        """Return the context inside a play or block."""
+        defaults = {**self.defaults, **_defaults_of(outer.get("module_defaults"))}
+        return replace(self, variables=self.variables.within(outer.get("vars")), defaults=defaults)
+
+
+class Walk:
+    """One walk through all that a watch runs with one set of variables. Iterate over ``calls``."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._visited: set[tuple[Path, str]] = set()
+        self.files: dict[Path, None] = {}
+
+    def role(self, directory: Path, variables: Variables, search: Search) -> Iterator[Call]:
+        """Yield the calls of a role."""
+        yield from self._role(directory, _Context(variables, search), {}, "main")
+
+    def playbook(self, file: Path, variables: Variables, search: Search) -> Iterator[Call]:
+        """Yield the calls of a playbook."""
+        yield from self._playbook(file, _Context(variables, search))
+
+    def _playbook(self, file: Path, context: _Context) -> Iterator[Call]:
+        if not self._is_new(file, context):
+            return
+        for play in self._listed(file):
+            imported = next((play[key] for key in play if key.rpartition(".")[2] == "import_playbook"), None)
+            if isinstance(imported, str):
+                yield from self._playbook(file.parent / imported, context)
+            else:
+                yield from self._play(play, file, context)
+
+    def _play(self, play: Mapping[str, Any], file: Path, context: _Context) -> Iterator[Call]:
+        context = replace(context, search=replace(context.search.at(file), play=file.parent)).inside(play)
+        for name in _texts(play.get("vars_files")):
+            for found in context.search.files("vars", name):
+                context = replace(context, variables=context.variables.within(self._loaded(found)))
+        for entry in _listed_in(play, "roles"):
+            yield from self._role_entry(entry, context, Place(file))
+        for section in _PLAY_TASKS:
+            yield from self._tasks(play.get(section), file, context)
+
+    def _role_entry(self, entry: object, context: _Context, place: Place) -> Iterator[Call]:
+        """Follow an entry of ``roles:`` of a play, or of ``dependencies:`` of a role."""
+        if isinstance(entry, str):
+            entry = {"role": entry}
+        if not isinstance(entry, dict):
+            return
+        params = {key: value for key, value in entry.items() if key not in {"role", "name", "vars"}}
+        given = entry.get("vars")
+        params |= given if isinstance(given, dict) else {}
+        yield from self._role_called(str(entry.get("role") or entry.get("name") or ""), context, params, "main", place)
+
+    def _role_called(
+        self, name: str, context: _Context, params: object, tasks_from: str, place: Place
+    ) -> Iterator[Call]:
+        name = str(context.variables.resolve(name))
+        directory = context.search.role_named(name)
+        if directory is None:
+            self._report.add(place, f"found role {name!r}, expected one that can be found: add what it needs by hand")
+            return
+        yield from self._role(directory, context, params, tasks_from)
+
+    def _role(self, directory: Path, context: _Context, params: object, tasks_from: str) -> Iterator[Call]:
+        variables = context.variables
+        for file in _files_of(directory / "vars", "main"):
+            variables = variables.within(self._loaded(file))
+        for file in _files_of(directory / "defaults", "main"):
+            variables = variables.with_defaults(self._loaded(file))
+        context = replace(context, variables=variables.within(params))
+        self.files |= dict.fromkeys(_all_files(directory / "templates"))
+        context = replace(context, search=replace(context.search, role=directory, directory=directory / "tasks"))
+        for file in _files_of(directory / "meta", "main"):
+            meta = self._loaded(file)
+            for entry in _listed_in(meta, "dependencies"):
+                yield from self._role_entry(entry, context, Place(file))
+        for folder, name in (("tasks", tasks_from), ("handlers", "main")):
+            for file in _files_of(directory / folder, name):
+                yield from self._file(file, context)
+
+    def _file(self, file: Path, context: _Context) -> Iterator[Call]:
+        if self._is_new(file, context):
+            yield from self._tasks(self._listed(file), file, replace(context, search=context.search.at(file)))
+
+    def _tasks(self, tasks: object, file: Path, context: _Context) -> Iterator[Call]:
+        for number, task in enumerate(tasks if isinstance(tasks, list) else (), 1):
+            if isinstance(task, dict):
+                yield from self._task(task, Place(file, f"task {task.get('name') or number!r}"), context)
+
+    def _task(self, task: Mapping[str, Any], place: Place, context: _Context) -> Iterator[Call]:
+        if "register" in task:
+            context.variables.assigned.names.add(str(task["register"]))
+        context = context.inside(task)
+        if "block" in task:
+            for section in _BLOCK:
+                yield from self._tasks(task.get(section), place.file, context)
+            return
+        module, args = _module_of(task)
+        if module == "set_fact":
+            context.variables.assigned.names.update(map(str, args))
+        if not module:
+            return
+        args = {**context.defaults.get(_GROUP, {}), **context.defaults.get(module, {}), **args}
+        for variables in _loop(task, context.variables):
+            inner = replace(context, variables=variables)
+            if module in _INCLUDE_TASKS:
+                yield from self._included(args, place, inner)
+            elif module in _INCLUDE_ROLE:
+                tasks_from = str(variables.resolve(args.get("tasks_from", "main")))
+                yield from self._role_called(str(args.get("name", "")), inner, task.get("vars"), tasks_from, place)
+            else:
+                yield Call(place, module, variables.resolve(args), variables, inner.search)
+
+    def _included(self, args: Mapping[str, Any], place: Place, context: _Context) -> Iterator[Call]:
+        name = str(context.variables.resolve(args.get("file") or args.get("_raw_params") or ""))
+        found = context.search.files("tasks", name)
+        if not found:
+            self._report.add(
+                place, f"found tasks {name!r}, expected a file that can be found: add by hand what its tasks need"
+            )
+        for file in found:
+            # A template may mean the very file that it stands in.
+            if file != place.file or not is_template(name):
+                yield from self._file(file, context)
+
+    def _is_new(self, file: Path, context: _Context) -> bool:
+        """Tell whether a file was not read with these variables before: files may include one another."""
+        key = (file, repr(context.variables.layers))
+        if key in self._visited:
+            return False
+        self._visited.add(key)
+        return True
+
+    def _listed(self, file: Path) -> list[dict[str, Any]]:
+        loaded = self._loaded(file)
+        return [entry for entry in loaded if isinstance(entry, dict)] if isinstance(loaded, list) else []
+
+    def _loaded(self, file: Path) -> Any:
+        self.files[file] = None
+        try:
+            loaded = documents(file)
+        except YamlFileError as error:
+            self._report.add(Place(file), f"{error}; nothing of it is among the rules")
+            return None
+        return loaded[0] if loaded else None
+
+
+def _module_of(task: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return a task's module, by its one name here, and arguments; an empty name for those that are of no interest."""
+    for key, value in task.items():
+        name = canonical(key)
+        if name:
+            return name, _arguments(value, task)
+        if key in {"action", "local_action"}:
+            args = dict(value) if isinstance(value, dict) else {}
+            called, _, text = (str(args.pop("module", "")), "", "") if args else str(value).partition(" ")
+            return canonical(called), args or _arguments(text, task)
+    return "", {}
+
+
+def _arguments(value: object, task: Mapping[str, Any]) -> dict[str, Any]:
+    further = task.get("args")
+    found: dict[str, Any] = dict(further) if isinstance(further, dict) else {}
+    if isinstance(value, dict):
+        return {**found, **value}
+    if isinstance(value, str):
+        words = {name: text.strip("'\"") for name, text in _WORDS.findall(value)}
+        return {**found, "_raw_params": value, **words}
+    return found
+
+
+def _defaults_of(module_defaults: object) -> dict[str, dict[str, Any]]:
+    """Return defaults by module; by ``_GROUP`` those of a group, which are taken for those of every module."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, args in module_defaults.items() if isinstance(module_defaults, dict) else ():
+        if not isinstance(args, dict):
+            continue
+        module = _GROUP if str(name).startswith("group/") else canonical(str(name))
+        if module:
+            found[module] = {**found.get(module, {}), **args}
+    return found
+
+
+def _loop(task: Mapping[str, Any], variables: Variables) -> Iterator[Variables]:
+    """Yield the variables of each turn of a task's loop; once those that there are, where the items are not known."""
+    control = task.get("loop_control")
+    name = str(control.get("loop_var", "item")) if isinstance(control, dict) else "item"
+    listed = next((variables.resolve(task[key]) for key in _LOOPS if key in task), None)
+    if not isinstance(listed, list):
+        yield variables
+        return
+    for item in listed[:_MOST_ITEMS]:
+        yield variables.at_item(name, item)
+
+
+def _listed_in(mapping: object, key: str) -> list[object]:
+    value = mapping.get(key) if isinstance(mapping, dict) else None
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _files_of(directory: Path, name: str) -> list[Path]:
+    """Return the file of a name with any suffix of YAML, or the files of a directory of that name."""
+    for candidate in (directory / name, *(directory / f"{name}{suffix}" for suffix in (".yml", ".yaml", ".json"))):
+        if candidate.is_file():
+            return [candidate]
+        if candidate.is_dir():
+            return [path for path in _all_files(candidate) if path.suffix in {".yml", ".yaml", ".json"}]
+    return []
+
+
+def _all_files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())

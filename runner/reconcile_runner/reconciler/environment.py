@@ -1,0 +1,104 @@
+"""The environment that every run of an operator has besides the operator's own.
+
+``manager`` makes it once and gives it to ``reconciler``, which has it written for each run (``inputdir``). Runs have a
+working directory of their own, so that every path is absolute here.
+
+The collections that come with the operator are at the end of Ansible's path: what the user installed is found first.
+The very last one forwards ``operator_sdk.util`` to them, for roles that were written for upstream's operator.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from reconcile_runner.compat import ENV_USER_METRICS_URL
+from reconcile_runner.logs import get_logger
+from reconcile_runner.options import Options
+
+ROLES_PATH: Final = "ANSIBLE_ROLES_PATH"
+COLLECTIONS_PATH: Final = "ANSIBLE_COLLECTIONS_PATH"
+CONFIG: Final = "ANSIBLE_CONFIG"
+
+OWN_COLLECTIONS: Final = Path(str(resources.files("reconcile_runner"))) / "collections"
+"""The collections that come with the package, as data of it."""
+FORWARDING_COLLECTIONS: Final = OWN_COLLECTIONS / "forwarding"
+
+_log = get_logger("execution")
+
+
+def run_environment(
+    options: Options, environ: Mapping[str, str], directory: Path, user_metrics_url: str = ""
+) -> dict[str, str]:
+    """Return the variables.
+
+    ``environ`` is the operator's own environment, ``directory`` its working directory; ``user_metrics_url`` is where
+    roles' metrics are taken, empty for nowhere.
+    """
+    environment = {}
+    config = directory / "ansible.cfg"
+    if CONFIG not in environ and config.exists():
+        environment[CONFIG] = str(config)
+    roles = options.ansible_roles_path or environ.get(ROLES_PATH)
+    if roles:
+        environment[ROLES_PATH] = os.pathsep.join(_absolute(roles, directory))
+    own = [str(path) for path in (OWN_COLLECTIONS, FORWARDING_COLLECTIONS) if path.is_dir()]
+    configured = options.ansible_collections_path or environ.get(COLLECTIONS_PATH)
+    collections = _absolute(configured, directory) if configured else _configured_collections(environ, directory)
+    if collections:
+        environment[COLLECTIONS_PATH] = os.pathsep.join(dict.fromkeys([*collections, *own]))
+    if user_metrics_url:
+        environment[ENV_USER_METRICS_URL] = user_metrics_url
+    return environment
+
+
+def _absolute(paths: str, base: Path) -> list[str]:
+    return [os.path.normpath(base / Path(part).expanduser()) for part in paths.split(os.pathsep) if part]
+
+
+def _configured_collections(environ: Mapping[str, str], directory: Path) -> list[str]:
+    """Return what Ansible would take if no variable named the path: its configuration file, else its default.
+
+    Nothing where the file's value is a template: Ansible alone can read that, and is left to it.
+    """
+    file = _config_file(environ, directory)
+    paths = _read_config(file) if file else ""
+    if "{{" in paths:
+        _log.warning(
+            "the collections that come with the operator are not on Ansible's path",
+            error=f"{file}: collections_path: found {paths!r}, expected paths without templates",
+        )
+        return []
+    if file and paths:
+        return _absolute(os.path.expandvars(paths), file.parent)
+    home = environ.get("ANSIBLE_HOME") or "~/.ansible"
+    return _absolute(f"{home}/collections:/usr/share/ansible/collections", directory)
+
+
+def _config_file(environ: Mapping[str, str], directory: Path) -> Path | None:
+    """Return the one file that Ansible reads."""
+    named = environ.get(CONFIG)
+    candidates = [
+        *([directory / Path(named).expanduser()] if named else []),
+        directory / "ansible.cfg",
+        Path("~/.ansible.cfg").expanduser(),
+        Path("/etc/ansible/ansible.cfg"),
+    ]
+    for candidate in candidates:
+        file = candidate / "ansible.cfg" if candidate.is_dir() else candidate
+        if file.is_file():
+            return file
+    return None
+
+
+def _read_config(file: Path) -> str:
+    parser = configparser.ConfigParser(inline_comment_prefixes=(";",), interpolation=None)
+    try:
+        parser.read(file, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        return ""  # the run says so, with Ansible's own words
+    return parser.get("defaults", "collections_path", fallback="")

@@ -1,0 +1,99 @@
+"""The finalizer: which run serves a deletion, and our name among ``metadata.finalizers`` before and after it.
+
+``reconciler`` puts the name on an object before its first run, so that a deletion waits; when the object is being
+deleted it runs the finalizer's play instead of the watch's, and takes the name off once that succeeded. The name is the
+watch's own, the same as under upstream's operator: either of the two finishes what the other began.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconcile_runner.apimachinery.objects import KubeObject, ObjectKey, is_deleting, metadata, resource_version, uid
+from reconcile_runner.client import ApiClient, PatchType
+from reconcile_runner.client.discovery import Resource
+from reconcile_runner.errors import ConflictError, NotFoundError
+from reconcile_runner.watches.watch import Watch
+
+MAX_CONFLICTS = 5
+"""How often a patch is made anew because somebody else wrote in between."""
+
+
+def has_finalizer(obj: KubeObject, name: str) -> bool:
+    """Tell whether the object waits for the finalizer of this name."""
+    return name in _finalizers(obj)
+
+
+def for_deletion(watch: Watch) -> Watch:
+    """Return the watch as it is for objects that are being deleted: the finalizer's play and variables.
+
+    A finalizer with neither playbook nor role runs the watch's own. Raises ``ValueError`` for a watch without one.
+    """
+    if watch.finalizer is None:
+        raise ValueError(f"the watch of {watch.gvk} has no finalizer")
+    chosen = replace(watch, vars={**watch.vars, **watch.finalizer.vars})
+    if watch.finalizer.playbook is None and watch.finalizer.role is None:
+        return chosen
+    return replace(chosen, playbook=watch.finalizer.playbook, role=watch.finalizer.role)
+
+
+class FinalizerKeeper:
+    """Puts names on objects and takes them off; names of others stay as they are.
+
+    Each patch holds the ``resourceVersion`` of the list it was made from. Methods raise ``ApiError`` (``ConflictError``
+    after ``MAX_CONFLICTS`` in a row) or ``ApiUnreachableError``.
+    """
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def add(self, resource: Resource, key: ObjectKey, obj: KubeObject, name: str) -> KubeObject | None:
+        """Put a name on the object and return it as it is then.
+
+        None: it is gone, was replaced, or is being deleted: the API server takes no finalizer any more then.
+        """
+        path, wanted, current = resource.path(key.namespace, key.name), uid(obj), obj
+        for attempt in range(1, MAX_CONFLICTS + 1):
+            if uid(current) != wanted or is_deleting(current):
+                return None
+            if has_finalizer(current, name):
+                return current
+            try:
+                return await self._put(path, current, [*_finalizers(current), name])
+            except NotFoundError:
+                return None
+            except ConflictError:
+                if attempt == MAX_CONFLICTS:
+                    raise
+            try:
+                current = await self._client.get(path)
+            except NotFoundError:
+                return None
+        raise AssertionError("the loop above returns or raises")
+
+    async def remove(self, resource: Resource, key: ObjectKey, object_uid: str, name: str) -> None:
+        """Take a name off the object; nothing happens where it is not there, or the object is not."""
+        path = resource.path(key.namespace, key.name)
+        for attempt in range(1, MAX_CONFLICTS + 1):
+            try:
+                live = await self._client.get(path)
+                if uid(live) != object_uid or not has_finalizer(live, name):
+                    return
+                await self._put(path, live, [kept for kept in _finalizers(live) if kept != name])
+            except NotFoundError:
+                return
+            except ConflictError:
+                if attempt == MAX_CONFLICTS:
+                    raise
+            else:
+                return
+
+    async def _put(self, path: str, obj: KubeObject, finalizers: list[str]) -> KubeObject:
+        body = {"metadata": {"resourceVersion": resource_version(obj), "finalizers": finalizers}}
+        patched = await self._client.patch(path, body, patch_type=PatchType.MERGE)
+        metadata(patched).pop("managedFields", None)  # as in the cache: it is of no use to a role
+        return patched
+
+
+def _finalizers(obj: KubeObject) -> list[str]:
+    return metadata(obj).get("finalizers") or []

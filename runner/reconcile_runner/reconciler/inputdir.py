@@ -1,0 +1,159 @@
+"""The private data directory of an object: everything that a run reads, written anew for each run.
+
+``reconciler`` writes it before a run and removes it when the object is gone. The layout below it is ansible-runner's;
+``<root>/<group>/<version>/<Kind>/<namespace>/<name>`` is upstream's, but for modes: nothing here is for other users.
+Where the root is, ``runnerdir`` decides.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
+from reconcile_runner.errors import ExecutionError
+from reconcile_runner.execution.artifacts import ArtifactStore
+
+_ARTIFACTS = "artifacts"
+
+_SETTINGS = {"pexpect_timeout": 1}
+"""ansible-runner's: seconds between two looks at a program that has ended but left its terminal to another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInputs:
+    """What a run is given.
+
+    - ``extra_vars``: the text of the file of extra vars
+    - ``kubeconfig``: the text of the run's own kubeconfig; ``KUBECONFIG`` and ``K8S_AUTH_KUBECONFIG`` get its path
+    - ``env``: environment variables, on top of the operator's own
+    - ``cmdline``: more options for ``ansible-playbook``, in shell syntax
+    - ``max_artifacts``: runs whose artifacts are kept, this one among them; 0 keeps all
+    """
+
+    extra_vars: bytes
+    kubeconfig: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    cmdline: str = ""
+    max_artifacts: int = 20
+
+
+class InputDir:
+    """The private data directories below a root.
+
+    ``environment`` is the operator's own (default: ``os.environ``): ``VIRTUAL_ENV`` chooses the interpreter of modules,
+    ``ANSIBLE_INVENTORY`` (a file or directory) is copied in place of the inventory that holds ``localhost`` alone.
+    ``artifacts`` bounds what finished runs leave (default: for each object alone).
+    """
+
+    def __init__(
+        self, root: Path, environment: Mapping[str, str] | None = None, artifacts: ArtifactStore | None = None
+    ) -> None:
+        self._root = root
+        self._artifacts = artifacts or ArtifactStore()
+        self._environment = os.environ if environment is None else environment
+
+    def path(self, gvk: GroupVersionKind, key: ObjectKey) -> Path:
+        """Return where an object's directory is. Raises ``ValueError`` for a name that would lead out of the root."""
+        segments = [part for part in (gvk.group, gvk.version, gvk.kind, key.namespace, key.name) if part]
+        for segment in segments:
+            if "/" in segment or "\0" in segment or segment in {".", ".."}:
+                raise ValueError(f"{segment!r} cannot be the name of a directory")
+        return self._root.joinpath(*segments)
+
+    def write(self, gvk: GroupVersionKind, key: ObjectKey, inputs: RunInputs) -> Path:
+        """Write all inputs of a run and return the directory. Blocks for about a millisecond.
+
+        Nothing of an earlier run's inputs survives; of its artifacts, the newest do. Must not be called while a run
+        of the same object goes on. Raises ``ExecutionError`` where something cannot be written.
+        """
+        directory = self.path(gvk, key)
+        try:
+            self._write_all(directory, inputs)
+        except OSError as error:
+            raise ExecutionError(f"the inputs of the run cannot be written: {error}") from error
+        return directory
+
+    def _write_all(self, directory: Path, inputs: RunInputs) -> None:
+        _make_private(self._root, directory)
+        for name in ("env", "inventory", "project"):
+            shutil.rmtree(directory / name, ignore_errors=True)
+            (directory / name).mkdir(mode=0o700)
+        kubeconfig = directory / "kubeconfig"
+        env = {**inputs.env, "KUBECONFIG": str(kubeconfig), "K8S_AUTH_KUBECONFIG": str(kubeconfig)}
+        _write(kubeconfig, inputs.kubeconfig.encode())
+        _write(directory / "env" / "envvars", orjson.dumps(env))
+        _write(directory / "env" / "extravars", inputs.extra_vars)
+        _write(directory / "env" / "settings", orjson.dumps(_SETTINGS))
+        _write(directory / "env" / "cmdline", inputs.cmdline.encode())
+        self._write_inventory(directory / "inventory")
+        if inputs.max_artifacts > 0:
+            self._artifacts.keep_newest(directory / _ARTIFACTS, inputs.max_artifacts - 1)
+
+    def remove(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
+        """Remove an object's directory, artifacts and all, and the directories above it that are empty then."""
+        directory = self.path(gvk, key)
+        self._artifacts.removed(directory / _ARTIFACTS)
+        shutil.rmtree(directory, ignore_errors=True)
+        for parent in directory.parents:
+            if parent == self._root:
+                return
+            try:
+                parent.rmdir()
+            except OSError:
+                return
+
+    def finished(self, gvk: GroupVersionKind, key: ObjectKey, ident: str) -> None:
+        """Count the artifacts of a run that ended, and remove what is too much of them and of older ones."""
+        self._artifacts.finished(self.path(gvk, key) / _ARTIFACTS / ident)
+
+    def keys(self, gvk: GroupVersionKind) -> list[ObjectKey]:
+        """Return the objects of a kind that have a directory, also those from before this operator's start."""
+        root = self.path(gvk, ObjectKey("", ""))
+        # An object's directory holds a file that no namespace's directory can hold: files of objects lie deeper.
+        found = [path.parent.relative_to(root).parts for path in root.glob("*/kubeconfig") if path.is_file()]
+        found += [path.parent.relative_to(root).parts for path in root.glob("*/*/kubeconfig") if path.is_file()]
+        return [ObjectKey("" if len(parts) == 1 else parts[0], parts[-1]) for parts in found]
+
+    def _write_inventory(self, directory: Path) -> None:
+        given = self._environment.get("ANSIBLE_INVENTORY")
+        if not given:
+            _write(directory / "hosts", self._localhost())
+        elif Path(given).is_dir():
+            shutil.copytree(given, directory, dirs_exist_ok=True, copy_function=_copy)
+        else:
+            _copy(given, str(directory / "hosts"))
+
+    def _localhost(self) -> bytes:
+        environment = self._environment.get("VIRTUAL_ENV")
+        interpreter = f"{environment}/bin/python3" if environment else "{{ ansible_playbook_python }}"
+        variables = {"ansible_connection": "local", "ansible_python_interpreter": interpreter}
+        # As JSON, the first of Ansible's inventory plugins that looks at it can read it; lines, only the last one can.
+        return orjson.dumps({"all": {"hosts": {"localhost": variables}}}) + b"\n"
+
+
+def _make_private(root: Path, directory: Path) -> None:
+    for path in (*reversed(directory.relative_to(root).parents), directory.relative_to(root)):
+        (root / path).mkdir(mode=0o700, exist_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file in one step: whoever opens it finds all of it."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.rename(path)
+
+
+def _copy(source: str, target: str) -> str:
+    """Copy a file of an inventory: private, but executable where it was (a dynamic inventory)."""
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o700 if os.access(source, os.X_OK) else 0o600)
+    return target

@@ -1,0 +1,11 @@
+"""Conditions: what a run's result looks like in an object's ``status``.
+
+``reconciler`` picks the update for a moment from the watch's ``style`` (made in ``conditions`` or ``upstream``, which
+read the object through ``reading``) and hands it to the ``writer``. Reference for users: docs/status.md.
+"""
+
+from reconcile_runner.reconciler.status.style import Style, style_of
+from reconcile_runner.reconciler.status.types import Outcome, StatusUpdate, last_outcome
+from reconcile_runner.reconciler.status.writer import MAX_CONFLICTS, StatusWriter, Written
+
+__all__ = ["MAX_CONFLICTS", "Outcome", "StatusUpdate", "StatusWriter", "Style", "Written", "last_outcome", "style_of"]

@@ -1,0 +1,85 @@
+"""What stands in an object's status, read with care: a role may have written anything there.
+
+``conditions`` and ``upstream`` work out from it what is to be written, ``writer`` writes that.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.execution.job import RunStats
+
+Condition: TypeAlias = dict[str, Any]
+
+StatusUpdate: TypeAlias = Callable[[KubeObject, datetime], dict[str, Any]]
+"""From the live object and the time to the fields of ``status`` that are to be written; empty when all is as it should
+be."""
+
+
+class ConditionType(enum.StrEnum):
+    """The conditions that the reconciler owns."""
+
+    RUNNING = "Running"
+    SUCCESSFUL = "Successful"
+    FAILURE = "Failure"
+    READY = "Ready"
+
+
+class Truth(enum.StrEnum):
+    """A condition's status."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Outcome(enum.StrEnum):
+    """How an object's last run ended, as far as its conditions say."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+def last_outcome(obj: KubeObject) -> Outcome:
+    """Return how the last run ended. While one is under way, upstream's conditions still say how the one before did."""
+    conditions = conditions_of(obj)
+    failure, successful = find(conditions, ConditionType.FAILURE), find(conditions, ConditionType.SUCCESSFUL)
+    if failure is not None and failure.get("status") == Truth.TRUE:
+        return Outcome.FAILED
+    if successful is not None and successful.get("reason") == "Successful":
+        return Outcome.SUCCEEDED
+    return Outcome.UNKNOWN
+
+
+def conditions_of(obj: KubeObject) -> list[Condition]:
+    """Return the conditions that can be read."""
+    status = obj.get("status")
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    return [c for c in conditions if isinstance(c, dict)] if isinstance(conditions, list) else []
+
+
+def find(conditions: list[Condition], wanted: ConditionType) -> Condition | None:
+    """Return the condition of a type, or None."""
+    return next((condition for condition in conditions if condition.get("type") == wanted), None)
+
+
+def timestamp(now: datetime) -> str:
+    """Return a time as ``lastTransitionTime`` has it: RFC 3339, whole seconds."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ansible_result(stats: RunStats | None, now: datetime) -> dict[str, Any]:
+    """Return ``ansibleResult`` of a condition, as upstream spells it."""
+    counts = stats or RunStats()
+    return {
+        "ok": counts.ok,
+        "changed": counts.changed,
+        "skipped": counts.skipped,
+        "failures": counts.failures,
+        "completion": now.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00"),
+    }

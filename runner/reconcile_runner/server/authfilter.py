@@ -1,0 +1,199 @@
+"""Who may read the metrics: the API server says by a TokenReview who asks, by a SubjectAccessReview whether it may.
+
+``httpserver`` asks the filter before it answers. What the API server said is remembered, so that most scrapes cost it
+nothing: for as long as controller-runtime's ``filters.WithAuthenticationAndAuthorization`` does. The operator itself
+needs the right to create ``tokenreviews`` and ``subjectaccessreviews``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Generic, Protocol, TypeVar
+
+import orjson
+
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.client import ApiClient, Trouble
+from reconcile_runner.clock import Clock
+from reconcile_runner.errors import ApiError, ApiUnreachableError
+from reconcile_runner.logs import get_logger
+
+AUTHENTICATED_FOR: Final = 60.0
+"""Seconds for which it is remembered whose a token is, or that it is nobody's."""
+ALLOWED_FOR: Final = 300.0
+"""Seconds for which a right is remembered."""
+DENIED_FOR: Final = 30.0
+"""Seconds for which it is remembered that there is no right."""
+REVIEW_TIMEOUT: Final = 10.0
+"""Seconds that both reviews may take together: as long as Prometheus waits for a scrape."""
+MEMORY_SIZE: Final = 1000
+"""How many answers of each kind are remembered; a further one takes the place of the oldest."""
+
+_BEARER = re.compile(r"bearer +(?P<token>[!-~]+)", re.IGNORECASE | re.ASCII)
+
+_log = get_logger("filters")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class _Review:
+    """A kind that is only ever created: the answer to its spec is its status."""
+
+    api_version: str
+    kind: str
+
+
+_TOKEN_REVIEW: Final = _Review("authentication.k8s.io/v1", "TokenReview")
+_ACCESS_REVIEW: Final = _Review("authorization.k8s.io/v1", "SubjectAccessReview")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not answered; ``text`` is for whoever sent it and tells nothing that is not theirs."""
+
+    status: HTTPStatus
+    text: str
+
+
+class Filter(Protocol):
+    """What stands before a handler."""
+
+    async def refusal(self, authorization: str, verb: str, path: str) -> Refusal | None:
+        """Return None where the request may pass.
+
+        ``authorization`` is its header (may be empty), ``verb`` its method in lower case.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """Somebody whom the API server knows: the fields of a SubjectAccessReview's spec that say who."""
+
+    name: str
+    fields: KubeObject
+
+
+class AuthenticationAndAuthorization:
+    """Lets pass who has a token of this cluster and the right to the path (``nonResourceURLs``).
+
+    No token, or one that is nobody's: 401. No right: 403. The API server does not answer: 503; it answers with an
+    error, such as that the operator itself lacks the right to ask: 500. Both are logged, once a minute.
+    """
+
+    def __init__(self, client: ApiClient, clock: Clock, *, timeout: float = REVIEW_TIMEOUT) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._users: _Memory[_User | None] = _Memory(clock)
+        self._rights: _Memory[bool] = _Memory(clock)
+        self._trouble = Trouble(clock)
+
+    async def refusal(self, authorization: str, verb: str, path: str) -> Refusal | None:
+        """Ask for both reviews, or remember them."""
+        found = _BEARER.fullmatch(authorization.strip())
+        if found is None:
+            return Refusal(HTTPStatus.UNAUTHORIZED, "Unauthorized")
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._review(found["token"], verb, path)
+        except (ApiUnreachableError, TimeoutError) as error:
+            self._complain(str(error) or f"no answer in {self._timeout:g} s")
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The API server could not be asked")
+        except ApiError as error:
+            self._complain(str(error))
+            return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The API server could not be asked")
+
+    async def _review(self, token: str, verb: str, path: str) -> Refusal | None:
+        user = await self._authenticate(token)
+        if user is None:
+            return Refusal(HTTPStatus.UNAUTHORIZED, "Unauthorized")
+        if not await self._authorize(user, verb, path):
+            return Refusal(HTTPStatus.FORBIDDEN, f"Authorization denied for user {user.name}")
+        return None
+
+    async def _authenticate(self, token: str) -> _User | None:
+        async def ask() -> _Answer[_User | None]:
+            status = await self._ask(_TOKEN_REVIEW, {"token": token})
+            return _Answer(_user_of(status), AUTHENTICATED_FOR)
+
+        return await self._users.answer(token.encode(), ask)
+
+    async def _authorize(self, user: _User, verb: str, path: str) -> bool:
+        spec = {**user.fields, "nonResourceAttributes": {"path": path, "verb": verb}}
+
+        async def ask() -> _Answer[bool]:
+            status = await self._ask(_ACCESS_REVIEW, spec)
+            allowed = status.get("allowed") is True and not status.get("denied")
+            return _Answer(allowed, ALLOWED_FOR if allowed else DENIED_FOR)
+
+        return await self._rights.answer(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS), ask)
+
+    async def _ask(self, review: _Review, spec: KubeObject) -> KubeObject:
+        body = {"apiVersion": review.api_version, "kind": review.kind, "spec": spec}
+        answer = await self._client.post(f"/apis/{review.api_version}/{review.kind.lower()}s", body)
+        lasted = self._trouble.end()
+        if lasted is not None:
+            _log.info("access to metrics can be reviewed again", seconds=lasted)
+        status: KubeObject = answer.get("status") or {}
+        return status
+
+    def _complain(self, cause: str) -> None:
+        if self._trouble.is_news(cause):
+            _log.error("access to metrics cannot be reviewed", error=cause)
+
+
+def _user_of(status: KubeObject) -> _User | None:
+    """Return whom a TokenReview is about; nobody where the token is not accepted."""
+    user = status.get("user") or {}
+    if status.get("authenticated") is not True or not user.get("username"):
+        return None
+    fields = {"user": user["username"], **{name: user[name] for name in ("uid", "groups", "extra") if user.get(name)}}
+    return _User(user["username"], fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[_Value]):
+    """What is remembered, and for how many seconds."""
+
+    value: _Value
+    seconds: float
+
+
+class _Memory(Generic[_Value]):
+    """Answers to questions, by a digest: tokens themselves are not kept.
+
+    One question is asked at a time: nobody makes the operator flood the API server, and of many requests at once with
+    one token only the first asks. What is known is answered without waiting for others' questions.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[bytes, tuple[_Answer[_Value], float]] = {}
+        self._asking = asyncio.Lock()
+
+    async def answer(self, question: bytes, ask: Callable[[], Awaitable[_Answer[_Value]]]) -> _Value:
+        """Return what is known, else ask. What ``ask`` raises is raised, and not remembered."""
+        digest = hashlib.sha256(question).digest()
+        known = self._recall(digest)
+        if known is None:
+            async with self._asking:
+                known = self._recall(digest)
+                if known is None:
+                    known = await ask()
+                    self._keep(digest, known)
+        return known.value
+
+    def _recall(self, digest: bytes) -> _Answer[_Value] | None:
+        known, end = self._known.get(digest, (None, 0.0))
+        return known if self._clock.monotonic() < end else None
+
+    def _keep(self, digest: bytes, answer: _Answer[_Value]) -> None:
+        # Taken out first, so that the order is that of asking.
+        self._known.pop(digest, None)
+        if len(self._known) >= MEMORY_SIZE:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = (answer, self._clock.monotonic() + answer.seconds)

@@ -1,0 +1,156 @@
+"""The certificate of a server: files that somebody else renews (cert-manager, say), or one that is made here.
+
+``manager`` opens one for the server of the metrics; ``httpserver`` listens with its ``serving_context``. Each handshake
+asks whether there is a newer certificate: that takes no task and no watch of a file, and misses no change. Source of
+names and behaviour: controller-runtime's certwatcher and metrics server.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from reconcile_runner.client.tls import FileContext, use_certificate
+from reconcile_runner.clock import Clock
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.logs import get_logger
+from reconcile_runner.options import DEFAULT_CERT_DIR, SecureServing
+
+VALIDITY: Final = dt.timedelta(days=365)
+"""How long a certificate that is made here is valid; another takes its place a day before its end."""
+_MARGIN: Final = dt.timedelta(days=1)
+_OLDEST: Final = ssl.TLSVersion.TLSv1_2
+_PROTOCOLS: Final = ["http/1.1"]
+
+_log = get_logger("certwatcher")
+
+
+class ServingCertificate(Protocol):
+    """The certificate that a server presents. ``name`` is for the log."""
+
+    name: str
+
+    def current(self) -> ssl.SSLContext:
+        """Return what the next handshake uses. Called in the event loop at each; does not raise."""
+
+
+class CertWatcher:
+    """A certificate and its key in two files, read again when one of them changes."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        """Read both for the first time. Raises ``ConfigError``, which names them, where that is not possible."""
+        self.name = f"{certificate} and {key}"
+        self._files = (certificate, key)
+        self._contexts = FileContext(self._load, self._files)
+
+    def current(self) -> ssl.SSLContext:
+        """Return the pair of now, or the last one that could be used."""
+        return self._contexts.current()
+
+    def _load(self) -> ssl.SSLContext:
+        context = _server_context()
+        try:
+            # A key with a passphrase is an error, not a question on the terminal.
+            context.load_cert_chain(*self._files, password=lambda: "")
+        except OSError as error:
+            expected = "expected a PEM certificate and its key"
+            raise ConfigError(f"--metrics-cert-path: {self.name}: {expected}: {_cause(error)}") from error
+        return context
+
+
+class SelfSigned:
+    """A certificate that is made at the start and proves nothing, but encrypts: clients cannot verify it."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Make the first one. Raises ``ConfigError`` where there is no directory for a temporary file."""
+        self.name = "self-signed"
+        self._clock = clock
+        try:
+            self._make()
+        except OSError as error:
+            raise ConfigError(f"--metrics-secure: no certificate can be made: {_cause(error)}") from error
+
+    def current(self) -> ssl.SSLContext:
+        """Return the certificate of now."""
+        if self._clock.now() >= self._end - _MARGIN:
+            try:
+                self._make()
+            except OSError as error:
+                _log.warning("no new certificate can be made, the last one stays", error=_cause(error))
+        return self._context
+
+    def _make(self) -> None:
+        now = self._clock.now()
+        certificate, key = _self_signed(now)
+        context = _server_context()
+        use_certificate(context, certificate, key)
+        self._context = context
+        self._end = now + VALIDITY
+
+
+def open_certificate(wanted: SecureServing, clock: Clock) -> ServingCertificate:
+    """Return the certificate of the files that are asked for, or of upstream's default ones where they are there.
+
+    Raises ``ConfigError`` where the files that are there cannot be used, or those that are asked for are missing.
+    """
+    directory = wanted.directory or DEFAULT_CERT_DIR
+    certificate, key = directory / wanted.certificate_name, directory / wanted.key_name
+    if wanted.directory or (certificate.exists() and key.exists()):
+        return CertWatcher(certificate, key)
+    return SelfSigned(clock)
+
+
+def serving_context(certificate: ServingCertificate) -> ssl.SSLContext:
+    """Return the context to listen with: TLS 1.2 or newer, HTTP/1.1, and at each handshake the certificate of then."""
+
+    def choose(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
+        connection.context = certificate.current()
+
+    context = _server_context()
+    context.sni_callback = choose
+    return context
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _OLDEST
+    context.set_alpn_protocols(_PROTOCOLS)
+    return context
+
+
+def _self_signed(now: dt.datetime) -> tuple[str, str]:
+    """Return certificate and key in PEM, for this machine by its names and on loopback."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    host = socket.gethostname()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
+    names = [x509.DNSName(text) for text in dict.fromkeys(("localhost", host)) if text.isascii()]
+    addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - _MARGIN)
+        .not_valid_after(now + VALIDITY)
+        .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(Encoding.PEM).decode(),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+    )
+
+
+def _cause(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "not PEM"
+    return error.strerror or str(error)

@@ -1,0 +1,128 @@
+"""The servers that others talk to: probes for the kubelet, metrics for Prometheus, metrics from roles.
+
+``manager`` starts them first and stops them last, so that a probe is answered as long as the process lives.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.metrics import Metrics
+from reconcile_runner.options import BindAddress
+from reconcile_runner.server.authfilter import Filter
+from reconcile_runner.server.healthz import Checks, Probe
+from reconcile_runner.server.usermetrics import UserMetricError, UserMetrics
+
+METRICS_PATH: Final = "/metrics"
+
+_LARGEST_REQUEST: Final = 64 * 1024
+"""Bytes of a request's body; a larger one is answered with 413."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpServer:
+    """One listening address with its routes; with ``tls``, it speaks HTTPS alone."""
+
+    def __init__(
+        self,
+        name: str,
+        address: BindAddress,
+        routes: dict[str, Handler],
+        *,
+        takes_posts: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._name = name
+        self._wanted = address
+        self._tls = tls
+        application = web.Application(client_max_size=_LARGEST_REQUEST)
+        add_route = application.router.add_post if takes_posts else application.router.add_get
+        for path, handler in routes.items():
+            add_route(path, handler)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self.address = address
+
+    def url(self, path: str) -> str:
+        """Return the URL of one of its paths, for a client on this machine."""
+        host = self.address.host or "127.0.0.1"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.address.port}{path}"
+
+    async def start(self) -> None:
+        """Listen; ``address`` then holds the port that was chosen. Raises ``ConfigError`` where that is impossible."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._wanted.host or None, self._wanted.port, ssl_context=self._tls)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            where = f"{self._wanted.host}:{self._wanted.port}"
+            raise ConfigError(f"{self._name}: cannot listen on {where}: {error.strerror or error}") from error
+        self.address = BindAddress(self._wanted.host, self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening and end the connections in hand."""
+        await self._runner.cleanup()
+
+
+def health_server(address: BindAddress, checks: Checks) -> HttpServer:
+    """Return the server of ``/healthz`` and ``/readyz`` (``?verbose`` lists the checks)."""
+
+    def handler(probe: Probe) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            report = checks.report(probe)
+            text = report.text(probe, verbose="verbose" in request.query)
+            return web.Response(status=200 if report.ok else 500, text=text)
+
+        return answer
+
+    routes = {f"/{probe}": handler(probe) for probe in Probe}
+    return HttpServer("--health-probe-bind-address", address, routes)
+
+
+def metrics_server(
+    address: BindAddress,
+    metrics: Metrics,
+    user_metrics: UserMetrics,
+    tls: ssl.SSLContext | None = None,
+    access: Filter | None = None,
+) -> HttpServer:
+    """Return the server of ``/metrics`` in Prometheus' text format, to those whom ``access`` lets pass."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        text = metrics.exposition() + user_metrics.exposition()
+        return web.Response(body=text, headers={"Content-Type": metrics.content_type})
+
+    handler = answer if access is None else _filtered(access, METRICS_PATH, answer)
+    return HttpServer("--metrics-bind-address", address, {METRICS_PATH: handler}, tls=tls)
+
+
+def _filtered(access: Filter, path: str, handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        refusal = await access.refusal(request.headers.get("Authorization", ""), request.method.lower(), path)
+        if refusal is None:
+            return await handler(request)
+        headers = {"WWW-Authenticate": "Bearer"} if refusal.status is HTTPStatus.UNAUTHORIZED else {}
+        return web.Response(status=refusal.status, text=f"{refusal.text}\n", headers=headers)
+
+    return answer
+
+
+def user_metrics_server(address: BindAddress, user_metrics: UserMetrics) -> HttpServer:
+    """Return the server to which roles post their metrics: 200 for one that was taken, 400 and why for another."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            user_metrics.apply(await request.read())
+        except UserMetricError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        return web.Response()
+
+    return HttpServer("--user-metrics-bind-address", address, {METRICS_PATH: answer}, takes_posts=True)

@@ -1,0 +1,1 @@
+"""`watches.yaml`: from a file to typed watches."""

@@ -1,0 +1,92 @@
+"""``watches.yaml``: from a file to typed watches, with everything that is wrong with it said at once.
+
+``cli`` calls ``load``. The way of the text: ``yamltext`` (environment, YAML, lines) -> ``shape`` (fields and types;
+``lookup`` finds roles and playbooks) -> ``entry`` (findings, ``Watch``). Reference of the file:
+docs/watches.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.watches.findings import Finding, Severity, WatchesFileError, describe
+from reconcile_runner.watches.lookup import Lookup
+from reconcile_runner.watches.validation import Entry, check
+from reconcile_runner.watches.watch import Watch
+from reconcile_runner.watches.yamltext import Document, YamlTextError, read
+
+__all__ = ["Finding", "Lookup", "Severity", "WatchesFile", "WatchesFileError", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchesFile:
+    """A watches file without errors. ``warnings`` are findings that do not keep the operator from starting."""
+
+    watches: tuple[Watch, ...]
+    warnings: tuple[Finding, ...]
+
+
+def load(
+    path: Path, environ: Mapping[str, str], lookup: Lookup, *, unknown_keys: Severity = Severity.WARNING
+) -> WatchesFile:
+    """Read and check a watches file.
+
+    ``environ`` expands ``$VAR`` and ``${VAR}``; ``lookup`` says where roles and playbooks are. An unknown key is a
+    warning, as upstream ignores it, unless ``unknown_keys`` says otherwise. Raises ``WatchesFileError`` with every
+    finding where one of them is an error.
+    """
+    document = _read_document(path, environ)
+    entries = [Entry(path, document, number) for number in range(1, len(_entries(path, document)) + 1)]
+    watches: list[Watch] = []
+    findings: list[Finding] = list(_duplicates(entries))
+    for entry in entries:
+        watch, found = check(entry, lookup, unknown_keys)
+        findings += found
+        watches += [watch] if watch is not None else []
+    findings.sort(key=lambda finding: (finding.entry or 0, finding.line or 0))
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        raise WatchesFileError(findings)
+    return WatchesFile(tuple(watches), tuple(findings))
+
+
+def _read_document(path: Path, environ: Mapping[str, str]) -> Document:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _unusable(path, f"cannot be read: {reason}; expected a watches file (flag --watches-file)") from error
+    except UnicodeDecodeError as error:
+        raise _unusable(path, f"found a byte that is not UTF-8 at offset {error.start}, expected text") from error
+    try:
+        return read(text, environ)
+    except YamlTextError as error:
+        findings = [Finding(Severity.ERROR, path, problem.message, problem.line) for problem in error.problems]
+        raise WatchesFileError(findings) from error
+
+
+def _entries(path: Path, document: Document) -> list[Any]:
+    if isinstance(document.value, list) and document.value:
+        return document.value
+    if document.value is None:
+        raise _unusable(path, "is empty, expected a list of watches: - version, kind and role or playbook")
+    hint = "; does each entry start with '- '?" if isinstance(document.value, dict) else ""
+    raise _unusable(path, f"found {describe(document.value)}, expected a list with one watch or more{hint}")
+
+
+def _duplicates(entries: Iterable[Entry]) -> Iterable[Finding]:
+    first: dict[GroupVersionKind, Entry] = {}
+    for entry in entries:
+        if entry.gvk is None:
+            continue
+        earlier = first.setdefault(entry.gvk, entry)
+        if earlier is not entry:
+            message = f"found a second watch of this kind, expected one; the first is entry {earlier.number}"
+            yield entry.finding(Severity.ERROR, message)
+
+
+def _unusable(path: Path, message: str) -> WatchesFileError:
+    return WatchesFileError([Finding(Severity.ERROR, path, message)])

@@ -1,0 +1,303 @@
+"""One entry of a watches file: its errors and warnings as findings, its shape as a ``Watch``.
+
+Third step of ``load``. What concerns several fields, or several entries, is checked here; what one field alone can
+break is in ``shape``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector, Operator, Requirement
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.cache.event import EventType
+from reconcile_runner.watches.findings import Finding, Severity, describe
+from reconcile_runner.watches.lookup import Lookup
+from reconcile_runner.watches.schema import (
+    EXPECTED,
+    EXPECTED_ITEM,
+    MISSING,
+    RULE,
+    UNKNOWN_KEY,
+    EntryShape,
+    FailureBackoffShape,
+    FinalizerShape,
+    KindShape,
+    MatchShape,
+    RequirementShape,
+    SelectorShape,
+    Shape,
+    TriggerShape,
+    field_names,
+)
+from reconcile_runner.watches.watch import Finalizer, Match, Trigger, Watch
+from reconcile_runner.watches.yamltext import UNDEFINED_REFERENCE, Document
+
+DEFAULT_RUNNER_ARTIFACTS = 20
+
+_ELSEWHERE = {
+    "apiversion": "write group and version instead",
+    "maxworkers": "set the variable MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> or the flag --max-concurrent-reconciles",
+    "maxconcurrentreconciles": "set the variable MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> or the flag of that name",
+    "ansibleverbosity": "set the variable ANSIBLE_VERBOSITY_<KIND>_<GROUP> or the flag --ansible-verbosity",
+}
+"""Keys that people write because they once existed, or because Kubernetes has them, and what to do instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One element of the list, not yet validated. ``number`` is 1-based."""
+
+    file: Path
+    document: Document
+    number: int
+
+    @property
+    def value(self) -> Any:
+        """Return the decoded value, whatever its type."""
+        return self.document.value[self.number - 1]
+
+    def field(self, name: str) -> object:
+        """Return the value of a top-level field, its key matched without regard to case; None where absent."""
+        if not isinstance(self.value, dict):
+            return None
+        return next((value for key, value in self.value.items() if key.lower() == name.lower()), None)
+
+    @property
+    def gvk(self) -> GroupVersionKind | None:
+        """Return the kind that the entry names, or None where it does not name one that could be looked up."""
+        group, version, kind = self.field("group") or "", self.field("version"), self.field("kind")
+        if isinstance(group, str) and isinstance(version, str) and isinstance(kind, str):
+            return GroupVersionKind(group, version, kind)
+        return None
+
+    def finding(self, severity: Severity, message: str, path: tuple[str | int, ...] = ()) -> Finding:
+        """Return a finding about the value at ``path`` inside this entry."""
+        kind = self.field("kind")
+        label = f"{self.gvk.api_version} {self.gvk.kind}" if self.gvk else kind if isinstance(kind, str) else ""
+        line = self.document.line((self.number - 1, *path))
+        return Finding(severity, self.file, message, line, self.number, label, _spelt(path))
+
+
+def check(entry: Entry, lookup: Lookup, unknown_keys: Severity) -> tuple[Watch | None, list[Finding]]:
+    """Return the entry's watch (None where it has an error) and everything there is to say about it."""
+    if not isinstance(entry.value, dict):
+        message = f"found {describe(entry.value)}, expected a mapping with version, kind and role or playbook"
+        return None, [entry.finding(Severity.ERROR, message)]
+    value, findings = _choose_content(entry, entry.value)
+    shape, broken = _shape(entry, value, lookup, unknown_keys)
+    findings += broken
+    findings += _undefined_references(entry)
+    if shape is not None:
+        findings += _warnings(entry, shape)
+    if shape is None or any(finding.severity is Severity.ERROR for finding in findings):
+        return None, findings
+    return _watch(shape), findings
+
+
+def _choose_content(entry: Entry, value: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+    """Leave one of ``playbook`` and ``role``, in the entry and in its finalizer; the entry needs one of them."""
+    chosen, findings = _playbook_first(entry, value, ())
+    if not any(key.lower() in {"playbook", "role"} for key in chosen):
+        findings.append(entry.finding(Severity.ERROR, "found neither playbook nor role, expected one of them"))
+    for key, finalizer in chosen.items():
+        if key.lower() == "finalizer" and isinstance(finalizer, dict):
+            chosen[key], found = _playbook_first(entry, finalizer, ("finalizer",))
+            findings += found
+    return chosen, findings
+
+
+def _playbook_first(entry: Entry, value: dict[str, Any], path: tuple[str, ...]) -> tuple[dict[str, Any], list[Finding]]:
+    """Drop an empty ``playbook`` or ``role``, which is none, and the role where there are both, as upstream."""
+    contents = {key.lower(): content for key, content in value.items() if key.lower() in {"playbook", "role"}}
+    dropped = {name for name, content in contents.items() if content is None or content == ""}
+    findings = []
+    if len(contents) - len(dropped) > 1:
+        dropped.add("role")
+        message = "is ignored, because playbook is set as well"
+        findings.append(entry.finding(Severity.WARNING, message, (*path, "role")))
+    return {key: content for key, content in value.items() if key.lower() not in dropped}, findings
+
+
+def _shape(
+    entry: Entry, value: dict[str, Any], lookup: Lookup, unknown_keys: Severity
+) -> tuple[EntryShape | None, list[Finding]]:
+    try:
+        return EntryShape.model_validate(value, context=lookup), []
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False)
+    findings = [
+        entry.finding(unknown_keys if error["type"] == UNKNOWN_KEY else Severity.ERROR, _message(error), error["loc"])
+        for error in errors
+    ]
+    if any(error["type"] != UNKNOWN_KEY for error in errors):
+        return None, findings
+    return EntryShape.model_validate(value, context=lookup, extra="ignore"), findings
+
+
+def _message(error: ErrorDetails) -> str:
+    if error["type"] == RULE:
+        return error["msg"]
+    if error["type"] == UNKNOWN_KEY:
+        return f"is not a known key{_hint(error['loc'])}"
+    expected = _expected(error["loc"])
+    if error["type"] == MISSING:
+        return f"is missing, expected {expected}"
+    return f"found {describe(error['input'])}, expected {expected}"
+
+
+def _expected(path: tuple[str | int, ...]) -> str:
+    match path:
+        case (*_, "matchLabels" as name, str()) | (*_, str() as name, int()):
+            return EXPECTED_ITEM[name]
+        case (*_, str() as name):
+            return EXPECTED.get(name, "true or false")
+        case _:
+            return "a mapping"
+
+
+def _hint(path: tuple[str | int, ...]) -> str:
+    key = str(path[-1])
+    elsewhere = _ELSEWHERE.get(key.lower())
+    if elsewhere is not None:
+        return f"; {elsewhere}"
+    shape = _shape_at(path[:-1])
+    spelling = {name.lower(): name for name in field_names(shape)}
+    guess = difflib.get_close_matches(key.lower(), spelling, n=1)
+    return f"; did you mean {spelling[guess[0]]}?" if guess else f"; expected one of {', '.join(spelling.values())}"
+
+
+def _shape_at(path: tuple[str | int, ...]) -> type[Shape]:
+    """Return the model of the mapping at ``path``."""
+    match path:
+        case ("triggers", int()):
+            return TriggerShape
+        case ("triggers", int(), "match"):
+            return MatchShape
+        case ("selector",):
+            return SelectorShape
+        case ("finalizer",):
+            return FinalizerShape
+        case ("failureBackoff",):
+            return FailureBackoffShape
+        case ("selector", "matchExpressions", int()):
+            return RequirementShape
+        case ("blacklist", int()):
+            return KindShape
+        case _:
+            return EntryShape
+
+
+def _undefined_references(entry: Entry) -> list[Finding]:
+    return [
+        entry.finding(Severity.WARNING, f"${{{name}}} stays as it is: no such environment variable is set", path)
+        for path, text in _texts(entry.value, ())
+        for name in UNDEFINED_REFERENCE.findall(text)
+    ]
+
+
+def _texts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    match value:
+        case str():
+            yield path, value
+        case dict():
+            for key, child in value.items():
+                yield from _texts(child, (*path, key))
+        case list():
+            for index, child in enumerate(value):
+                yield from _texts(child, (*path, index))
+
+
+def _warnings(entry: Entry, shape: EntryShape) -> Iterator[Finding]:
+    if shape.upstream_status and not shape.manage_status:
+        yield entry.finding(Severity.WARNING, "has no effect, because manageStatus is false", ("upstreamStatus",))
+    if shape.manage_status and _looks_built_in(shape.group):
+        message = "conditions would be written into the status of a built-in kind; say false unless you mean it"
+        yield entry.finding(Severity.WARNING, message, ("manageStatus",))
+    for index, trigger in enumerate(shape.triggers):
+        if trigger.on is None:
+            continue
+        path = ("triggers", index, "on")
+        if EventType.UPDATED not in trigger.events:
+            yield entry.finding(Severity.WARNING, "has no effect, because events leaves out updated", path)
+        if (
+            shape.manage_status
+            and _gvk(trigger) == _gvk(shape)
+            and any(on.text.startswith("status") for on in trigger.on)
+        ):
+            message = "each status that a run writes starts runs again: this trigger is on the watch's own kind"
+            yield entry.finding(Severity.WARNING, message, path)
+
+
+def _looks_built_in(group: str) -> bool:
+    return "." not in group or group.endswith(".k8s.io")
+
+
+def _watch(shape: EntryShape) -> Watch:
+    backoff = shape.failure_backoff or FailureBackoffShape()
+    return Watch(
+        gvk=_gvk(shape),
+        playbook=shape.playbook,
+        role=shape.role,
+        vars=shape.vars,
+        # 0 is upstream's way of saying nothing, for both.
+        reconcile_period=shape.reconcile_period or None,
+        max_runner_artifacts=shape.max_runner_artifacts or DEFAULT_RUNNER_ARTIFACTS,
+        manage_status=shape.manage_status,
+        upstream_status=shape.upstream_status,
+        snake_case_parameters=shape.snake_case_parameters,
+        mark_unsafe=shape.mark_unsafe,
+        watch_annotations_changes=shape.watch_annotations_changes,
+        selector=_selector(shape.selector) if shape.selector is not None else EVERYTHING,
+        finalizer=_finalizer(shape.finalizer) if shape.finalizer is not None else None,
+        failure_backoff_base=backoff.base,
+        failure_backoff_cap=backoff.cap,
+        watch_dependent_resources=shape.watch_dependent_resources,
+        watch_cluster_scoped_resources=shape.watch_cluster_scoped_resources,
+        blacklist=frozenset(_gvk(kind) for kind in shape.blacklist),
+        triggers=tuple(_trigger(trigger) for trigger in shape.triggers),
+    )
+
+
+def _finalizer(shape: FinalizerShape) -> Finalizer:
+    return Finalizer(shape.name, shape.playbook, shape.role, shape.vars)
+
+
+def _gvk(shape: KindShape) -> GroupVersionKind:
+    return GroupVersionKind(shape.group, shape.version, shape.kind)
+
+
+def _selector(shape: SelectorShape) -> LabelSelector:
+    labels = [Requirement(key, Operator.IN, frozenset({value})) for key, value in shape.match_labels.items()]
+    expressions = [Requirement(it.key, it.operator, frozenset(it.values)) for it in shape.match_expressions]
+    return LabelSelector((*labels, *expressions))
+
+
+def _trigger(shape: TriggerShape) -> Trigger:
+    return Trigger(
+        gvk=_gvk(shape),
+        match=Match(shape.match.source, shape.match.field),
+        events=frozenset(shape.events),
+        on=tuple(shape.on) if shape.on is not None else None,
+        namespace=shape.namespace,
+    )
+
+
+def _spelt(path: tuple[str | int, ...]) -> str:
+    """Return a path as people write it: ``triggers[0].match.source``."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif text:
+            text += f".{step}"
+        else:
+            text = step
+    return text.replace(".[key]", "")

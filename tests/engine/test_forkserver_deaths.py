@@ -1,0 +1,209 @@
+"""A death is one run's only, and leaves nothing: whichever process of the fork server dies, and however."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from reconcile_runner.errors import ExecutionError, RunLostError
+from reconcile_runner.execution.forkserver.engine import ForkserverEngine
+from reconcile_runner.execution.job import RunStatus
+from reconcile_runner.execution.jobevent import JobEvent
+from reconcile_runner.execution.processes import kill_until_gone, living_descendants
+from tests.engine.test_execution_processes import (
+    LAST_TASK,
+    RUNAWAYS,
+    children,
+    eventually,
+    exists,
+    nap,
+    operator_in_its_last_task,
+    sleepers,
+)
+from tests.support.jobs import make_job
+
+__all__ = ["nap"]  # the fixture
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[ForkserverEngine]:
+    engine = ForkserverEngine()
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+def ignore(_event: JobEvent) -> None:
+    pass
+
+
+def server(engine: ForkserverEngine) -> int:
+    assert engine._server is not None
+    return engine._server.pid
+
+
+def zygote(engine: ForkserverEngine) -> int:
+    (pid,) = children(server(engine))
+    return pid
+
+
+def supervisor(engine: ForkserverEngine) -> int:
+    (pid,) = children(zygote(engine))
+    return pid
+
+
+def client(engine: ForkserverEngine) -> int:
+    assert engine._pool is not None
+    (launcher,) = engine._pool._busy
+    (pid,) = children(launcher.pid)
+    return pid
+
+
+async def started(engine: ForkserverEngine, tmp_path: Path, nap: str) -> asyncio.Task[object]:
+    """Return a run of ``sleeps.yml`` that has come to its last task."""
+    run: asyncio.Task[object] = asyncio.create_task(
+        engine.run(make_job(tmp_path, "sleeps.yml", {"nap": nap}), ignore), name="run"
+    )
+    await eventually(lambda: len(sleepers(nap)) >= RUNAWAYS or run.done(), "all sleepers run")
+    assert not run.done()
+    return run
+
+
+async def works(engine: ForkserverEngine, tmp_path: Path) -> bool:
+    return (await engine.run(make_job(tmp_path, "ok.yml"), ignore)).succeeded
+
+
+async def test_a_run_is_a_fork(engine: ForkserverEngine, tmp_path: Path, nap: str) -> None:
+    run = await started(engine, tmp_path, nap)
+    assert sleepers(nap) <= living_descendants(supervisor(engine))
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+
+async def test_a_timeout_ends_every_process_of_the_run_and_no_other(
+    engine: ForkserverEngine, tmp_path: Path, nap: str
+) -> None:
+    assert await works(engine, tmp_path)
+    zygote_before = zygote(engine)
+    for limit in (6.0, 20.0, 60.0):  # the machine decides how long it takes to come to the last task
+        events: list[JobEvent] = []
+        job = make_job(tmp_path, "sleeps.yml", {"nap": nap}, timeout=limit)
+        result = await engine.run(job, events.append)
+        assert sleepers(nap) == frozenset()
+        if events[-1].task == LAST_TASK:
+            break
+    assert result.status is RunStatus.TIMED_OUT
+    assert await works(engine, tmp_path)
+    assert zygote_before in children(server(engine))
+
+
+async def test_cancellation_ends_every_process_of_the_run(engine: ForkserverEngine, tmp_path: Path, nap: str) -> None:
+    run = await started(engine, tmp_path, nap)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert sleepers(nap) == frozenset()
+    assert await works(engine, tmp_path)
+
+
+async def test_a_client_that_is_killed_takes_its_run_along(engine: ForkserverEngine, tmp_path: Path, nap: str) -> None:
+    run = await started(engine, tmp_path, nap)
+    os.kill(client(engine), signal.SIGKILL)
+    await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
+    assert (await run).status is RunStatus.FAILED  # type: ignore[attr-defined]
+    assert await works(engine, tmp_path)
+
+
+async def test_a_supervisor_that_is_killed_loses_its_run_and_leaves_nothing(
+    engine: ForkserverEngine, tmp_path: Path, nap: str
+) -> None:
+    run = await started(engine, tmp_path, nap)
+    os.kill(supervisor(engine), signal.SIGKILL)
+    with pytest.raises(RunLostError, match="is tried again"):
+        await run
+    await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
+    assert await works(engine, tmp_path)
+
+
+async def test_a_zygote_that_is_killed_is_replaced(engine: ForkserverEngine, tmp_path: Path, nap: str) -> None:
+    run = await started(engine, tmp_path, nap)
+    os.kill(zygote(engine), signal.SIGKILL)
+    with pytest.raises(RunLostError, match="is tried again"):
+        await run
+    await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
+    assert await works(engine, tmp_path)
+
+
+async def test_a_server_that_is_killed_is_replaced_and_who_waits_is_served(
+    engine: ForkserverEngine, tmp_path: Path, nap: str
+) -> None:
+    run = await started(engine, tmp_path, nap)
+    first = server(engine)
+    os.kill(first, signal.SIGKILL)
+    assert await works(engine, tmp_path / "other"), "a request that came while there was no server"
+    with pytest.raises(RunLostError, match="is tried again"):
+        await run
+    await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
+    assert server(engine) != first
+
+
+async def test_a_request_in_hand_when_the_server_dies_is_asked_again(engine: ForkserverEngine, tmp_path: Path) -> None:
+    """The first run waits for Ansible to be loaded, so the server has it in hand and has begun nothing."""
+    run = asyncio.create_task(engine.run(make_job(tmp_path, "ok.yml"), ignore), name="run")
+    await eventually(lambda: bool(children(server(engine))), "a zygote is being primed")
+    os.kill(server(engine), signal.SIGKILL)
+    assert (await run).succeeded
+
+
+async def test_a_server_that_dies_again_and_again_is_given_up(engine: ForkserverEngine, tmp_path: Path) -> None:
+    keeper = engine._keeper
+    assert keeper is not None
+    while not keeper.done():
+        pid = server(engine)
+        os.kill(pid, signal.SIGKILL)
+        replaced = functools.partial(lambda before: server(engine) != before or keeper.done(), pid)
+        await eventually(replaced, "it is replaced or given up")
+    assert await works(engine, tmp_path), "each run starts an ansible-playbook of its own"
+
+
+async def test_stopping_ends_what_runs_and_removes_every_file(tmp_path: Path, nap: str) -> None:
+    engine = ForkserverEngine()
+    await engine.start()
+    run = await started(engine, tmp_path, nap)
+    pids = {server(engine), *living_descendants(server(engine))}
+    home = engine._home
+    await engine.stop()
+    with pytest.raises(ExecutionError):
+        await run
+    assert sleepers(nap) == frozenset()
+    assert [pid for pid in pids if exists(pid)] == []
+    assert not home.exists()
+
+
+async def test_when_the_operator_is_killed_nothing_is_left(tmp_path: Path, nap: str) -> None:
+    child = await operator_in_its_last_task(tmp_path, nap, ENGINE="forkserver", TMPDIR=str(tmp_path))
+    everybody = living_descendants(child.pid)
+    child.kill()
+    await child.wait()
+    try:
+        await eventually(lambda: not any(map(exists, everybody)), "every process has ended", seconds=10)
+        await eventually(lambda: not list(tmp_path.glob("reconcile-runner-*")), "its directory is gone", seconds=10)
+        assert sleepers(nap) == frozenset()
+    finally:
+        kill_until_gone(lambda: sleepers(nap))
+
+
+async def test_runs_leave_no_process_and_no_file(engine: ForkserverEngine, tmp_path: Path) -> None:
+    for _ in range(3):
+        assert await works(engine, tmp_path)
+    await eventually(lambda: not children(zygote(engine)), "the supervisors have been buried")
+    assert list((engine._home / "runs").iterdir()) == []
+    assert list((engine._home / "lost").iterdir()) == []

@@ -1,0 +1,1 @@
+"""Helpers and fakes that tests share."""

@@ -1,0 +1,97 @@
+"""Every supported ansible-core, each in a virtual environment of its own, made when a test first asks for it.
+
+What is true of one core need not be true of the next: tests of what Ansible does with an object's values run on all of
+them. ``python -m tests.cores`` makes the environments ahead of time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.support.paths import REPOSITORY
+
+SUPPORTED = {"2.19": (11, 13), "2.20": (12, 14), "2.21": (12, 14)}
+"""Each supported core, and the oldest and newest Python 3 minor that its controller runs on."""
+
+
+class NoInterpreterError(Exception):
+    """No Python on this machine can run that core. The message says what was looked for, and where."""
+
+
+def ansible_playbook(core: str) -> Path:
+    """Return the ``ansible-playbook`` of a core (``2.20``), installing it first where it is not there yet.
+
+    Raises ``NoInterpreterError``.
+    """
+    if version("ansible-core").startswith(f"{core}."):
+        return Path(sys.executable).with_name("ansible-playbook")
+    environment = REPOSITORY / ".venvs" / f"core-{core}"
+    environment.parent.mkdir(exist_ok=True)
+    with (environment.parent / f"core-{core}.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(core, environment)
+    return environment / "bin" / "ansible-playbook"
+
+
+def _install(core: str, environment: Path) -> None:
+    requirements = REPOSITORY / "requirements" / f"core-{core}.txt"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    stamp = environment / "requirements.sha256"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted and (environment / "bin" / "python").exists():
+        return
+    base = _interpreter(core)
+    print(f"making {environment.relative_to(REPOSITORY)} with {base} ...", file=sys.stderr, flush=True)  # noqa: T201
+    shutil.rmtree(environment, ignore_errors=True)
+    _run(base, "-m", "venv", str(environment))
+    _run(str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--require-hashes", "-r", str(requirements))  # fmt: skip
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def _interpreter(core: str) -> str:
+    oldest, newest = SUPPORTED[core]
+    for minor in range(newest, oldest - 1, -1):
+        with contextlib.suppress(NoInterpreterError):
+            return interpreter(minor)
+    raise NoInterpreterError(
+        f"ansible-core {core} needs Python 3.{oldest} to 3.{newest}; none on PATH or in ~/.pyenv/versions"
+    )
+
+
+def interpreter(minor: int) -> str:
+    """Return a program that is Python 3 of this minor and can make environments. Raises ``NoInterpreterError``."""
+    for candidate in _candidates(minor):
+        # A shim may stand for an interpreter that is not installed.
+        tried = subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return candidate
+    raise NoInterpreterError(f"no Python 3.{minor} on PATH or in ~/.pyenv/versions")
+
+
+def _candidates(minor: int) -> Iterator[str]:
+    name = f"python3.{minor}"
+    if found := shutil.which(name):
+        yield found
+    yield from (str(path) for path in sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}")))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    for each in SUPPORTED:
+        try:
+            print(f"ansible-core {each}: {ansible_playbook(each)}")  # noqa: T201
+        except NoInterpreterError as missing:
+            print(f"ansible-core {each}: skipped, {missing}")  # noqa: T201

@@ -1,0 +1,25 @@
+"""The real caches of kinds, without the informers that would fill them: a test does."""
+
+from __future__ import annotations
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.cache.cache import ALL_NAMESPACES, KindCache, NamespaceStore
+
+
+class FakeKinds:
+    """Implements ``reconcile_runner.controller.source.Kinds``."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[GroupVersionKind, KindCache] = {}
+        self.whole: dict[GroupVersionKind, bool] = {}
+
+    def require(self, gvk: GroupVersionKind, *, whole: bool) -> KindCache:
+        kind = self._kinds.setdefault(gvk, KindCache(gvk, metadata_only=not whole))
+        if whole:
+            kind.metadata_only = False
+        self.whole[gvk] = not kind.metadata_only
+        return kind
+
+    def store(self, gvk: GroupVersionKind) -> NamespaceStore:
+        """Return what an informer of all namespaces would write into."""
+        return NamespaceStore(self._kinds[gvk], ALL_NAMESPACES)

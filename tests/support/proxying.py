@@ -1,0 +1,174 @@
+"""What the tests of proxy and dependents share: all of an operator but Ansible, and runs that are HTTP clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, key_of, uid
+from reconcile_runner.cache.cache import Cache
+from reconcile_runner.client import HttpClient, connect
+from reconcile_runner.client.discovery import Discovery
+from reconcile_runner.clock import SystemClock
+from reconcile_runner.controller.dependents import Dependents
+from reconcile_runner.controller.dependentscan import Survey
+from reconcile_runner.controller.reconcile import Request
+from reconcile_runner.controller.workqueue import WorkQueue
+from reconcile_runner.metrics import Metrics
+from reconcile_runner.proxy import Knowledge, Owner, Proxy, TokenRegistry
+from reconcile_runner.watches.watch import Watch
+from tests.support.watching import until
+
+CONFIG_MAPS = "/api/v1/namespaces/{}/configmaps"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run got."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def is_from_cache(self) -> bool:
+        return self.headers.get("X-Cache") == "HIT"
+
+
+@dataclass
+class Run:
+    """A run's HTTP client: it knows the proxy and its own token, nothing else."""
+
+    url: str
+    token: str
+    session: aiohttp.ClientSession
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: KubeObject | bytes | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        async with self.session.request(method, self.url + path, data=data, params=params, headers=sent) as answer:
+            text = await answer.read()
+            decoded = json.loads(text) if answer.content_type == "application/json" else text
+            return Answer(answer.status, dict(answer.headers), decoded)
+
+    async def get(self, path: str, *, accept: str = "application/json", **params: str) -> Answer:
+        return await self.call("GET", path, params=params, headers={"Accept": accept})
+
+    async def post(self, path: str, body: KubeObject) -> Answer:
+        return await self.call("POST", path, body)
+
+    async def apply(self, path: str, body: KubeObject | bytes, manager: str = "role") -> Answer:
+        params = {"fieldManager": manager, "force": "true"}
+        return await self.call("PATCH", path, body, params=params, headers={"Content-Type": APPLY})
+
+    async def merge(self, path: str, body: KubeObject) -> Answer:
+        return await self.call("PATCH", path, body, headers={"Content-Type": MERGE})
+
+
+@dataclass
+class Proxied:
+    """The parts of an operator around its proxy. ``queues`` holds one for each watch; nobody serves them."""
+
+    client: HttpClient
+    discovery: Discovery
+    cache: Cache
+    dependents: Dependents
+    survey: Survey
+    tokens: TokenRegistry
+    proxy: Proxy
+    session: aiohttp.ClientSession
+    queues: dict[GroupVersionKind, WorkQueue] = field(default_factory=dict)
+
+    @contextmanager
+    def run_for(self, owner: Owner) -> Iterator[Run]:
+        with self.tokens.issue(owner) as token:
+            yield Run(self.proxy.url, token, self.session)
+
+    async def wanted(self, gvk: GroupVersionKind) -> set[Request]:
+        """Wait until a watch is asked for a reconcile; return all that it is asked for then."""
+        await until(lambda: self.queues[gvk].depth, f"a reconcile of {gvk} is asked for")
+        return await self.drain(gvk)
+
+    async def drain(self, gvk: GroupVersionKind) -> set[Request]:
+        """Take whatever a watch is asked for now."""
+        queue, taken = self.queues[gvk], set()
+        while queue.depth:
+            request = await queue.get()
+            assert request is not None
+            queue.done(request)
+            taken.add(request)
+        return taken
+
+    async def synced(self, gvk: GroupVersionKind) -> None:
+        """Wait until a kind's cache is complete and connected."""
+        await until(lambda: self.cache.view(gvk, "default", whole=False), f"{gvk} is in the cache")
+
+
+def owner_of(obj: KubeObject) -> Owner:
+    return Owner(GroupVersionKind.of(obj), key_of(obj), uid(obj))
+
+
+@asynccontextmanager
+async def proxied(
+    kubeconfig: Path,
+    *watches: Watch,
+    whole: Collection[GroupVersionKind] = (),
+    partial: Collection[GroupVersionKind] = (),
+    namespaces: Collection[str] = (),
+    injects: bool = True,
+) -> AsyncIterator[Proxied]:
+    """Run it until the end of the block, its caches synced. ``whole`` and ``partial`` are watched as by triggers."""
+    clock = SystemClock()
+    async with await connect(kubeconfig) as client, aiohttp.ClientSession() as session:
+        discovery = Discovery(client, clock)
+        cache = Cache(client, discovery, clock, namespaces)
+        dependents, tokens = Dependents(cache), TokenRegistry()
+        survey = Survey(client, discovery, dependents, clock, namespaces)
+        proxy = Proxy(client, tokens, Knowledge(discovery, cache, dependents, injects=injects))
+        made = Proxied(client, discovery, cache, dependents, survey, tokens, proxy, session)
+        for watch in watches:
+            made.queues[watch.gvk] = WorkQueue(watch.controller_name, clock, Metrics())
+            if injects:
+                dependents.add_watch(watch, cache.require(watch.gvk, whole=True), made.queues[watch.gvk])
+        for gvk in whole:
+            cache.require(gvk, whole=True)
+        for gvk in partial:
+            cache.require(gvk, whole=False)
+        for kind in cache.required():
+            kind.subscribe(dependents.scout(discovery.known, kind.gvk))
+        await proxy.start()
+        running = asyncio.create_task(cache.run(), name="cache")
+        try:
+            for kind in cache.required():
+                await until(lambda kind=kind: cache.view(kind.gvk, "default", whole=False), f"{kind.gvk} is cached")  # type: ignore[misc]
+            yield made
+        finally:
+            # asyncio leaves a socket open where a TLS handshake is cancelled.
+            await until(lambda: _is_at_rest(cache), "no watch is being opened")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await proxy.stop()
+    await asyncio.sleep(0.1)  # TLS connections are closed in the loop's next turns
+
+
+def _is_at_rest(cache: Cache) -> bool:
+    return all(informer.health.connected for kind in cache._optional.values() for informer in kind.informers)

@@ -1,0 +1,288 @@
+"""The cache of all kinds: informers, namespaces, kinds that come and go, and kinds that are followed later."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from structlog.testing import capture_logs
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
+from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, Cache, KindCache
+from reconcile_runner.cache.event import Event
+from reconcile_runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, WatchEventType
+from reconcile_runner.client.discovery import Discovery
+from reconcile_runner.errors import ForbiddenError, NotFoundError
+from tests.support.fakes.client import FakeClient
+from tests.support.fakes.clock import FakeClock, settle
+
+FOO = GroupVersionKind("example.com", "v1", "Foo")
+FORBIDDEN = ForbiddenError(403, "Forbidden", "you may not")
+
+
+def foo(name: str, version: int = 1, *, friend: str = "jack", namespace: str = "default", uid: str = "") -> KubeObject:
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid or f"uid-{namespace}-{name}",
+            "resourceVersion": str(version),
+            "managedFields": [{"manager": "kubectl"}],
+        },
+        "spec": {"name": friend},
+    }
+
+
+def key(name: str, namespace: str = "default") -> ObjectKey:
+    return ObjectKey(namespace, name)
+
+
+def is_synced(kind: KindCache) -> bool:
+    """Ask as a function, because mypy takes a property for a constant."""
+    return kind.has_synced
+
+
+def summary(events: list[Event]) -> list[tuple[str, str]]:
+    told = [(event.type.value, event.object["metadata"]["name"]) for event in events]
+    events.clear()
+    return told
+
+
+class Served:
+    """A cache over the fake client, whose server serves Foos."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.client = FakeClient()
+        self.clock = FakeClock()
+        self.discovery = Discovery(self.client, self.clock)
+        self.cache = Cache(self.client, self.discovery, self.clock, namespaces)
+        self.serve(namespaced=True)
+
+    def serve(self, *, namespaced: bool) -> None:
+        entry = {"name": "foos", "kind": "Foo", "namespaced": namespaced, "verbs": ["list", "watch"]}
+        self.client.answer("/apis/example.com/v1", {"resources": [entry]})
+
+    def serve_nothing(self) -> None:
+        self.client.answer("/apis/example.com/v1", {"resources": []})
+
+    def list_at(self, path: str, *objects: KubeObject) -> None:
+        self.client.answer(path, {"metadata": {"resourceVersion": "9"}, "items": [copy.deepcopy(o) for o in objects]})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.cache.run(), name="cache")
+        await settle(50)
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+ALL = "/apis/example.com/v1/foos"
+
+
+async def test_a_kind_is_synced_once_it_is_listed() -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    kind = served.cache.require(FOO, whole=True)
+    assert served.cache.unsynced() == [FOO]
+    async with served.running():
+        await served.cache.wait_synced()
+        assert served.cache.has_synced
+        assert set(kind.keys()) == {key("a")}
+        assert [health.connected for health in served.cache.health()] == [True]
+
+
+async def test_one_informer_serves_all_who_require_a_kind_and_is_whole_if_anybody_needs_it_so() -> None:
+    served = Served()
+    served.list_at(ALL)
+    first = served.cache.require(FOO, whole=False)
+    assert served.cache.require(FOO, whole=True) is first
+    assert served.cache.require(FOO, whole=False) is first
+    assert not first.metadata_only
+    assert served.cache.kind(FOO) is first
+    async with served.running():
+        assert [watch.accept for watch in served.client.watches] == [ACCEPT_JSON]
+        with pytest.raises(RuntimeError):
+            served.cache.require(FOO, whole=True)
+
+
+async def test_metadata_alone_is_asked_for_where_nobody_needs_more() -> None:
+    served = Served()
+    served.list_at(ALL)
+    served.cache.require(FOO, whole=False)
+    async with served.running():
+        assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL]
+
+
+async def test_each_namespace_has_an_informer() -> None:
+    served = Served("one", "two")
+    paths = [f"/apis/example.com/v1/namespaces/{namespace}/foos" for namespace in ("one", "two")]
+    for path in paths:
+        served.list_at(path)
+    served.cache.require(FOO, whole=True)
+    async with served.running():
+        assert [watch.path for watch in served.client.watches] == paths
+        assert served.cache.has_synced
+
+
+async def test_a_cluster_scoped_kind_has_one_informer_whatever_the_namespaces() -> None:
+    served = Served("one", "two")
+    served.serve(namespaced=False)
+    served.list_at(ALL)
+    served.cache.require(FOO, whole=True)
+    async with served.running():
+        assert [watch.path for watch in served.client.watches] == [ALL]
+
+
+async def test_a_kind_that_is_missing_is_unsynced_until_it_comes() -> None:
+    served = Served()
+    served.serve_nothing()
+    served.list_at(ALL, foo("a"))
+    kind = served.cache.require(FOO, whole=True)
+    async with served.running():
+        assert not is_synced(kind)
+        assert served.cache.health() == []
+        assert served.cache.missing() == [FOO]
+        served.serve(namespaced=True)
+        await served.clock.advance(2.0)
+        assert is_synced(kind)
+        assert served.cache.missing() == []
+
+
+async def test_objects_of_a_kind_that_is_removed_are_deleted_and_come_back_with_it() -> None:
+    served = Served("default")
+    path = "/apis/example.com/v1/namespaces/default/foos"
+    served.list_at(path, foo("a"))
+    kind = served.cache.require(FOO, whole=True)
+    events: list[Event] = []
+    kind.subscribe(events.append)
+    async with served.running():
+        served.serve_nothing()
+        served.client.fail("WATCH", path, NotFoundError(404, "NotFound", "no such kind"))
+        served.client.watches[0].end()
+        await served.clock.advance(3.0)
+        assert summary(events) == [("created", "a"), ("deleted", "a")]
+        assert kind.has_synced
+        served.serve(namespaced=False)
+        served.list_at(ALL, foo("b", namespace=""))
+        await served.clock.advance(3.0)
+        assert summary(events) == [("created", "b")]
+        assert served.client.watches[-1].path == ALL
+        served.client.watches[-1].send(WatchEventType.DELETED, foo("b", 3, namespace=""))
+        await settle()
+        assert summary(events) == [("deleted", "b")]
+
+
+async def test_a_followed_kind_is_watched_at_once_and_nobody_waits_for_it() -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    async with served.running():
+        kind = served.cache.follow(FOO, whole=False)
+        assert served.cache.has_synced
+        assert served.cache.missing() == []
+        await settle(50)
+        assert set(kind.keys()) == {key("a")}
+        assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL]
+        assert served.cache.follow(FOO, whole=True) is kind
+        assert served.cache.health() == []
+        assert served.cache.kind(FOO) is None
+
+
+async def test_a_kind_followed_before_the_start_is_watched_from_the_start_on() -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    kind = served.cache.follow(FOO, whole=True)
+    async with served.running():
+        assert set(kind.keys()) == {key("a")}
+
+
+async def test_a_required_kind_is_shared_with_who_follows_it_unless_it_holds_too_little() -> None:
+    served = Served()
+    served.list_at(ALL)
+    required = served.cache.require(FOO, whole=False)
+    async with served.running():
+        assert served.cache.follow(FOO, whole=False) is required
+        assert served.cache.follow(FOO, whole=True) is not required
+        await settle(50)
+        assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL, ACCEPT_JSON]
+
+
+@pytest.mark.parametrize("verb", ["GET", "WATCH"], ids=["list", "watch"])
+async def test_a_followed_kind_that_is_forbidden_costs_one_warning_and_few_requests(verb: str) -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    served.client.fail(verb, ALL, FORBIDDEN, times=3)
+    with capture_logs() as logs:
+        async with served.running():
+            kind = served.cache.follow(FOO, whole=False)
+            for _ in range(2):
+                await settle(50)
+                await served.clock.advance(FORBIDDEN_PERIOD)
+            await settle(50)
+            assert len(served.client.calls_of(verb, ALL)) == 3
+            assert served.cache.view(FOO, "", whole=False) is None
+            await served.clock.advance(FORBIDDEN_PERIOD)
+            await settle(50)
+            assert set(kind.keys()) == {key("a")}
+            assert served.cache.view(FOO, "", whole=False) is not None
+    assert len([line for line in logs if "may not be listed and watched" in line["event"]]) == 1
+
+
+async def test_a_followed_kind_that_is_removed_is_empty_until_it_is_followed_again() -> None:
+    served = Served()
+    served.list_at(ALL, foo("a"))
+    async with served.running():
+        kind = served.cache.follow(FOO, whole=False)
+        await settle(50)
+        served.serve_nothing()
+        served.client.fail("WATCH", ALL, NotFoundError(404, "NotFound", "no such kind"))
+        served.client.watches[0].end()
+        await served.clock.advance(5.0)
+        await settle(50)
+        assert set(kind.keys()) == set()
+        asked = len(served.client.calls)
+        await served.clock.advance(600.0)
+        assert len(served.client.calls) == asked
+        served.serve(namespaced=True)
+        assert served.cache.follow(FOO, whole=False) is kind
+        await settle(50)
+        assert set(kind.keys()) == {key("a")}
+
+
+async def test_a_view_is_of_a_complete_kind_with_an_open_watch() -> None:
+    served = Served("one", "two")
+    for namespace in ("one", "two"):
+        served.list_at(f"/apis/example.com/v1/namespaces/{namespace}/foos", foo("a", namespace=namespace))
+    kind = served.cache.require(FOO, whole=True)
+    assert served.cache.view(FOO, "one", whole=True) is None
+    async with served.running():
+        view = served.cache.view(FOO, "one", whole=True)
+        assert view is not None
+        assert (view.kind, view.resource_version) == (kind, "9")
+        served.client.watches[0].send(WatchEventType.MODIFIED, foo("a", 12, namespace="one"))
+        await settle()
+        assert [_version(served, namespace) for namespace in ("one", "two", "three", "")] == ["12", "9", None, None]
+        served.client.watches[0].end()
+        await settle(1)
+        assert _version(served, "one") is None
+        assert _version(served, "two") == "9"
+
+
+def _version(served: Served, namespace: str) -> str | None:
+    view = served.cache.view(FOO, namespace, whole=True)
+    return view.resource_version if view is not None else None
+
+
+async def test_a_view_of_whole_objects_is_not_one_of_their_metadata() -> None:
+    served = Served()
+    served.list_at(ALL)
+    served.cache.require(FOO, whole=False)
+    async with served.running():
+        assert served.cache.view(FOO, "", whole=True) is None
+        assert served.cache.view(FOO, "", whole=False) is not None

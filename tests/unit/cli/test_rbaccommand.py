@@ -1,0 +1,156 @@
+"""``python -m reconcile_runner rbac``: its flags, and that the shipped roles are what it prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from reconcile_runner.cli import app
+from tests.support.paths import REPOSITORY
+
+PROJECT = REPOSITORY / "tests" / "testdata" / "watches" / "project"
+EXAMPLES = ("appservice", "blogpost")
+
+WATCH = {"group": "example.com", "version": "v1", "kind": "Thing", "role": "it"}
+CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"kind": "Thing", "plural": "thingies"},
+        "versions": [{"name": "v1", "subresources": {"status": {}}}],
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WATCH_NAMESPACE", "ANSIBLE_ROLES_PATH", "ANSIBLE_COLLECTIONS_PATH", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def rbac(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["rbac", *arguments])
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a directory with a watch of Things, whose role lists Nodes and Pods of all namespaces."""
+    tasks = tmp_path / "roles" / "it" / "tasks"
+    tasks.mkdir(parents=True)
+    (tasks / "main.yml").write_text(yaml.safe_dump([{"k8s_info": {"kind": kind}} for kind in ("Node", "Pod")]))
+    (tmp_path / "watches.yaml").write_text(yaml.safe_dump([WATCH]))
+    (tmp_path / "crds").mkdir()
+    (tmp_path / "crds" / "things.yaml").write_text(yaml.safe_dump(CRD))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments"),
+    [
+        ("config/rbac/role.yaml", ()),
+        ("config/rbac/leader_election_role.yaml", ("--leader-election-id", "foo-operator")),
+    ],
+)
+def test_the_shipped_roles_are_what_is_printed(
+    path: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    printed = rbac(*arguments)
+    assert printed.stderr == ""
+    assert printed.stdout == (REPOSITORY / path).read_text()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_roles_of_the_examples_are_what_is_printed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY / "examples" / name)
+    printed = rbac("--name", f"{name}-operator")
+    assert printed.stderr == ""
+    assert printed.stdout == Path("config/rbac/role.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", ["config/rbac/role.yaml", *(f"examples/{it}/config/rbac/role.yaml" for it in EXAMPLES)]
+)
+def test_no_shipped_role_has_a_wildcard_or_says_anything_of_secrets(path: str) -> None:
+    text = (REPOSITORY / path).read_text()
+    assert "*" not in text
+    assert "secret" not in text
+    assert "escalate" not in text
+
+
+def roles(result: Result) -> list[tuple[str, str, set[str]]]:
+    """Return kind, namespace and resources of each role."""
+    return [
+        (
+            one["kind"],
+            one["metadata"].get("namespace", ""),
+            {resource for rule in one["rules"] for resource in rule["resources"]},
+        )
+        for one in yaml.safe_load_all(result.stdout)
+    ]
+
+
+@pytest.mark.usefixtures("project")
+def test_crds_in_the_working_directory_are_read_unless_others_are_named(project: Path) -> None:
+    [(kind, namespace, resources)] = roles(rbac())
+    assert (kind, namespace) == ("ClusterRole", "")
+    assert resources == {"events", "nodes", "pods", "thingies", "thingies/status"}
+    (project / "others").mkdir()
+    elsewhere = rbac("--crds", "others")
+    assert "things" in roles(elsewhere)[0][2]
+    assert "warning: Thing of example.com/v1 is not known: things, namespaced, is a guess" in elsewhere.stderr
+    assert elsewhere.exit_code == 0
+
+
+@pytest.mark.usefixtures("project")
+def test_with_namespaces_there_is_a_role_for_each_and_one_for_what_those_cannot_give() -> None:
+    of_namespace = {"events", "thingies", "thingies/status"}
+    assert roles(rbac("--namespace", "a", "--namespace", "b")) == [
+        ("ClusterRole", "", {"nodes", "pods"}),
+        ("Role", "a", of_namespace),
+        ("Role", "b", of_namespace),
+    ]
+
+
+def test_a_lease_needs_a_role_in_its_namespace() -> None:
+    assert roles(rbac("--leader-election-id", "it", "--namespace", "a")) == [("Role", "a", {"leases"})]
+
+
+@pytest.mark.usefixtures("project")
+def test_the_name_is_that_of_the_role() -> None:
+    [role] = yaml.safe_load_all(rbac("--name", "mine").stdout)
+    assert role["metadata"] == {"name": "mine"}
+
+
+def test_every_flag_is_in_the_documentation() -> None:
+    found = set(re.findall(r"^  (--[a-z-]+)", rbac("--help").stdout, re.MULTILINE)) - {"--help"}
+    assert len(found) == 8
+    text = (REPOSITORY / "docs" / "cli.md").read_text()
+    assert [flag for flag in found if f"`{flag}`" not in text] == []
+
+
+BAD = [
+    (("--watches-file", "none.yaml"), "error: none.yaml: cannot be read"),
+    (("--crds", "none"), "error: --crds: found no directory none, expected one with CRDs"),
+    (("--name", "Not_A_Name"), "error: --name: found 'Not_A_Name', expected lower-case letters"),
+    (("--namespace", "a.b"), "error: --namespace: found 'a.b', expected the name of a namespace"),
+    (("--leader-election-id", "X"), "error: --leader-election-id: found 'X', expected lower-case letters"),
+    (("--kubeconfig", "none"), "error: "),
+]
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[arguments[0] for arguments, _ in BAD])
+def test_a_mistake_is_one_line_and_exit_code_1(arguments: tuple[str, ...], message: str) -> None:
+    result = rbac(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith(message)

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
+from reconcile_runner.cache.event import Event, EventType
+from reconcile_runner.cache.informer import KindCache, NamespaceStore
+from reconcile_runner.client.discovery import Resource
+from reconcile_runner.controller.dependents import MOST_EXPECTED, Dependents
+from reconcile_runner.controller.reconcile import Request
+from reconcile_runner.controller.workqueue import WorkQueue
+from reconcile_runner.metrics import Metrics
+from reconcile_runner.watches.watch import Watch
+from tests.support.fakes.clock import FakeClock
+from tests.support.fakes.dependents import FakeFollowedKinds
+
+FOO, BAR = GroupVersionKind("example.com", "v1", "Foo"), GroupVersionKind("example.com", "v1", "Bar")
+OWNER = ObjectKey("ns", "owner")
+VERBS = frozenset({"get", "list", "watch", "create"})
+MAPS = Resource(GroupVersionKind("", "v1", "ConfigMap"), "configmaps", namespaced=True, verbs=VERBS)
+ROLES = Resource(GroupVersionKind("rbac", "v1", "ClusterRole"), "clusterroles", namespaced=False, verbs=VERBS)
+SERVICES = Resource(GroupVersionKind("", "v1", "Service"), "services", True, frozenset({"status"}), VERBS)
+EVENTS = Resource(GroupVersionKind("", "v1", "Event"), "events", namespaced=True, verbs=VERBS)
+REVIEWS = Resource(GroupVersionKind("a", "v1", "Review"), "reviews", namespaced=True, verbs=frozenset({"create"}))
+
+
+class Bench:
+    """Dependents of watches on fake kinds. Each watch has one object, ``ns/owner``."""
+
+    def __init__(self, *watches: Watch) -> None:
+        self.kinds = FakeFollowedKinds()
+        self.dependents = Dependents(self.kinds)
+        self.queues: dict[GroupVersionKind, WorkQueue] = {}
+        for watch in watches or (Watch(FOO),):
+            owners = KindCache(watch.gvk, metadata_only=False)
+            NamespaceStore(owners, "").replace([{"metadata": {"namespace": "ns", "name": "owner"}}])
+            self.queues[watch.gvk] = WorkQueue(watch.controller_name, FakeClock(), Metrics())
+            self.dependents.add_watch(watch, owners, self.queues[watch.gvk])
+
+    def saw(self, resource: Resource, obj: KubeObject) -> None:
+        """Take the answer to a request during which nothing else happened."""
+        self.dependents.saw(resource, obj, self.dependents.lists_seen(resource))
+
+    async def wanted(self, gvk: GroupVersionKind = FOO) -> set[Request]:
+        queue, taken = self.queues[gvk], set()
+        while queue.depth:
+            request = await queue.get()
+            assert request is not None
+            queue.done(request)
+            taken.add(request)
+        return taken
+
+
+def owned(version: int = 1, name: str = "x", kind: str = "Foo", owner: str = "owner", **meta: Any) -> KubeObject:
+    references = [{"apiVersion": "example.com/v1", "kind": kind, "name": owner, "uid": "u"}]
+    own = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": str(version)}
+    return {"metadata": {**own, "ownerReferences": references, **meta}}
+
+
+def not_owned() -> KubeObject:
+    return {"metadata": {"name": "y", "namespace": "ns", "uid": "y", "resourceVersion": "1"}}
+
+
+async def test_a_dependent_has_its_kind_watched_and_its_owner_reconciled() -> None:
+    b = Bench()
+    b.saw(MAPS, owned())
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned(), not_owned()])
+    assert await b.wanted() == set()
+    store.upsert(owned(2))
+    assert await b.wanted() == {OWNER}
+    store.delete(owned(3))
+    assert await b.wanted() == {OWNER}
+    store.delete(not_owned())
+    assert await b.wanted() == set()
+
+
+async def test_what_nobody_owns_has_nothing_watched() -> None:
+    b = Bench()
+    for obj in (not_owned(), owned(kind="Other")):
+        b.saw(MAPS, obj)
+    assert b.kinds.kinds == {}
+
+
+@pytest.mark.parametrize("resource", [EVENTS, REVIEWS], ids=["events", "what cannot be watched"])
+async def test_some_kinds_are_no_dependents(resource: Resource) -> None:
+    b = Bench()
+    b.saw(resource, owned())
+    assert b.kinds.kinds == {}
+    assert not b.dependents.may_follow(resource)
+
+
+@pytest.mark.parametrize(
+    ("seen", "listed", "is_news"),
+    [
+        (owned(), [owned()], False),
+        (owned(), [], True),
+        (owned(), [owned(2)], True),
+        (owned(generation=1), [owned(2, generation=1)], False),
+        (owned(generation=1), [owned(2, generation=2)], True),
+        (owned(), [owned(5, uid="another")], True),
+    ],
+    ids=["the same", "deleted", "changed", "its status changed", "its spec changed", "made anew"],
+)
+async def test_what_happened_between_an_answer_and_the_first_list_is_made_good(
+    seen: KubeObject, listed: list[KubeObject], is_news: bool
+) -> None:
+    b = Bench()
+    b.saw(MAPS, seen)
+    store = b.kinds.store(MAPS.gvk)
+    for obj in listed:
+        store.upsert(obj)
+    store.replace(listed)
+    assert await b.wanted() == ({OWNER} if is_news else set())
+    store.replace(listed)
+    assert await b.wanted() == set()
+
+
+async def test_what_came_and_went_while_no_watch_was_open_is_made_good_by_the_next_list() -> None:
+    b = Bench()
+    b.saw(MAPS, owned())
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned()])
+    b.saw(MAPS, owned(7, name="short-lived"))
+    store.replace([owned()])
+    assert await b.wanted() == {OWNER}
+
+
+async def test_a_list_that_came_while_an_answer_was_on_its_way_leaves_a_doubt_that_a_run_clears() -> None:
+    b = Bench()
+    b.saw(MAPS, owned(name="first"))
+    before = b.dependents.lists_seen(MAPS)
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned(name="first"), owned(name="shown")])
+    b.dependents.saw(MAPS, owned(name="shown"), before)
+    assert await b.wanted() == set()
+    b.dependents.saw(MAPS, owned(5, name="deleted"), before)
+    assert await b.wanted() == {OWNER}
+
+
+async def test_what_the_cache_has_shown_and_seen_go_is_not_waited_for() -> None:
+    b = Bench()
+    b.saw(MAPS, owned())
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned(), owned(2, name="gone")])
+    store.delete(owned(3, name="gone"))
+    assert await b.wanted() == {OWNER}
+    b.saw(MAPS, owned(2, name="gone"))
+    store.replace([owned()])
+    assert await b.wanted() == set()
+
+
+async def test_an_object_of_another_namespace_is_not_missed_in_a_list_of_one() -> None:
+    b = Bench()
+    b.saw(MAPS, owned())
+    kind = b.kinds.kinds[MAPS.gvk]
+    one, _ = kind.scopes(["elsewhere", "ns"])
+    one.replace([])
+    assert await b.wanted() == set()
+
+
+async def test_no_more_is_remembered_than_is_bearable() -> None:
+    b = Bench()
+    for number in range(MOST_EXPECTED + 10):
+        b.saw(MAPS, owned(name=f"x-{number}", owner="owner" if number < 10 else "nobody"))
+    b.kinds.store(MAPS.gvk).replace([])
+    assert await b.wanted() == set()
+
+
+@pytest.mark.parametrize(
+    ("resource", "obj", "whole"),
+    [
+        (MAPS, owned(), False),
+        (SERVICES, owned(), True),
+        (SERVICES, owned(generation=1), False),
+    ],
+    ids=["no status", "a status without generations", "a status and generations"],
+)
+def test_whole_objects_are_kept_only_where_metadata_does_not_tell_spec_from_status(
+    resource: Resource, obj: KubeObject, whole: bool
+) -> None:
+    b = Bench()
+    b.saw(resource, obj)
+    assert b.kinds.kinds[resource.gvk].metadata_only is not whole
+
+
+async def test_one_kind_serves_all_watches_but_those_that_blacklist_it() -> None:
+    b = Bench(Watch(FOO), Watch(BAR, blacklist=frozenset({MAPS.gvk})))
+    b.saw(MAPS, owned(kind="Bar"))
+    assert b.kinds.kinds == {}
+    b.saw(MAPS, owned())
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned(), owned(name="z", kind="Bar")])
+    store.delete(owned())
+    store.delete(owned(name="z", kind="Bar"))
+    assert (await b.wanted(FOO), await b.wanted(BAR)) == ({OWNER}, set())
+
+
+async def test_two_watches_hear_each_of_their_own_dependents() -> None:
+    b = Bench(Watch(FOO), Watch(BAR))
+    b.saw(MAPS, owned())
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned(), owned(name="z", kind="Bar")])
+    store.delete(owned(name="z", kind="Bar"))
+    assert (await b.wanted(FOO), await b.wanted(BAR)) == (set(), {OWNER})
+
+
+async def test_a_watch_that_wants_no_dependents_gets_none() -> None:
+    b = Bench(Watch(FOO, watch_dependent_resources=False))
+    b.saw(MAPS, owned())
+    assert b.kinds.kinds == {}
+
+
+async def test_an_owner_that_is_not_there_or_not_selected_is_not_asked_for() -> None:
+    selector = LabelSelector((Requirement("app", Operator.EXISTS),))
+    b = Bench(Watch(FOO, selector=selector), Watch(BAR))
+    b.saw(MAPS, owned())
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned(), owned(name="z", kind="Bar", owner="nobody")])
+    store.replace([])
+    assert (await b.wanted(FOO), await b.wanted(BAR)) == (set(), set())
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+@pytest.mark.parametrize("by_reference", [True, False], ids=["reference", "annotation"])
+async def test_cluster_scoped_dependents_by_annotation_are_watched_where_asked_for(
+    asked_for: bool, by_reference: bool
+) -> None:
+    b = Bench(Watch(FOO, watch_cluster_scoped_resources=asked_for))
+    obj = owned(namespace="")
+    if not by_reference:
+        annotations = {
+            "operator-sdk/primary-resource": "ns/owner",
+            "operator-sdk/primary-resource-type": "Foo.example.com",
+        }
+        obj = owned(namespace="", ownerReferences=[], annotations=annotations)
+    b.saw(ROLES, obj)
+    assert (ROLES.gvk in b.kinds.kinds) is (asked_for or by_reference)
+    if not by_reference and asked_for:
+        store = b.kinds.store(ROLES.gvk)
+        store.replace([obj])
+        store.delete(obj)
+        assert await b.wanted() == {OWNER}
+
+
+async def test_another_version_of_a_kind_is_not_watched_a_second_time() -> None:
+    b = Bench()
+    b.saw(MAPS, owned())
+    newer = Resource(GroupVersionKind("", "v2", "ConfigMap"), "configmaps", namespaced=True, verbs=VERBS)
+    b.saw(newer, owned(2))
+    assert list(b.kinds.kinds) == [MAPS.gvk]
+
+
+def test_reads_are_looked_at_until_a_kind_is_listed() -> None:
+    b = Bench()
+    assert not b.dependents.is_followed(MAPS)
+    b.saw(MAPS, owned())
+    assert not b.dependents.is_followed(MAPS)
+    b.kinds.store(MAPS.gvk).replace([])
+    assert b.dependents.is_followed(MAPS)
+
+
+def test_a_kind_that_is_watched_anyway_is_scouted() -> None:
+    b = Bench()
+    listener = b.dependents.scout(lambda gvk: MAPS if gvk == MAPS.gvk else None, MAPS.gvk)
+    listener(Event(EventType.CREATED, not_owned(), initial=True))
+    assert b.kinds.kinds == {}
+    listener(Event(EventType.CREATED, owned(), initial=True))
+    assert MAPS.gvk in b.kinds.kinds

@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, KeysView
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from reconcile_runner.apimachinery.fieldpath import FieldPath
+from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
+from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
+from reconcile_runner.cache.cache import Cache, FieldIndex, KindCache
+from reconcile_runner.cache.event import Event, EventType
+from reconcile_runner.controller import source as source_module
+from reconcile_runner.controller.controller import Controller
+from reconcile_runner.controller.reconcile import Outcome, Request, Succeeded
+from reconcile_runner.controller.source import Kinds, Source
+from reconcile_runner.controller.workqueue import WorkQueue
+from reconcile_runner.metrics import Metrics
+from reconcile_runner.recorder import EventRecorder
+from reconcile_runner.watches.watch import Match, Trigger, Watch
+from tests.support.fakes.client import FakeClient
+from tests.support.fakes.clock import FakeClock, settle
+from tests.support.fakes.kinds import FakeKinds
+
+THING = GroupVersionKind("example.com", "v1", "Thing")
+POD = GroupVersionKind("", "v1", "Pod")
+BY_NAME = Match(FieldPath("metadata.name"), FieldPath("spec.friend"))
+LINKED = Watch(THING, triggers=(Trigger(POD, BY_NAME, frozenset({EventType.CREATED, EventType.DELETED})),))
+ONE, TWO = ObjectKey("default", "one"), ObjectKey("default", "two")
+
+_versions = iter(range(1, 1_000_000))
+
+
+def thing(key: ObjectKey, friend: str = "jack", generation: int = 1, **labels: str) -> KubeObject:
+    return {
+        "metadata": {
+            "namespace": key.namespace,
+            "name": key.name,
+            "uid": key.name,
+            "labels": labels,
+            "generation": generation,
+            "resourceVersion": str(next(_versions)),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"friend": friend},
+    }
+
+
+def pod(name: str, namespace: str = "default", **fields: Any) -> KubeObject:
+    return {
+        "metadata": {"namespace": namespace, "name": name, "uid": name, "resourceVersion": str(next(_versions))},
+        **fields,
+    }
+
+
+class Harness:
+    """A source over real caches that the test fills, and its queue."""
+
+    def __init__(self, watch: Watch, kinds: FakeKinds | None = None) -> None:
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        self.queue = WorkQueue(watch.controller_name, self.clock, self.metrics)
+        self.client = FakeClient()
+        self.recorder = EventRecorder(self.client, self.clock)
+        self.kinds = kinds or FakeKinds()
+        self.source = Source(watch, self.kinds, self.queue, self.metrics, self.recorder)
+        self.source.start()
+        self.things = self.kinds.store(THING)
+
+    async def synced(self, things: list[KubeObject], pods: list[KubeObject] | None = None) -> None:
+        """List both kinds, things first, and serve the requests of the first lists."""
+        self.things.replace(things)
+        if pods is not None:
+            self.kinds.store(POD).replace(pods)
+        await asyncio.wait_for(self.source.wait_synced(), timeout=10)
+        await self.served()
+
+    async def served(self) -> list[Request]:
+        """Take what is ready, in order, and be done with it."""
+        served: list[Request] = []
+        while self.queue.depth:
+            request = await self.queue.get()
+            assert request is not None
+            self.queue.done(request)
+            served.append(request)
+        return served
+
+    def ready(self, priority: int) -> float | None:
+        name = LINKED.controller_name
+        labels = {"name": name, "controller": name, "priority": str(priority)}
+        return self.metrics.registry.get_sample_value("workqueue_depth", labels)
+
+
+@pytest.fixture(autouse=True)
+def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+    capture = LogCapture()
+    monkeypatch.setattr(source_module, "_log", structlog.wrap_logger(None, processors=[capture]))
+    return capture
+
+
+@pytest.fixture
+def harness() -> Harness:
+    return Harness(LINKED)
+
+
+def test_the_cache_is_what_a_source_asks_for() -> None:
+    kinds: type[Kinds] = Cache
+    assert kinds is Cache
+
+
+class TestOwnKind:
+    async def test_the_first_list_goes_to_the_background_and_live_changes_do_not(self, harness: Harness) -> None:
+        harness.things.replace([thing(ONE)])
+        assert (harness.ready(-100), harness.ready(0)) == (1, 0)
+        harness.things.upsert(thing(TWO))
+        assert (harness.ready(-100), harness.ready(0)) == (1, 1)
+        assert await harness.served() == [TWO, ONE]
+
+    async def test_what_is_being_deleted_does_not_wait_behind_the_first_list(self, harness: Harness) -> None:
+        deleting = thing(TWO)
+        deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        harness.things.replace([thing(ONE), deleting])
+        assert (harness.ready(-100), harness.ready(0)) == (1, 1)
+
+    async def test_a_new_spec_and_a_deletion_are_queued_and_a_status_write_is_not(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE)], [])
+        harness.things.upsert({**thing(ONE), "status": {"happy": True}})
+        assert await harness.served() == []
+        harness.things.upsert(thing(ONE, generation=2))
+        assert await harness.served() == [ONE]
+        harness.things.delete(thing(ONE, generation=2))
+        assert await harness.served() == [ONE]
+
+    async def test_a_list_after_a_gap_shows_what_was_missed(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE), thing(TWO)], [])
+        new = ObjectKey("default", "new")
+        harness.things.replace([thing(ONE, generation=2), thing(new)])
+        assert set(await harness.served()) == {ONE, TWO, new}
+
+    async def test_a_new_spec_resets_the_back_off_and_a_status_write_does_not(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE)], [])
+        for _ in range(5):
+            harness.queue.add_rate_limited(ONE)
+        harness.things.upsert({**thing(ONE), "status": {"happy": False}})
+        assert harness.queue.failures(ONE) == 5
+        harness.things.upsert(thing(ONE, generation=2))
+        assert harness.queue.failures(ONE) == 0
+
+    async def test_the_creation_time_of_each_object_is_shown_until_it_is_gone(self, harness: Harness) -> None:
+        series = b'resource_created_at_seconds{name="one",namespace="default"'
+        harness.things.replace([thing(ONE)])
+        (line,) = [line for line in harness.metrics.exposition().splitlines() if line.startswith(series)]
+        assert line.endswith(b" 1767225600.0")
+        harness.things.delete(thing(ONE))
+        assert series not in harness.metrics.exposition()
+
+    @pytest.mark.parametrize("stamp", [None, "yesterday", 5])
+    async def test_an_unreadable_creation_time_is_no_obstacle(self, harness: Harness, stamp: object) -> None:
+        odd = thing(ONE)
+        odd["metadata"]["creationTimestamp"] = stamp
+        harness.things.replace([odd])
+        assert await harness.served() == [ONE]
+
+
+class TestLinkedKind:
+    async def test_a_linked_object_reconciles_those_that_name_it(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack"), thing(TWO, "joe")], [])
+        harness.kinds.store(POD).upsert(pod("jack", "elsewhere"))
+        assert await harness.served() == [ONE]
+        harness.kinds.store(POD).delete(pod("jack", "elsewhere"))
+        assert await harness.served() == [ONE]
+
+    async def test_its_requests_go_before_the_background(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack")], [])
+        harness.kinds.store(POD).upsert(pod("jack"))
+        assert (harness.ready(-100), harness.ready(0)) == (0, 1)
+
+    async def test_an_object_that_nobody_names_queues_nothing_and_logs_nothing(
+        self, harness: Harness, logged: LogCapture
+    ) -> None:
+        await harness.synced([thing(ONE, "jack")], [])
+        harness.kinds.store(POD).upsert(pod("stranger"))
+        harness.kinds.store(POD).upsert(pod("stranger", status={"phase": "Running"}))
+        harness.kinds.store(POD).delete(pod("stranger"))
+        assert await harness.served() == []
+        assert logged.entries == []
+
+    async def test_a_status_update_of_a_named_object_queues_nothing_by_default(self, logged: LogCapture) -> None:
+        harness = Harness(replace(LINKED, triggers=(Trigger(POD, BY_NAME),)))
+        await harness.synced([thing(ONE, "jack")], [pod("jack", spec={"a": 1})])
+        for phase in ("Pending", "Running", "Succeeded"):
+            harness.kinds.store(POD).upsert(pod("jack", spec={"a": 1}, status={"phase": phase}))
+        assert await harness.served() == []
+        assert logged.entries == []
+
+    async def test_a_new_value_in_the_object_is_linked_from_then_on(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack")], [])
+        harness.things.upsert(thing(ONE, "joe", generation=2))
+        await harness.served()
+        harness.kinds.store(POD).upsert(pod("jack"))
+        assert await harness.served() == []
+        harness.kinds.store(POD).upsert(pod("joe"))
+        assert await harness.served() == [ONE]
+
+    async def test_a_list_after_a_gap_reconciles_for_what_came_and_what_went(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack"), thing(TWO, "joe")], [pod("jack")])
+        harness.kinds.store(POD).replace([pod("joe")])
+        assert set(await harness.served()) == {ONE, TWO}
+
+    async def test_what_is_marked_initial_after_the_first_list_counts_in_the_background(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack")], [])
+        harness.kinds.require(POD, whole=False)._tell(Event(EventType.CREATED, pod("jack"), initial=True))
+        assert (harness.ready(-100), harness.ready(0)) == (1, 0)
+
+    async def test_says_which_object_issued_which_event(self, harness: Harness, logged: LogCapture) -> None:
+        await harness.synced([thing(ONE, "jack")], [])
+        harness.kinds.store(POD).upsert(pod("jack", "zoo"))
+        assert logged.entries == [
+            {
+                "event": "linked object issued an event",
+                "log_level": "info",
+                "gvk": "example.com/v1, Kind=Thing",
+                "event_type": "created",
+                "linked_gvk": "/v1, Kind=Pod",
+                "linked_object": "zoo/jack",
+                "requests": 1,
+                "objects": ["default/one"],
+            }
+        ]
+
+    async def test_a_line_names_ten_objects_at_most(self, harness: Harness, logged: LogCapture) -> None:
+        await harness.synced([thing(ObjectKey("default", f"t{number}"), "jack") for number in range(500)], [])
+        harness.kinds.store(POD).upsert(pod("jack"))
+        (line,) = logged.entries
+        assert line["requests"] == 500
+        assert len(line["objects"]) == 11
+        assert line["objects"][-1] == "…"
+        assert harness.queue.depth == 500
+
+    async def test_events_and_requests_of_triggers_are_counted(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack"), thing(TWO, "jack")], [])
+        harness.kinds.store(POD).upsert(pod("jack"))
+        harness.kinds.store(POD).upsert(pod("stranger"))
+        labels = {"controller": LINKED.controller_name, "trigger": str(POD)}
+        sample = harness.metrics.registry.get_sample_value
+        assert sample("reconcile_runner_trigger_events_total", labels) == 1
+        assert sample("reconcile_runner_triggered_requests_total", labels) == 2
+
+    async def test_an_object_that_the_selector_leaves_out_is_not_reconciled_by_a_trigger(
+        self, logged: LogCapture
+    ) -> None:
+        blue = LabelSelector((Requirement("colour", Operator.IN, frozenset({"blue"})),))
+        harness = Harness(replace(LINKED, selector=blue))
+        await harness.synced([thing(ONE, "jack", colour="red"), thing(TWO, "joe", colour="blue")], [])
+        harness.kinds.store(POD).upsert(pod("jack"))
+        assert await harness.served() == []
+        assert logged.entries == []
+        harness.kinds.store(POD).upsert(pod("joe"))
+        assert await harness.served() == [TWO]
+
+    def test_a_kind_is_cached_whole_only_where_more_than_metadata_is_read(self) -> None:
+        kinds = FakeKinds()
+        Harness(LINKED, kinds)
+        assert kinds.whole == {THING: True, POD: False}
+        kinds = FakeKinds()
+        Harness(replace(LINKED, triggers=(Trigger(POD, BY_NAME),)), kinds)
+        assert kinds.whole == {THING: True, POD: True}
+
+
+class CountingKind(KindCache):
+    """A cache that counts what would make an event dearer with more objects."""
+
+    def __init__(self) -> None:
+        super().__init__(THING, metadata_only=False)
+        self.scans = 0
+        self.reads = 0
+
+    def keys(self) -> KeysView[ObjectKey]:
+        self.scans += 1
+        return super().keys()
+
+    def get(self, key: ObjectKey) -> KubeObject | None:
+        self.reads += 1
+        return super().get(key)
+
+
+@pytest.mark.parametrize("count", [10, 10_000])
+async def test_a_linked_event_costs_the_same_with_many_objects(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups: list[str] = []
+    lookup = FieldIndex.lookup
+
+    def counted(index: FieldIndex, value: str) -> Collection[ObjectKey]:
+        lookups.append(value)
+        return lookup(index, value)
+
+    monkeypatch.setattr(FieldIndex, "lookup", counted)
+    kinds, counting = FakeKinds(), CountingKind()
+    kinds._kinds[THING] = counting
+    harness = Harness(LINKED, kinds)
+    await harness.synced([thing(ObjectKey("default", f"t{n}"), f"friend-{n}") for n in range(count)], [])
+    counting.scans = 0
+    harness.kinds.store(POD).upsert(pod("friend-5"))
+    assert await harness.served() == [ObjectKey("default", "t5")]
+    assert (lookups, counting.scans, counting.reads) == (["friend-5"], 0, 1)
+
+
+class World:
+    """What a role would see: whether a Pod exists at the moment in which it runs. Implements ``Reconciler``."""
+
+    def __init__(self, things: KindCache) -> None:
+        self._things = things
+        self.pods: set[str] = set()
+        self.happy: dict[Request, bool] = {}
+        self.runs: list[Request] = []
+
+    async def reconcile(self, request: Request) -> Outcome:
+        self.runs.append(request)
+        obj = self._things.get(request)
+        if obj is not None:
+            self.happy[request] = obj["spec"]["friend"] in self.pods
+        return Succeeded()
+
+
+class TestNothingIsLostAtTheStart:
+    """Orders in which kinds sync and workers run; the world changes in between."""
+
+    @pytest.fixture
+    def world(self, harness: Harness) -> World:
+        return World(harness.kinds.require(THING, whole=True))
+
+    def run(self, harness: Harness, world: World) -> Controller:
+        return Controller(
+            LINKED.controller_name, THING, harness.queue, world, 2, harness.metrics, harness.clock, grace=1
+        )
+
+    async def drained(self, controller: Controller) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(controller.run(), name="controller")
+            await settle(100)
+            controller.stop()
+
+    @pytest.mark.parametrize("pods_first", [True, False])
+    async def test_the_ordinary_start_runs_each_object_once(
+        self, harness: Harness, world: World, pods_first: bool, logged: LogCapture
+    ) -> None:
+        world.pods = {"jack"}
+        pods = [pod("jack"), pod("stranger")]
+        if pods_first:
+            harness.kinds.store(POD).replace(pods)
+        harness.things.replace([thing(ONE, "jack"), thing(TWO, "joe")])
+        if not pods_first:
+            harness.kinds.store(POD).replace(pods)
+        await asyncio.wait_for(harness.source.wait_synced(), timeout=10)
+        await self.drained(self.run(harness, world))
+        assert sorted(world.runs) == [ONE, TWO]
+        assert world.happy == {ONE: True, TWO: False}
+        assert logged.entries == []
+
+    @pytest.mark.parametrize("comes", [True, False], ids=["came before it could be seen", "went before"])
+    async def test_runs_before_the_linked_kind_was_listed_are_made_good(
+        self, harness: Harness, world: World, comes: bool, logged: LogCapture
+    ) -> None:
+        world.pods = set() if comes else {"jack"}
+        waiting = asyncio.create_task(harness.source.wait_synced(), name="waiting")
+        async with asyncio.TaskGroup() as group:
+            controller = self.run(harness, world)
+            group.create_task(controller.run(), name="controller")
+            harness.things.replace([thing(ONE, "jack")])
+            await settle()
+            assert world.happy == {ONE: not comes}
+            world.pods = {"jack"} if comes else set()
+            harness.kinds.store(POD).replace([pod("jack")] if comes else [])
+            await waiting
+            await settle()
+            controller.stop()
+        assert world.happy == {ONE: comes}
+        assert world.runs == [ONE, ONE]
+        assert [entry["requests"] for entry in logged.entries] == [1]
+
+    async def test_objects_listed_after_the_linked_kind_need_no_second_run(
+        self, harness: Harness, world: World
+    ) -> None:
+        harness.kinds.store(POD).replace([pod("jack")])
+        world.pods = {"jack"}
+        waiting = asyncio.create_task(harness.source.wait_synced(), name="waiting")
+        async with asyncio.TaskGroup() as group:
+            controller = self.run(harness, world)
+            group.create_task(controller.run(), name="controller")
+            await settle()
+            assert not waiting.done()
+            harness.things.replace([thing(ONE, "jack")])
+            await waiting
+            await settle()
+            controller.stop()
+        assert world.happy == {ONE: True}
+
+    async def test_a_linked_kind_that_is_missing_keeps_the_source_waiting_but_not_working(
+        self, harness: Harness
+    ) -> None:
+        harness.things.replace([thing(ONE)])
+        waiting = asyncio.create_task(harness.source.wait_synced(), name="waiting")
+        await settle()
+        assert not waiting.done()
+        assert await harness.served() == [ONE]
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    async def test_a_linked_kind_that_goes_and_comes_back_reconciles_for_both(self, harness: Harness) -> None:
+        await harness.synced([thing(ONE, "jack")], [pod("jack")])
+        pods = harness.kinds.require(POD, whole=False)
+        pods.clear()
+        assert await harness.served() == [ONE]
+        harness.kinds.store(POD).replace([pod("jack")])
+        assert await harness.served() == [ONE]

@@ -1,0 +1,62 @@
+"""Ansible's filters, lookups and tests are alone until anything else has a directory of its own."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
+from tests.unit.execution.forkserver import fresh
+
+
+def made() -> OwnPlugins:
+    fresh.load_ansible()
+    return OwnPlugins([Path(importlib.import_module("ansible").__path__[0])])
+
+
+def with_directories(root: str) -> Any:
+    """Return whether Ansible's plugins are alone: at first, and with a role's directory of each kind."""
+    plugins = made()
+    loader: Any = importlib.import_module("ansible.plugins.loader")
+
+    def with_directory(kind: str) -> bool:
+        getattr(loader, f"{kind}_loader").add_directory(f"{root}/{kind}_plugins")
+        return plugins.are_alone_in_templates()
+
+    kinds = ("filter", "lookup", "test", "callback", "action")
+    return [plugins.are_alone_in_templates(), *[fresh.in_a_fork(with_directory, kind) for kind in kinds]]
+
+
+def test_a_directory_of_plugins_of_templates_is_noticed_and_no_other(tmp_path: Path) -> None:
+    for kind in ("filter", "lookup", "test", "callback", "action"):
+        (tmp_path / f"{kind}_plugins").mkdir()
+    assert fresh.call(with_directories, str(tmp_path)) == [True, False, False, False, True, True]
+
+
+def alone() -> bool:
+    return made().are_alone_in_templates()
+
+
+@pytest.mark.parametrize("kind", ["FILTER", "LOOKUP", "TEST"])
+def test_a_directory_that_a_setting_names_is_noticed_where_it_is_there(tmp_path: Path, kind: str) -> None:
+    assert fresh.call(alone, **{f"ANSIBLE_{kind}_PLUGINS": str(tmp_path)}) is False
+    assert fresh.call(alone, **{f"ANSIBLE_{kind}_PLUGINS": str(tmp_path / "missing")}) is True
+
+
+def held(root: str) -> list[bool]:
+    """Ask for plugins below a root, beside it, in it by a link, and out of it by a link."""
+    fresh.load_ansible()
+    own = OwnPlugins([Path(root) / "own"])
+    return [own.hold(f"{root}/{name}") for name in ("own/a.py", "own-other/a.py", "link/a.py", "own/out.py", "own")]
+
+
+def test_only_what_is_below_the_roots_is_held(tmp_path: Path) -> None:
+    for name in ("own", "own-other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "own")
+    (tmp_path / "own" / "out.py").symlink_to(tmp_path / "own-other" / "a.py")
+    assert fresh.call(held, str(tmp_path)) == [True, False, True, False, False]

@@ -1,0 +1,197 @@
+"""Start and stop of all parts, against an API server that does not answer: what works without one, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+from structlog.testing import capture_logs
+
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.backoff import RetryDelays
+from reconcile_runner.clock import Clock
+from reconcile_runner.errors import ConfigError
+from reconcile_runner.leaderelection import Leadership, Unopposed
+from reconcile_runner.manager import manager
+from reconcile_runner.metrics import Metrics
+from reconcile_runner.options import BindAddress, ElectionSettings, Options
+from reconcile_runner.watches.watch import Watch
+
+LOOPBACK = BindAddress("127.0.0.1", 0)
+WATCH = Watch(GroupVersionKind("example.com", "v1", "Thing"), role=Path("/roles/thing"))
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return Options(
+        kubeconfig=path,
+        runner_dir=tmp_path / "runs",
+        health_probe_bind_address=LOOPBACK,
+        metrics_bind_address=LOOPBACK,
+    )
+
+
+async def get(address: str, path: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
+        return answer.status, await answer.text()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what no event tells of: the answer of a server."""
+    for _ in range(2000):
+        if await condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("waited 20 s in vain")
+
+
+async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(options: Options) -> None:
+    with capture_logs() as lines:
+        serving = asyncio.create_task(manager.run(options, (WATCH,)))
+
+        async def is_served() -> bool:
+            return any(line["event"] == "metrics are served" for line in lines)
+
+        async def says_what_is_missing() -> bool:
+            status, text = await get(probes, "/readyz")
+            return status == 500 and "Kind=Thing" in text
+
+        async def has_counted_failures() -> bool:
+            return 'rest_client_requests_total{code="<error>"' in (await get(metrics, "/metrics"))[1]
+
+        await until(is_served)
+        addresses = {line["event"]: line["address"] for line in lines if "address" in line}
+        probes, metrics = addresses["probes are served"], addresses["metrics are served"]
+        await until(says_what_is_missing)
+        assert (await get(probes, "/healthz"))[0] == 200
+        await until(has_counted_failures)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0
+    assert [line["event"] for line in lines][-2:] == ["stopping", "stopped"]
+
+
+async def test_a_kubeconfig_that_is_missing_makes_a_start_impossible(options: Options, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no-such-file"):
+        await manager.run(replace(options, kubeconfig=tmp_path / "no-such-file"), (WATCH,))
+
+
+async def test_a_part_that_cannot_start_leaves_none_running(options: Options) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        port = taken.sockets[0].getsockname()[1]
+        with pytest.raises(ConfigError, match="--metrics-bind-address"):
+            await manager.run(replace(options, metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize(
+    ("base", "cap", "expected"),
+    [(None, None, RetryDelays(2.0, 60.0)), (1.0, None, RetryDelays(1.0, 60.0)), (None, 5.0, RetryDelays(2.0, 5.0))],
+    ids=["flags", "base", "cap"],
+)
+def test_a_watchs_retry_delays_win_over_the_flags(
+    base: float | None, cap: float | None, expected: RetryDelays, options: Options
+) -> None:
+    watch = replace(WATCH, failure_backoff_base=base, failure_backoff_cap=cap)
+    assert manager._retry_delays(replace(options, retry_delays=RetryDelays(2.0, 60.0)), watch) == expected
+
+
+def test_a_cap_below_the_base_is_the_delay_from_the_first_retry_on() -> None:
+    delays = RetryDelays(60.0, 5.0)
+    assert [delays.after(failures) for failures in (1, 2, 1000)] == [5.0, 5.0, 5.0]
+
+
+async def test_a_taken_port_for_roles_metrics_is_an_error_only_where_it_was_asked_for(options: Options) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        port = taken.sockets[0].getsockname()[1]
+        with pytest.raises(ConfigError, match="--user-metrics-bind-address: cannot listen on"):
+            await manager.run(replace(options, user_metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+
+
+async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        port = taken.sockets[0].getsockname()[1]
+        default = BindAddress("127.0.0.1", port)
+        monkeypatch.setattr(manager, "USER_METRICS_BIND_ADDRESS", default)
+        with capture_logs() as lines:
+            serving = asyncio.create_task(manager.run(replace(options, user_metrics_bind_address=default), (WATCH,)))
+
+            async def is_taken() -> bool:
+                return any(line["event"] == "metrics of roles are taken" for line in lines)
+
+            await until(is_taken)
+            [address] = [line["address"] for line in lines if line["event"] == "metrics of roles are taken"]
+            body = b'{"name": "backups", "gauge": {"set": 0}}'
+            url = f"http://{address}/metrics"
+            async with aiohttp.ClientSession() as session, session.post(url, data=body) as answer:
+                assert answer.status == 200
+            [metrics] = [line["address"] for line in lines if line["event"] == "metrics are served"]
+            assert "backups 0.0" in (await get(metrics, "/metrics"))[1]
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await serving == 0
+    [warning] = [line for line in lines if line["event"].startswith("another port is used")]
+    assert f"127.0.0.1:{port}" in warning["error"]
+
+
+class LostLeadership(Unopposed):
+    """Loses as soon as it is run."""
+
+    def __init__(self, on_loss: Callable[[], None]) -> None:
+        self._on_loss = on_loss
+
+    async def run(self) -> None:
+        self.is_lost = True
+        self._on_loss()
+
+
+async def test_a_lost_lease_ends_the_operator_with_an_exit_code_of_its_own(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = []
+
+    @asynccontextmanager
+    async def join(
+        options: Options, metrics: Metrics, clock: Clock, on_loss: Callable[[], None]
+    ) -> AsyncIterator[Leadership]:
+        yield LostLeadership(on_loss)
+        left.append("the election")
+
+    monkeypatch.setattr(manager, "join", join)
+    assert await manager.run(options, (WATCH,)) == 1
+    assert left == ["the election"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_operator_that_stands_by_ends_when_it_is_told_to(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    election = ElectionSettings("my-operator", "shop")
+    with capture_logs() as lines:
+        serving = asyncio.create_task(manager.run(replace(options, election=election), (WATCH,)))
+
+        async def campaigns() -> bool:
+            return any(line["event"] == "campaigning for the lease" for line in lines)
+
+        await until(campaigns)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0

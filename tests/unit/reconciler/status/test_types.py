@@ -1,0 +1,39 @@
+"""What conditions say of the last run, whoever wrote them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
+from reconcile_runner.reconciler.status import Outcome, StatusUpdate, conditions, last_outcome, upstream
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+SUCCESS = RunResult(RunStatus.SUCCESSFUL, RunStats(ok=1))
+FAILURE = RunResult(RunStatus.FAILED, RunStats(failures=1), message="no")
+
+
+def after(*updates: StatusUpdate) -> dict[str, Any]:
+    obj: dict[str, Any] = {"status": {}}
+    for update in updates:
+        obj["status"] |= update(obj, NOW)
+    return obj
+
+
+@pytest.mark.parametrize("words", [conditions, upstream], ids=["own", "upstream"])
+def test_the_last_outcome_can_be_read_back_also_while_a_run_is_under_way(words: Any) -> None:
+    assert last_outcome(after(words.running(1))) is Outcome.UNKNOWN
+    assert last_outcome(after(words.succeeded(1, SUCCESS))) is Outcome.SUCCEEDED
+    assert last_outcome(after(words.succeeded(1, SUCCESS), words.running(1))) is Outcome.SUCCEEDED
+    failed = (words.succeeded(1, SUCCESS), words.failed(1, "no", FAILURE))
+    assert last_outcome(after(*failed)) is Outcome.FAILED
+    assert last_outcome(after(*failed, words.running(1))) is Outcome.FAILED
+    assert last_outcome(after(*failed, words.succeeded(1, SUCCESS))) is Outcome.SUCCEEDED
+    assert last_outcome(after(words.succeeded(1, SUCCESS), words.failed(1, "not run", None))) is Outcome.FAILED
+
+
+@pytest.mark.parametrize("junk", [None, "text", {"conditions": [1, {"type": 3}]}], ids=repr)
+def test_a_status_full_of_anything_says_nothing(junk: object) -> None:
+    assert last_outcome({"status": junk}) is Outcome.UNKNOWN

@@ -1,0 +1,109 @@
+"""What every run's environment has: absolute paths, and the operator's own collections after the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from reconcile_runner.options import Options
+from reconcile_runner.reconciler import environment
+from reconcile_runner.reconciler.environment import FORWARDING_COLLECTIONS, OWN_COLLECTIONS, run_environment
+
+OWN = f"{OWN_COLLECTIONS}:{FORWARDING_COLLECTIONS}"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "home"
+    directory.mkdir()
+    monkeypatch.setenv("HOME", str(directory))
+    return directory
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return directory
+
+
+def test_the_directories_of_the_project_are_there() -> None:
+    assert (OWN_COLLECTIONS / "ansible_collections/reconcile_runner/util/galaxy.yml").exists()
+    assert (FORWARDING_COLLECTIONS / "ansible_collections/operator_sdk/util/meta/runtime.yml").exists()
+
+
+def test_without_any_setting_ansibles_default_comes_first(project: Path, home: Path) -> None:
+    made = run_environment(Options(), {}, project)
+    assert made == {
+        "ANSIBLE_COLLECTIONS_PATH": f"{home}/.ansible/collections:/usr/share/ansible/collections:{OWN}",
+    }
+
+
+def test_paths_of_the_environment_are_made_absolute(project: Path, home: Path) -> None:
+    environ = {"ANSIBLE_ROLES_PATH": "roles:/r", "ANSIBLE_COLLECTIONS_PATH": "mine:~/theirs:/c"}
+    made = run_environment(Options(), environ, project)
+    assert made["ANSIBLE_ROLES_PATH"] == f"{project}/roles:/r"
+    assert made["ANSIBLE_COLLECTIONS_PATH"] == f"{project}/mine:{home}/theirs:/c:{OWN}"
+
+
+def test_flags_win_over_the_environment(project: Path) -> None:
+    environ = {"ANSIBLE_ROLES_PATH": "/env", "ANSIBLE_COLLECTIONS_PATH": "/env"}
+    made = run_environment(Options(ansible_roles_path="/flag", ansible_collections_path="/flag"), environ, project)
+    assert (made["ANSIBLE_ROLES_PATH"], made["ANSIBLE_COLLECTIONS_PATH"]) == ("/flag", f"/flag:{OWN}")
+
+
+def test_the_configuration_file_of_the_working_directory_counts_for_runs_elsewhere(project: Path) -> None:
+    (project / "ansible.cfg").write_text("[defaults]\ncollections_path = collections:../shared ; both\n")
+    made = run_environment(Options(), {}, project)
+    assert made["ANSIBLE_CONFIG"] == f"{project}/ansible.cfg"
+    assert made["ANSIBLE_COLLECTIONS_PATH"] == f"{project}/collections:{project.parent}/shared:{OWN}"
+
+
+@pytest.mark.parametrize("named", ["other/my.cfg", "other"], ids=["file", "directory"])
+def test_a_configuration_file_that_is_named_is_the_one(project: Path, named: str) -> None:
+    (project / "ansible.cfg").write_text("[defaults]\ncollections_path = wrong\n")
+    (project / "other").mkdir()
+    for name in ("my.cfg", "ansible.cfg"):
+        (project / "other" / name).write_text("[defaults]\ncollections_path = right\n")
+    made = run_environment(Options(), {"ANSIBLE_CONFIG": named}, project)
+    assert made == {"ANSIBLE_COLLECTIONS_PATH": f"{project}/other/right:{OWN}"}
+
+
+def test_the_users_configuration_file_counts_where_there_is_no_other(project: Path, home: Path) -> None:
+    (home / ".ansible.cfg").write_text("[defaults]\ncollections_path = of-the-user\n")
+    assert run_environment(Options(), {}, project)["ANSIBLE_COLLECTIONS_PATH"] == f"{home}/of-the-user:{OWN}"
+
+
+@pytest.mark.parametrize("text", ["[defaults]\nroles_path = roles\n", "[other]\n", "no ini file"])
+def test_a_file_that_does_not_say_leaves_the_default(project: Path, home: Path, text: str) -> None:
+    (project / "ansible.cfg").write_text(text)
+    made = run_environment(Options(), {}, project)["ANSIBLE_COLLECTIONS_PATH"]
+    assert made == f"{home}/.ansible/collections:/usr/share/ansible/collections:{OWN}"
+
+
+def test_a_template_in_the_file_is_left_to_ansible_with_a_warning(project: Path) -> None:
+    (project / "ansible.cfg").write_text("[defaults]\ncollections_path = {{CWD}}/collections\n")
+    with capture_logs() as lines:
+        made = run_environment(Options(), {}, project)
+    assert "ANSIBLE_COLLECTIONS_PATH" not in made
+    [line] = lines
+    assert "found '{{CWD}}/collections', expected paths without templates" in line["error"]
+
+
+def test_a_directory_that_is_on_the_path_already_is_not_added_again(project: Path) -> None:
+    options = Options(ansible_collections_path=f"{OWN_COLLECTIONS}:/c")
+    made = run_environment(options, {}, project)["ANSIBLE_COLLECTIONS_PATH"]
+    assert made == f"{OWN_COLLECTIONS}:/c:{FORWARDING_COLLECTIONS}"
+
+
+def test_where_nothing_comes_with_the_operator_nothing_is_added(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OWN_COLLECTIONS", "FORWARDING_COLLECTIONS"):
+        monkeypatch.setattr(environment, name, project / "nowhere")
+    assert run_environment(Options(ansible_collections_path="/c"), {}, project)["ANSIBLE_COLLECTIONS_PATH"] == "/c"
+
+
+def test_runs_are_told_where_metrics_are_taken(project: Path) -> None:
+    made = run_environment(Options(), {}, project, "http://127.0.0.1:5050/metrics")
+    assert made["RECONCILE_RUNNER_METRICS_URL"] == "http://127.0.0.1:5050/metrics"

@@ -1,0 +1,1 @@
+"""Operators started as a user starts them, for tests and benchmarks."""
