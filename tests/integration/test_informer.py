@@ -1,4 +1,4 @@
-"""Informer and cache against a real API server: nothing is missed, whatever happens to kinds, history, connections."""
+"""Reflector and cache against a real API server: nothing is missed, whatever happens to kinds, history, connections."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ async def test_history_that_is_gone_is_told_as_gone(own_cluster: Cluster) -> Non
 
 
 async def test_a_future_place_in_history_is_silence(kubeconfig: Path) -> None:
-    """What a restored etcd leaves behind: no error, no bookmark. `Informer` lists again for that."""
+    """What a restored etcd leaves behind: no error, no bookmark. `Reflector` lists again for that."""
     async with await connect(kubeconfig) as client:
         params = {"resourceVersion": "999999999", "allowWatchBookmarks": "true", "timeoutSeconds": "3"}
         events = client.watch("/api/v1/namespaces/default/configmaps", params)

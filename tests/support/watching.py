@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.cache.cache import Cache, KindCache
+from reconcile_runner.cache.cache import Cache, Informer
 from reconcile_runner.cache.event import Event
 from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
@@ -120,9 +120,9 @@ class Following:
         self.cache = Cache(client, self.discovery, clock, namespaces)
         self.events: list[Event] = []
 
-    def require(self, gvk: GroupVersionKind, *, whole: bool = True) -> KindCache:
+    def require(self, gvk: GroupVersionKind, *, whole: bool = True) -> Informer:
         kind = self.cache.require(gvk, whole=whole)
-        kind.subscribe(self.events.append)
+        kind.add_event_handler(self.events.append)
         return kind
 
     def names(self, gvk: GroupVersionKind) -> set[str]:
@@ -170,7 +170,7 @@ async def stored(client: HttpClient, path: str) -> dict[ObjectKey, str]:
     }
 
 
-def cached(kind: KindCache) -> dict[ObjectKey, str]:
+def cached(kind: Informer) -> dict[ObjectKey, str]:
     """Return the same of a cache."""
     objects = ((key, kind.get(key)) for key in kind.keys())  # noqa: SIM118 (a method of ours)
     return {key: obj["metadata"]["resourceVersion"] for key, obj in objects if obj is not None}

@@ -2,7 +2,7 @@
 
 ``manager`` runs it. What somebody asked for before the start (``require``: watches and triggers) is waited for and
 counts for readiness; what is asked for later (``follow``: dependents) is watched as far as the API server lets us.
-``source``, ``dependents`` and ``reconciler`` hold the ``KindCache`` of their kinds, ``proxy`` asks for a ``View``.
+``source``, ``dependents`` and ``reconciler`` hold the ``Informer`` of their kinds, ``proxy`` asks for a ``View``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import structlog
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import Backoff
-from reconcile_runner.cache.informer import ALL_NAMESPACES, FieldIndex, KindCache, NamespaceStore
-from reconcile_runner.cache.reflector import Health, Informer, Listing
-from reconcile_runner.client import ApiClient, Trouble
+from reconcile_runner.cache.informer import ALL_NAMESPACES, Indexer, Informer, NamespaceStore
+from reconcile_runner.cache.reflector import Health, Listing, Reflector
+from reconcile_runner.client import ApiClient, OutageLog
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, KindNotFoundError
 
-__all__ = ["ALL_NAMESPACES", "Cache", "FieldIndex", "KindCache", "NamespaceStore", "View"]
+__all__ = ["ALL_NAMESPACES", "Cache", "Indexer", "Informer", "NamespaceStore", "View"]
 
 FORBIDDEN_PERIOD: Final = 300.0
 """Seconds after which a kind is tried again that the operator was not allowed to list and watch."""
@@ -38,7 +38,7 @@ class View:
     ``resource_version`` is that of the whole scope, as a list has it.
     """
 
-    kind: KindCache
+    kind: Informer
     resource_version: str
     listing: Listing
 
@@ -47,8 +47,8 @@ class View:
 class _Followed:
     """A kind and the informers that are at work for it now."""
 
-    kind: KindCache
-    informers: list[Informer] = field(default_factory=list)
+    kind: Informer
+    informers: list[Reflector] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     is_refused: bool = False
 
@@ -68,7 +68,7 @@ class Cache:
         self._optional: dict[GroupVersionKind, _Followed] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def require(self, gvk: GroupVersionKind, *, whole: bool) -> KindCache:
+    def require(self, gvk: GroupVersionKind, *, whole: bool) -> Informer:
         """Return the cache of a kind, which is filled once ``run`` runs; whole if anybody needs it whole.
 
         Raises ``RuntimeError`` after the start.
@@ -77,12 +77,12 @@ class Cache:
             raise RuntimeError(f"{gvk} was asked for after the caches had been started")
         followed = self._required.get(gvk)
         if followed is None:
-            followed = self._required[gvk] = _Followed(KindCache(gvk, metadata_only=not whole))
+            followed = self._required[gvk] = _Followed(Informer(gvk, metadata_only=not whole))
         elif whole:
             followed.kind.metadata_only = False
         return followed.kind
 
-    def follow(self, gvk: GroupVersionKind, *, whole: bool) -> KindCache:
+    def follow(self, gvk: GroupVersionKind, *, whole: bool) -> Informer:
         """Return the cache of a kind, watched from now on (once ``run`` runs) for as long as the API server serves it.
 
         Nothing waits for such a kind. One that may not be listed and watched costs one warning and a try every five
@@ -94,17 +94,17 @@ class Cache:
             return required.kind
         followed = self._optional.get(gvk)
         if followed is None:
-            followed = self._optional[gvk] = _Followed(KindCache(gvk, metadata_only=not whole))
+            followed = self._optional[gvk] = _Followed(Informer(gvk, metadata_only=not whole))
         if self._group is not None and (followed.task is None or followed.task.done()):
             followed.task = self._group.create_task(self._follow_while_served(followed), name=f"dependents {gvk}")
         return followed.kind
 
-    def kind(self, gvk: GroupVersionKind) -> KindCache | None:
+    def kind(self, gvk: GroupVersionKind) -> Informer | None:
         """Return the cache of a kind, or None where nobody required it."""
         followed = self._required.get(gvk)
         return followed.kind if followed is not None else None
 
-    def required(self) -> Iterator[KindCache]:
+    def required(self) -> Iterator[Informer]:
         """Yield the caches of the kinds that were required."""
         return (followed.kind for followed in self._required.values())
 
@@ -165,7 +165,7 @@ class Cache:
 
     async def _follow_while_served(self, followed: _Followed) -> None:
         """Run the informers of a kind until it is gone; a kind that may not be read is asked for now and then."""
-        kind, backoff, trouble = followed.kind, Backoff(), Trouble(self._clock)
+        kind, backoff, outage = followed.kind, Backoff(), OutageLog(self._clock)
         while True:
             try:
                 resource = await self._discovery.resource(kind.gvk)
@@ -177,7 +177,7 @@ class Cache:
                 self._complain_once(followed, error)
                 await self._clock.sleep(FORBIDDEN_PERIOD)
             except (ApiError, ApiUnreachableError) as error:
-                if trouble.is_news(type(error).__name__):
+                if outage.should_log(type(error).__name__):
                     _log.warning("dependents cannot be watched, trying again", gvk=str(kind.gvk), error=str(error))
                 await self._clock.sleep(backoff.next())
 
@@ -199,10 +199,10 @@ class Cache:
             error=str(error),
         )
 
-    def _make_informers(self, kind: KindCache, resource: Resource, *, optional: bool) -> list[Informer]:
+    def _make_informers(self, kind: Informer, resource: Resource, *, optional: bool) -> list[Reflector]:
         namespaces = self._namespaces if resource.namespaced else (ALL_NAMESPACES,)
         return [
-            Informer(
+            Reflector(
                 self._client,
                 self._discovery,
                 resource,
@@ -216,7 +216,7 @@ class Cache:
         ]
 
 
-async def _run_until_one_returns(informers: Collection[Informer]) -> None:
+async def _run_until_one_returns(informers: Collection[Reflector]) -> None:
     """Run informers of one kind; what makes one return concerns them all."""
     tasks = [
         asyncio.create_task(informer.run(), name=f"informer of {informer.health.gvk} {informer.health.namespace}")

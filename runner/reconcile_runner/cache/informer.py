@@ -32,7 +32,7 @@ RECENT: Final = 2048
 _NO_KEYS: Final[frozenset[ObjectKey]] = frozenset()
 
 
-class FieldIndex:
+class Indexer:
     """Which objects have a value at a path. One lookup costs the same with ten objects or 100,000."""
 
     def __init__(self, path: FieldPath) -> None:
@@ -59,14 +59,14 @@ class FieldIndex:
             self._keys_by_value.setdefault(value, set()).add(key)
 
 
-class KindCache:
+class Informer:
     """The objects of one kind. ``metadata_only`` ones hold nothing of an object but kind and ``metadata``."""
 
     def __init__(self, gvk: GroupVersionKind, *, metadata_only: bool) -> None:
         self.gvk = gvk
         self.metadata_only = metadata_only
         self._objects: dict[ObjectKey, KubeObject] = {}
-        self._indexes: dict[FieldPath, FieldIndex] = {}
+        self._indexes: dict[FieldPath, Indexer] = {}
         self._listeners: list[Listener] = []
         self._list_listeners: list[Callable[[str], None]] = []
         self._recent: OrderedDict[str, None] = OrderedDict()
@@ -90,7 +90,7 @@ class KindCache:
         """Return the keys of all objects, as a live view."""
         return self._objects.keys()
 
-    def subscribe(self, listener: Listener) -> None:
+    def add_event_handler(self, listener: Listener) -> None:
         """Call ``listener`` for every event from now on; store and indexes are up to date by then."""
         self._listeners.append(listener)
 
@@ -105,7 +105,7 @@ class KindCache:
         """
         return version in self._recent
 
-    def index_by(self, path: FieldPath) -> FieldIndex:
+    def index_by(self, path: FieldPath) -> Indexer:
         """Return the index over a path, shared by all who ask for it.
 
         Raises ``ValueError`` where the cache holds metadata only and the path leads elsewhere.
@@ -114,7 +114,7 @@ class KindCache:
             raise ValueError(f"{self.gvk} is cached as metadata only: no index by {path}")
         index = self._indexes.get(path)
         if index is None:
-            index = self._indexes[path] = FieldIndex(path)
+            index = self._indexes[path] = Indexer(path)
             for key, obj in self._objects.items():
                 index.replace(key, None, obj)
         return index
@@ -210,7 +210,7 @@ class KindCache:
 class NamespaceStore:
     """One namespace of a kind, or all of them: the ``Store`` of one informer."""
 
-    kind: KindCache
+    kind: Informer
     namespace: str
 
     def replace(self, objects: Iterable[KubeObject]) -> None:

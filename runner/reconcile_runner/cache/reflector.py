@@ -24,7 +24,7 @@ from reconcile_runner.client import (
     ACCEPT_PARTIAL_LIST,
     STALL_TIMEOUT,
     ApiClient,
-    Trouble,
+    OutageLog,
     WatchEvent,
     WatchEventType,
 )
@@ -78,7 +78,7 @@ class Listing:
     """None: there was no item to tell by."""
 
 
-class Informer:
+class Reflector:
     """One kind in one namespace, or in all where ``namespace`` is empty.
 
     ``resource`` is how discovery saw the kind when the informer was made; ``run`` returns when the kind is gone or is
@@ -109,7 +109,7 @@ class Informer:
         self._optional = optional
         self._random_factor = random_factor
         self._backoff = Backoff(random_factor)
-        self._trouble = Trouble(clock)
+        self._outage = OutageLog(clock)
         self._log = _log.bind(gvk=str(resource.gvk), namespace=namespace)
         self._resource_version = ""
         self._listing: Listing | None = None
@@ -220,7 +220,7 @@ class Informer:
     def _opened(self) -> None:
         self._set_connected(connected=True)
         self._opened_at = self._last_alive = self._clock.monotonic()
-        lasted = self._trouble.end()
+        lasted = self._outage.end()
         if lasted is not None:
             self._log.info("watching again", seconds=lasted)
 
@@ -273,5 +273,5 @@ class Informer:
         return (now.plural, now.namespaced) != (self._resource.plural, self._resource.namespaced)
 
     def _complain(self, error: ApiError) -> None:
-        if self._trouble.is_news(f"{error.status} {error.reason}"):
+        if self._outage.should_log(f"{error.status} {error.reason}"):
             self._log.warning("watch failed, trying again", status=error.status, error=str(error))

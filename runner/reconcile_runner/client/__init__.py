@@ -17,7 +17,7 @@ from reconcile_runner.client.api import (
     WatchEventType,
 )
 from reconcile_runner.client.http import HttpClient, connect
-from reconcile_runner.client.outage import Trouble
+from reconcile_runner.client.outage import OutageLog
 from reconcile_runner.client.upgrade import Upgraded
 
 __all__ = [
@@ -27,9 +27,9 @@ __all__ = [
     "STALL_TIMEOUT",
     "ApiClient",
     "HttpClient",
+    "OutageLog",
     "PatchBody",
     "PatchType",
-    "Trouble",
     "Upgraded",
     "WatchEvent",
     "WatchEventType",

@@ -17,7 +17,7 @@ import structlog
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
 from reconcile_runner.backoff import Backoff
-from reconcile_runner.client import ApiClient, Trouble
+from reconcile_runner.client import ApiClient, OutageLog
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError, KindNotFoundError, NotFoundError
 
@@ -127,23 +127,23 @@ class Discovery:
         Looks every 2 s while the kind is missing and says so once a minute; backs off while nothing answers.
         """
         backoff = Backoff()
-        trouble = Trouble(self._clock)
+        outage = OutageLog(self._clock)
         while True:
             try:
                 resource = await self.resource(gvk)
             except KindNotFoundError as error:
                 delay = MISSING_PERIOD
                 backoff.reset()
-                if trouble.is_news("missing"):
+                if outage.should_log("missing"):
                     _log.warning("kind is missing, waiting for its CRD", gvk=str(gvk), error=str(error))
             except ApiUnreachableError:
                 delay = backoff.next()
             except ApiError as error:
                 delay = max(backoff.next(), error.retry_after or 0.0)
-                if trouble.is_news(str(error)):
+                if outage.should_log(str(error)):
                     _log.warning("discovery failed, trying again", gvk=str(gvk), error=str(error))
             else:
-                lasted = trouble.end()
+                lasted = outage.end()
                 if lasted is not None:
                     _log.info("kind is there", gvk=str(gvk), seconds=lasted)
                 return resource
@@ -151,7 +151,7 @@ class Discovery:
 
     async def run(self) -> None:
         """Look at the kinds in use every 30 s, for ever, so that removed and changed ones are noticed."""
-        trouble = Trouble(self._clock)
+        outage = OutageLog(self._clock)
         while True:
             await self._clock.sleep(PRESENT_PERIOD)
             try:
@@ -160,10 +160,10 @@ class Discovery:
             except ApiUnreachableError:
                 continue
             except ApiError as error:
-                if trouble.is_news(str(error)):
+                if outage.should_log(str(error)):
                     _log.warning("discovery failed, trying again", error=str(error))
             else:
-                trouble.end()
+                outage.end()
 
     async def _ask(self, group: str, version: str) -> None:
         """Replace what is remembered of a group-version by what the API server says now."""

@@ -31,7 +31,7 @@ from reconcile_runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, P
 from reconcile_runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
 from reconcile_runner.client.connection import cause_of, make_connector
 from reconcile_runner.client.decoding import decode_event, decode_object, error_of_answer
-from reconcile_runner.client.outage import Trouble
+from reconcile_runner.client.outage import OutageLog
 from reconcile_runner.client.upgrade import Upgraded, open_upgrade
 from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ApiUnreachableError, UnauthorizedError
@@ -97,7 +97,7 @@ class HttpClient:
         self._cluster = cluster
         self._observe = observe or _ignore
         self._connect_timeout = connect_timeout
-        self._outage = Trouble(clock)
+        self._outage = OutageLog(clock)
         endless = aiohttp.ClientTimeout(total=None)
         headers = {"User-Agent": _USER_AGENT}
         connector = make_connector()
@@ -346,7 +346,7 @@ class HttpClient:
                 yield
         except ApiUnreachableError as error:
             self._observe(method, URL(self.server).authority, NO_ANSWER)
-            if self._outage.is_news("unreachable"):
+            if self._outage.should_log("unreachable"):
                 _log.warning("API server cannot be reached, trying again", error=str(error))
             raise
         lasted = self._outage.end()

@@ -7,10 +7,10 @@ from typing import Final
 from reconcile_runner.clock import Clock
 
 REMINDER_PERIOD: Final = 60.0
-"""Seconds between two log lines about the same trouble."""
+"""Seconds between two log lines about the same outage."""
 
 
-class Trouble:
+class OutageLog:
     """One thing that can go wrong and be well again. It counts and remembers; its owner writes the log."""
 
     def __init__(self, clock: Clock) -> None:
@@ -19,7 +19,7 @@ class Trouble:
         self._cause = ""
         self._spoken_at = 0.0
 
-    def is_news(self, cause: str) -> bool:
+    def should_log(self, cause: str) -> bool:
         """Note that it goes wrong; tell whether that deserves a line: it began, its cause is new, a minute passed."""
         now = self._clock.monotonic()
         if self._since is not None and cause == self._cause and now - self._spoken_at < REMINDER_PERIOD:

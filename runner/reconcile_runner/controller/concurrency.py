@@ -20,7 +20,7 @@ class _Waiter:
     granted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class RunSlots:
+class ConcurrencyLimit:
     """``limit`` slots (>= 1); None: as many as anybody asks for."""
 
     def __init__(self, limit: int | None) -> None:

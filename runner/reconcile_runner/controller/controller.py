@@ -13,7 +13,7 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.clock import Clock, Timer
-from reconcile_runner.controller.concurrency import RunSlots
+from reconcile_runner.controller.concurrency import ConcurrencyLimit
 from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Postponed, Reconciler, Request, Succeeded
 from reconcile_runner.controller.workqueue import Priority, WorkQueue
 from reconcile_runner.logs import LogKey, get_logger, reconcile_context
@@ -43,7 +43,7 @@ class Controller:
         metrics: Metrics,
         clock: Clock,
         grace: float = GRACE,
-        slots: RunSlots | None = None,
+        slots: ConcurrencyLimit | None = None,
         may_start: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class Controller:
         self._metrics = metrics.for_controller(name, gvk, workers)
         self._clock = clock
         self._grace = grace
-        self._slots = slots or RunSlots(None)
+        self._slots = slots or ConcurrencyLimit(None)
         self._may_start = may_start
         self._grace_timer: Timer | None = None
         self._workers: list[asyncio.Task[None]] = []

@@ -43,7 +43,7 @@ _log = get_logger("dependents")
 
 
 class DependentObjects(Protocol):
-    """What is needed of the cache of a dependent kind. ``kindcache.KindCache`` is one."""
+    """What is needed of the cache of a dependent kind. ``kindcache.Informer`` is one."""
 
     metadata_only: bool
 
@@ -57,7 +57,7 @@ class DependentObjects(Protocol):
     def has_seen(self, version: str) -> bool:
         """Tell whether a resourceVersion was seen lately."""
 
-    def subscribe(self, listener: Listener) -> None:
+    def add_event_handler(self, listener: Listener) -> None:
         """Have events told to ``listener``."""
 
     def on_list(self, listener: Callable[[str], None]) -> None:
@@ -65,7 +65,7 @@ class DependentObjects(Protocol):
 
 
 class OwnerObjects(Protocol):
-    """What is needed of the cache of a watch's own kind. ``kindcache.KindCache`` is one."""
+    """What is needed of the cache of a watch's own kind. ``kindcache.Informer`` is one."""
 
     def get(self, key: ObjectKey) -> KubeObject | None:
         """Return an object, or None."""
@@ -182,7 +182,7 @@ class _DependentKind:
         self._objects = objects
         self._watches = watches
         self._expected: OrderedDict[ObjectKey, KubeObject] = OrderedDict()
-        objects.subscribe(self._on_event)
+        objects.add_event_handler(self._on_event)
         objects.on_list(self._on_list)
 
     def expect(self, obj: KubeObject, lists_before: int) -> None:

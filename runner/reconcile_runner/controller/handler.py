@@ -18,7 +18,7 @@ from reconcile_runner.watches.watch import NamespaceScope, Trigger
 
 
 class Index(Protocol):
-    """Finds the objects of a watch by the value of a field. ``cache.FieldIndex`` is one."""
+    """Finds the objects of a watch by the value of a field. ``cache.Indexer`` is one."""
 
     def lookup(self, value: str) -> Collection[ObjectKey]:
         """Return the keys of the objects whose field has the value."""

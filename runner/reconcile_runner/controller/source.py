@@ -47,7 +47,7 @@ _log = get_logger("source")
 
 
 class Objects(Protocol):
-    """What a source needs of one kind's cache. ``cache.KindCache`` is one."""
+    """What a source needs of one kind's cache. ``cache.Informer`` is one."""
 
     def get(self, key: ObjectKey) -> KubeObject | None:
         """Return an object, or None."""
@@ -58,7 +58,7 @@ class Objects(Protocol):
     async def wait_synced(self) -> None:
         """Wait for the first complete list."""
 
-    def subscribe(self, listener: Listener) -> None:
+    def add_event_handler(self, listener: Listener) -> None:
         """Have events told to ``listener``."""
 
     def index_by(self, path: FieldPath) -> handler.Index:
@@ -102,9 +102,9 @@ class Source:
 
     def start(self) -> None:
         """Listen to the watch's kind and to the linked ones."""
-        self._objects.subscribe(self._on_event)
+        self._objects.add_event_handler(self._on_event)
         for link in self._links:
-            link.objects.subscribe(partial(self._on_linked_event, link))
+            link.objects.add_event_handler(partial(self._on_linked_event, link))
 
     async def wait_synced(self) -> None:
         """Wait until all kinds are listed and every object is queued for a run that starts after that.

@@ -46,7 +46,7 @@ class LauncherReport:
     rc: int | None
 
 
-class LauncherProcess:
+class LauncherClient:
     """One launcher. One job at a time; ``end`` takes a run that goes on with it."""
 
     def __init__(self, process: asyncio.subprocess.Process, stderr: IO[bytes], temporary: Path | None) -> None:

@@ -20,9 +20,9 @@ from reconcile_runner.errors import ConfigError
 from reconcile_runner.execution import tempdir
 from reconcile_runner.execution.job import Job, RunResult
 from reconcile_runner.execution.jobevent import JobEvent
-from reconcile_runner.execution.launcherclient import LauncherGoneError, LauncherProcess, LauncherReport
-from reconcile_runner.execution.result import RunFold
-from reconcile_runner.execution.rundir import RunnerDir
+from reconcile_runner.execution.launcherclient import LauncherClient, LauncherGoneError, LauncherReport
+from reconcile_runner.execution.result import ResultBuilder
+from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
 _log = get_logger("execution")
@@ -56,12 +56,12 @@ class SubprocessEngine:
     def __init__(self, binary: Path | None = None, clock: Clock | None = None, temporary: Path | None = None) -> None:
         self._binary = str(binary) if binary else ansible_playbook()
         self._clock = clock or SystemClock()
-        self._idle: list[LauncherProcess] = []
-        self._busy: set[LauncherProcess] = set()
-        self._retired: set[LauncherProcess] = set()
+        self._idle: list[LauncherClient] = []
+        self._busy: set[LauncherClient] = set()
+        self._retired: set[LauncherClient] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._temporary = temporary
-        self._own_temporary: RunnerDir | None = None
+        self._own_temporary: RunDir | None = None
         self._numbers = itertools.count()
 
     async def start(self) -> None:
@@ -75,7 +75,7 @@ class SubprocessEngine:
 
     async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
         """Run a job; see ``Engine.run``."""
-        fold = RunFold()
+        fold = ResultBuilder()
 
         def tell(event: JobEvent) -> None:
             fold.add(event)
@@ -113,7 +113,7 @@ class SubprocessEngine:
         self._idle.append(launcher)
         return report
 
-    async def _launcher_for(self, job: Job) -> LauncherProcess:
+    async def _launcher_for(self, job: Job) -> LauncherClient:
         """Return a launcher that has taken the job: an idle one if there is one that will, else a new one."""
         while self._idle:
             launcher = self._idle.pop()
@@ -127,10 +127,10 @@ class SubprocessEngine:
         await self._offer(launcher, job)
         return launcher
 
-    async def _start_launcher(self) -> LauncherProcess:
+    async def _start_launcher(self) -> LauncherClient:
         if self._temporary is None:
             try:
-                self._own_temporary = RunnerDir.make_in(Path(tempfile.gettempdir()))
+                self._own_temporary = RunDir.make_in(Path(tempfile.gettempdir()))
             except OSError as error:
                 raise LauncherGoneError(f"no directory for temporary files can be made: {error}") from error
             self._temporary = self._own_temporary.path
@@ -139,10 +139,10 @@ class SubprocessEngine:
             _log.warning(
                 "runs have no TMPDIR of their own: its path would be too long for a socket", path=str(temporary)
             )
-            return await LauncherProcess.start(None)
-        return await LauncherProcess.start(temporary)
+            return await LauncherClient.start(None)
+        return await LauncherClient.start(temporary)
 
-    async def _offer(self, launcher: LauncherProcess, job: Job) -> bool:
+    async def _offer(self, launcher: LauncherClient, job: Job) -> bool:
         self._busy.add(launcher)
         try:
             return await launcher.offer(job, self._binary)
@@ -150,7 +150,7 @@ class SubprocessEngine:
             await self._end(launcher)
             raise
 
-    def _retire(self, launcher: LauncherProcess) -> None:
+    def _retire(self, launcher: LauncherClient) -> None:
         """Let a launcher be that waits for what outlived its last run, and then ends by itself."""
         self._busy.discard(launcher)
         self._retired.add(launcher)
@@ -158,7 +158,7 @@ class SubprocessEngine:
             lambda _: self._retired.discard(launcher)
         )
 
-    async def _end(self, launcher: LauncherProcess) -> None:
+    async def _end(self, launcher: LauncherClient) -> None:
         """End a launcher, to the end: a caller that is cancelled leaves no half-ended run behind."""
         self._busy.discard(launcher)
         await asyncio.shield(self._own(launcher.end(), f"launcher-end-{launcher.pid}"))

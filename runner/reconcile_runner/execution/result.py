@@ -32,7 +32,7 @@ class _Failure:
     failure: TaskFailure
 
 
-class RunFold:
+class ResultBuilder:
     """The result of a run in the making: ``add`` its events in order, then ask ``finished`` or ``timed_out``."""
 
     def __init__(self) -> None:

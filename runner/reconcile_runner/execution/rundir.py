@@ -25,7 +25,7 @@ _ROOM = 256 * 1024 * 1024
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 
-class RunnerDir:
+class RunDir:
     """A directory that is locked for as long as this process lives; ``path`` is where it is.
 
     The lock is the kernel's (``flock``), so that it ends with its holder, however that ends.
@@ -71,7 +71,7 @@ class RunnerDir:
 
 
 def remove_if_dead(path: Path) -> None:
-    """Remove a directory that ``RunnerDir`` made, where its operator has died; any other is left alone."""
+    """Remove a directory that ``RunDir`` made, where its operator has died; any other is left alone."""
     if path.name.startswith(_PREFIX) and (path / _LOCK).is_file():
         _remove_if_dead(path)
 

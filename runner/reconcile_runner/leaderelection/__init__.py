@@ -19,8 +19,8 @@ from reconcile_runner.client import connect
 from reconcile_runner.client.config import SERVICE_ACCOUNT
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ConfigError
+from reconcile_runner.leaderelection.deadline import KernelTimer
 from reconcile_runner.leaderelection.elector import Elector
-from reconcile_runner.leaderelection.fence import KernelFence
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import Options
 
@@ -89,7 +89,7 @@ async def join(
         client = await parts.enter_async_context(
             await connect(options.kubeconfig, clock=clock, observe=metrics.request_finished)
         )
-        elector = Elector(client, settings, namespace, new_identity(), clock, KernelFence(), on_loss)
+        elector = Elector(client, settings, namespace, new_identity(), clock, KernelTimer(), on_loss)
         metrics.show_leadership(settings.name, elector.is_leading)
         parts.push_async_callback(elector.release)
         yield elector

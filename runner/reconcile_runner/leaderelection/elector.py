@@ -16,10 +16,10 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.backoff import Backoff
-from reconcile_runner.client import ApiClient, Trouble, WatchEventType
+from reconcile_runner.client import ApiClient, OutageLog, WatchEventType
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ConflictError, LeaseLostError, NotFoundError
-from reconcile_runner.leaderelection.fence import Fence
+from reconcile_runner.leaderelection.deadline import Fence
 from reconcile_runner.leaderelection.lease import (
     NOBODY,
     Candidate,
@@ -84,8 +84,8 @@ class Elector:
         self.lease = f"{namespace}/{settings.name}"
         self._path = f"{collection_path(namespace)}/{settings.name}"
         self._log = _log.bind(lease=self.lease, identity=identity)
-        self._trouble = Trouble(clock)
-        self._watch_trouble = Trouble(clock)
+        self._outage = OutageLog(clock)
+        self._watch_trouble = OutageLog(clock)
         self._seen: _Sighting | None = None
         self._news = asyncio.Event()
         self._is_watching = False
@@ -148,14 +148,14 @@ class Elector:
                 lease = await self._get()
                 self._see(lease)
                 if self._seconds_to_expiry() > 0:
-                    self._trouble.end()
+                    self._outage.end()
                     return False
                 self._note_won(await self._claim(lease), begun)
         except ConflictError as error:
             self._log.debug("another was quicker", error=str(error))
             await self._clock.sleep(RETRY_PERIOD)
         except (ApiError, ApiUnreachableError) as error:
-            if self._trouble.is_news(type(error).__name__):
+            if self._outage.should_log(type(error).__name__):
                 self._log.warning("the lease cannot be read or written, trying again", error=str(error))
             await self._clock.sleep(RETRY_PERIOD)
         return self._renewed_at is not None
@@ -209,7 +209,7 @@ class Elector:
                             self._news.set()
                 backoff.reset()
             except (ApiError, ApiUnreachableError) as error:
-                if self._watch_trouble.is_news(type(error).__name__):
+                if self._watch_trouble.should_log(type(error).__name__):
                     self._log.info("the lease cannot be watched: it is read every 2 s", error=str(error))
             finally:
                 if self._is_watching:
@@ -232,7 +232,7 @@ class Elector:
                     written = await self._write_renewal()
             except (ApiError, ApiUnreachableError) as error:
                 self._end_if_too_late(str(error))
-                if self._trouble.is_news(type(error).__name__):
+                if self._outage.should_log(type(error).__name__):
                     self._log.warning("the lease cannot be renewed, trying again", error=str(error))
                 await self._clock.sleep(min(RENEWAL_RETRY, self._deadline() - self._clock.monotonic()))
                 self._end_if_too_late(str(error))
@@ -269,7 +269,7 @@ class Elector:
     def _note_renewed(self, lease: KubeObject, begun: float) -> None:
         self._seen = _Sighting(lease, begun)
         self._renewed_at = begun
-        lasted = self._trouble.end()
+        lasted = self._outage.end()
         if lasted is not None:
             self._log.info("the lease can be read and written again", seconds=lasted)
         # Most of the time between deadline and expiry is for the elector to end the runs by itself.

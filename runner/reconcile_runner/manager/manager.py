@@ -26,7 +26,7 @@ from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.client.servedkinds import ServedKinds
 from reconcile_runner.clock import Clock, SystemClock
-from reconcile_runner.controller.concurrency import RunSlots
+from reconcile_runner.controller.concurrency import ConcurrencyLimit
 from reconcile_runner.controller.controller import Controller
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.controller.dependentscan import Survey
@@ -36,7 +36,7 @@ from reconcile_runner.errors import ConfigError
 from reconcile_runner.execution.artifacts import ArtifactStore
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine, unsupported
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
-from reconcile_runner.execution.rundir import RunnerDir
+from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.leaderelection import Leadership, join
 from reconcile_runner.logs import get_logger
 from reconcile_runner.manager.healthchecks import caches_check, stuck_check
@@ -46,10 +46,10 @@ from reconcile_runner.proxy import Knowledge, Proxy, TokenRegistry
 from reconcile_runner.reconciler.environment import run_environment
 from reconcile_runner.reconciler.finalizer import FinalizerKeeper
 from reconcile_runner.reconciler.inputdir import InputDir
-from reconcile_runner.reconciler.jobrunner import RunSettings, Workshop
+from reconcile_runner.reconciler.jobrunner import JobRunner, RunSettings
 from reconcile_runner.reconciler.reconciler import AnsibleReconciler, Scribes
 from reconcile_runner.reconciler.status import StatusWriter
-from reconcile_runner.reconciler.warmup import rehearse
+from reconcile_runner.reconciler.warmup import warm_up
 from reconcile_runner.recorder import EventRecorder
 from reconcile_runner.server.authfilter import AuthenticationAndAuthorization, Filter
 from reconcile_runner.server.certwatcher import open_certificate, serving_context
@@ -237,12 +237,12 @@ async def _assemble(
         Knowledge(discovery, cache, dependents, injects=options.inject_owner_ref),
         options.proxy_port,
     )
-    workshop = await _start_workshop(
+    jobs = await _start_workshop(
         options, environment, engine, inputs, proxy, ServedKinds(client), metrics, clock, parts
     )
     recorder = EventRecorder(client, clock, leadership.is_leading)
     scribes = Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder)
-    slots = RunSlots(options.max_concurrent_runs)
+    slots = ConcurrencyLimit(options.max_concurrent_runs)
     units = []
     for watch in watches:
         queue = WorkQueue(watch.controller_name, clock, metrics, _retry_delays(options, watch))
@@ -257,7 +257,7 @@ async def _assemble(
                 cache.require(watch.gvk, whole=True),
                 discovery,
                 scribes,
-                workshop,
+                jobs,
                 metrics,
                 clock,
             ),
@@ -291,12 +291,12 @@ def _survey(
     if not options.inject_owner_ref or not any(watch.watch_dependent_resources for watch in watches):
         return None
     for kind in cache.required():
-        kind.subscribe(dependents.scout(discovery.known, kind.gvk))
+        kind.add_event_handler(dependents.scout(discovery.known, kind.gvk))
     return Survey(client, discovery, dependents, clock, options.namespaces)
 
 
 def _open_input_dir(options: Options, parts: AsyncExitStack) -> InputDir:
-    runner_dir = RunnerDir.open(options.runner_dir)
+    runner_dir = RunDir.open(options.runner_dir)
     parts.callback(runner_dir.close)
     artifacts = ArtifactStore(options.artifacts_limit)
     artifacts.take_stock(runner_dir.path)
@@ -313,15 +313,15 @@ async def _start_workshop(
     metrics: Metrics,
     clock: Clock,
     parts: AsyncExitStack,
-) -> Workshop:
+) -> JobRunner:
     await proxy.start()
     parts.push_async_callback(proxy.stop)
     await engine.start()
     parts.push_async_callback(engine.stop)
     if isinstance(engine, ForkserverEngine):
-        work = rehearse(engine, inputs, environment, options.ansible_verbosity)
+        work = warm_up(engine, inputs, environment, options.ansible_verbosity)
         parts.push_async_callback(_end, asyncio.create_task(work, name="rehearsal"))
-    return Workshop(engine, inputs, proxy.tokens, proxy.url, served, metrics, clock)
+    return JobRunner(engine, inputs, proxy.tokens, proxy.url, served, metrics, clock)
 
 
 def engine_of(name: EngineName | None, watches: tuple[Watch, ...] = ()) -> Engine:

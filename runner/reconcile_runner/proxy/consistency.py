@@ -22,7 +22,7 @@ Storage: TypeAlias = tuple[str, str]
 
 
 class SeenObjects(Protocol):
-    """What is asked of a kind's cache. ``kindcache.KindCache`` is one."""
+    """What is asked of a kind's cache. ``kindcache.Informer`` is one."""
 
     def get(self, key: ObjectKey) -> KubeObject | None:
         """Return an object, or None."""
@@ -69,7 +69,7 @@ class Write:
             self.outcome, self.is_known = _Written(key, gone, version), True
 
 
-class OwnWrites:
+class RunWrites:
     """The writes of one run."""
 
     def __init__(self) -> None:

@@ -18,9 +18,9 @@ from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey, labels, metadata
 from reconcile_runner.apimachinery.textselectors import parse_field_selector, parse_label_selector
 from reconcile_runner.cache.cache import View
-from reconcile_runner.cache.informer import KindCache
+from reconcile_runner.cache.informer import Informer
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.proxy.consistency import OwnWrites
+from reconcile_runner.proxy.consistency import RunWrites
 from reconcile_runner.proxy.requestinfo import RequestInfo
 
 LARGEST_SCAN: Final = 5000
@@ -65,7 +65,7 @@ class CachedReads:
         self._views = views
         self._plurals = plurals
 
-    def answer(self, request: web.Request, info: RequestInfo, writes: OwnWrites) -> web.Response | None:
+    def answer(self, request: web.Request, info: RequestInfo, writes: RunWrites) -> web.Response | None:
         """Return the answer to a GET, or None where the API server must give it."""
         partial = _asks_for_partial(request.headers.get("Accept", ""))
         resource = self._plurals.known_plural(info.group, info.version, info.plural)
@@ -140,7 +140,7 @@ def _read_query(request: web.Request, view: View) -> _Query | None:
     return _Query(selector, fields, int(limit))
 
 
-def _candidates(info: RequestInfo, query: _Query, kind: KindCache) -> Iterable[ObjectKey] | None:
+def _candidates(info: RequestInfo, query: _Query, kind: Informer) -> Iterable[ObjectKey] | None:
     """Return the keys that a list has to look at, or None where they are too many."""
     name = query.fields.get("metadata.name")
     namespace = info.namespace or query.fields.get("metadata.namespace", "")

@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from reconcile_runner.apimachinery.owners import Owner
-from reconcile_runner.proxy.consistency import OwnWrites
+from reconcile_runner.proxy.consistency import RunWrites
 
 TOKEN_BYTES: Final = 32
 
@@ -25,7 +25,7 @@ class ProxiedRun:
 
     owner: Owner
     token: str = field(repr=False)
-    writes: OwnWrites = field(default_factory=OwnWrites)
+    writes: RunWrites = field(default_factory=RunWrites)
 
 
 RUN: Final = web.RequestKey("run", ProxiedRun)

@@ -1,6 +1,6 @@
 """A run's job events as log lines: one line an event, in the order in which they came.
 
-``reconciler`` hands a ``RunLog`` to the engine as its listener. A role speaks through ``debug`` tasks: the text of each
+``reconciler`` hands a ``JobLog`` to the engine as its listener. A role speaks through ``debug`` tasks: the text of each
 is the message of one line. What Ansible hides (``no_log``) arrives hidden already. docs/logs.md lists the lines, and
 says which of upstream's each takes the place of.
 """
@@ -48,7 +48,7 @@ class _Line:
     fields: dict[str, object] = field(default_factory=dict)
 
 
-class RunLog:
+class JobLog:
     """Logs the events of one run, as much of them as ``--ansible-log-events`` asks for."""
 
     def __init__(self, level: LogEvents, job: str) -> None:

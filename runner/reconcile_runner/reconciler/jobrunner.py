@@ -1,4 +1,4 @@
-"""The workshop: where one run of a role happens, from an object to a result.
+"""The jobs: where one run of a role happens, from an object to a result.
 
 ``reconciler`` asks for a run; here its variables and its kubeconfig are written down, a token is issued that lives as
 long as the run, the engine of ``execution`` runs it, its events are logged (``runlog``) and its phases measured.
@@ -23,7 +23,7 @@ from reconcile_runner.options import LogEvents
 from reconcile_runner.proxy import Owner, TokenRegistry, kubeconfig
 from reconcile_runner.reconciler.extravars import make_extra_vars
 from reconcile_runner.reconciler.inputdir import InputDir, RunInputs
-from reconcile_runner.reconciler.joblog import RunLog
+from reconcile_runner.reconciler.joblog import JobLog
 from reconcile_runner.watches.annotations import Overrides
 from reconcile_runner.watches.watch import Watch
 
@@ -46,7 +46,7 @@ class RunSettings:
     gather_facts: bool
 
 
-class Workshop:
+class JobRunner:
     """Runs roles and playbooks for objects; shared by all watches."""
 
     def __init__(
@@ -115,7 +115,7 @@ class Workshop:
         )
 
     async def _run_in_engine(self, watch: Watch, settings: RunSettings, job: Job) -> RunResult:
-        log, phases = RunLog(settings.log_events, job.ident), RunPhases(self._clock)
+        log, phases = JobLog(settings.log_events, job.ident), RunPhases(self._clock)
 
         def on_event(event: JobEvent) -> None:
             phases.add(event)

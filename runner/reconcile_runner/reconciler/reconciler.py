@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from reconcile_runner.apimachinery.objects import KubeObject, generation, is_deleting, labels, uid
-from reconcile_runner.cache.cache import KindCache
+from reconcile_runner.cache.cache import Informer
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import Clock
 from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Request, Succeeded
@@ -23,7 +23,7 @@ from reconcile_runner.logs import LogKey, get_logger
 from reconcile_runner.metrics import Metrics, Phase
 from reconcile_runner.reconciler.extravars import ExtraVarsError
 from reconcile_runner.reconciler.finalizer import FinalizerKeeper, for_deletion, has_finalizer
-from reconcile_runner.reconciler.jobrunner import RunSettings, Workshop
+from reconcile_runner.reconciler.jobrunner import JobRunner, RunSettings
 from reconcile_runner.reconciler.status import Outcome as RunOutcome
 from reconcile_runner.reconciler.status import StatusUpdate, StatusWriter, Written, last_outcome, style_of
 from reconcile_runner.recorder import EventRecorder, Reason, Severity
@@ -52,10 +52,10 @@ class AnsibleReconciler:
         self,
         watch: Watch,
         settings: RunSettings,
-        cached: KindCache,
+        cached: Informer,
         discovery: Discovery,
         scribes: Scribes,
-        workshop: Workshop,
+        jobs: JobRunner,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -67,7 +67,7 @@ class AnsibleReconciler:
         self._discovery = discovery
         self._scribes = scribes
         self._style = style_of(watch)
-        self._workshop = workshop
+        self._jobs = jobs
         self._metrics = metrics
         self._clock = clock
         self._failing: set[Request] = set()
@@ -142,7 +142,7 @@ class AnsibleReconciler:
             _log.warning("an annotation is ignored", warning=warning)
         try:
             async with self._announced(obj, request):
-                result = await self._workshop.run(watch, self._settings, overrides, obj)
+                result = await self._jobs.run(watch, self._settings, overrides, obj)
         except ExtraVarsError as error:
             return await self._conclude_failure(obj, request, str(error), retry=False)
         except RunLostError as error:
@@ -225,7 +225,7 @@ class AnsibleReconciler:
         return Ignored("the object went away during its run")
 
     def _forget(self, request: Request) -> None:
-        self._workshop.clear(self._watch.gvk, request)
+        self._jobs.clear(self._watch.gvk, request)
         self._failing.discard(request)
 
     async def _write_verdict(self, obj: KubeObject, request: Request, update: StatusUpdate) -> Written:

@@ -23,7 +23,7 @@ _PLAYBOOK = '[{"hosts": "localhost", "gather_facts": false, "tasks": []}]'
 _log = get_logger("execution.rehearsal")
 
 
-async def rehearse(engine: Engine, inputs: InputDir, environment: Mapping[str, str], verbosity: int) -> None:
+async def warm_up(engine: Engine, inputs: InputDir, environment: Mapping[str, str], verbosity: int) -> None:
     """Run an empty playbook with the environment of the runs to come, and leave nothing of it."""
     try:
         directory = inputs.write(_PLACE, _KEY, RunInputs(extra_vars=b"{}", kubeconfig="", env=environment))
@@ -33,7 +33,7 @@ async def rehearse(engine: Engine, inputs: InputDir, environment: Mapping[str, s
         result = await engine.run(job, _ignore)
         _log.debug("rehearsed", status=result.status, seconds=round(result.duration, 3))
     except ExecutionError as error:
-        _log.debug("could not rehearse", error=str(error))
+        _log.debug("could not warm_up", error=str(error))
     finally:
         inputs.remove(_PLACE, _KEY)
 

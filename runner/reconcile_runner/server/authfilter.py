@@ -18,7 +18,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import orjson
 
 from reconcile_runner.apimachinery.objects import KubeObject
-from reconcile_runner.client import ApiClient, Trouble
+from reconcile_runner.client import ApiClient, OutageLog
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError
 from reconcile_runner.logs import get_logger
@@ -90,7 +90,7 @@ class AuthenticationAndAuthorization:
         self._timeout = timeout
         self._users: _Memory[_User | None] = _Memory(clock)
         self._rights: _Memory[bool] = _Memory(clock)
-        self._trouble = Trouble(clock)
+        self._outage = OutageLog(clock)
 
     async def refusal(self, authorization: str, verb: str, path: str) -> Refusal | None:
         """Ask for both reviews, or remember them."""
@@ -135,14 +135,14 @@ class AuthenticationAndAuthorization:
     async def _ask(self, review: _Review, spec: KubeObject) -> KubeObject:
         body = {"apiVersion": review.api_version, "kind": review.kind, "spec": spec}
         answer = await self._client.post(f"/apis/{review.api_version}/{review.kind.lower()}s", body)
-        lasted = self._trouble.end()
+        lasted = self._outage.end()
         if lasted is not None:
             _log.info("access to metrics can be reviewed again", seconds=lasted)
         status: KubeObject = answer.get("status") or {}
         return status
 
     def _complain(self, cause: str) -> None:
-        if self._trouble.is_news(cause):
+        if self._outage.should_log(cause):
             _log.error("access to metrics cannot be reviewed", error=cause)
 
 

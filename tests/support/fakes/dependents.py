@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
-from reconcile_runner.cache.informer import ALL_NAMESPACES, KindCache, NamespaceStore
+from reconcile_runner.cache.informer import ALL_NAMESPACES, Informer, NamespaceStore
 
 
 class FakeFollowedKinds:
     """Implements ``reconcile_runner.controller.dependents.FollowedKinds``."""
 
     def __init__(self) -> None:
-        self.kinds: dict[GroupVersionKind, KindCache] = {}
+        self.kinds: dict[GroupVersionKind, Informer] = {}
 
-    def follow(self, gvk: GroupVersionKind, *, whole: bool) -> KindCache:
-        return self.kinds.setdefault(gvk, KindCache(gvk, metadata_only=not whole))
+    def follow(self, gvk: GroupVersionKind, *, whole: bool) -> Informer:
+        return self.kinds.setdefault(gvk, Informer(gvk, metadata_only=not whole))
 
     def store(self, gvk: GroupVersionKind) -> NamespaceStore:
         """Return what an informer of all namespaces would write into."""

@@ -127,7 +127,7 @@ class Line:
 
 
 class FakeFence:
-    """Implements ``reconcile_runner.leaderelection.fence.Fence``: remembers when it would have ended the process."""
+    """Implements ``reconcile_runner.leaderelection.deadline.Fence``: remembers when it would have ended the process."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.cache.cache import ALL_NAMESPACES, KindCache, NamespaceStore
+from reconcile_runner.cache.cache import ALL_NAMESPACES, Informer, NamespaceStore
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.client.servedkinds import ServedKinds
 from reconcile_runner.controller.reconcile import Outcome
@@ -18,7 +18,7 @@ from reconcile_runner.options import LogEvents
 from reconcile_runner.proxy import TokenRegistry
 from reconcile_runner.reconciler.finalizer import FinalizerKeeper
 from reconcile_runner.reconciler.inputdir import InputDir
-from reconcile_runner.reconciler.jobrunner import RunSettings, Workshop
+from reconcile_runner.reconciler.jobrunner import JobRunner, RunSettings
 from reconcile_runner.reconciler.reconciler import AnsibleReconciler, Scribes
 from reconcile_runner.reconciler.status import StatusWriter
 from reconcile_runner.recorder import EventRecorder
@@ -99,7 +99,7 @@ class Bench:
 def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSettings = SETTINGS, **fields: Any) -> Bench:
     client, clock, engine = FakeClient(), FakeClock(), engine or FakeEngine()
     client.answer("/apis/example.com/v1", RESOURCES)
-    cached = KindCache(GVK, metadata_only=False)
+    cached = Informer(GVK, metadata_only=False)
     inputs, tokens, metrics = InputDir(tmp_path, {}), TokenRegistry(), Metrics()
     recorder = EventRecorder(client, clock)
     watch = replace(Watch(GVK, role=Path("/roles/thing")), **fields)
@@ -109,7 +109,7 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
         cached,
         Discovery(client, clock),
         Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder),
-        Workshop(engine, inputs, tokens, "http://127.0.0.1:1", ServedKinds(client), metrics, clock),
+        JobRunner(engine, inputs, tokens, "http://127.0.0.1:1", ServedKinds(client), metrics, clock),
         metrics,
         clock,
     )

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, Cache, KindCache
+from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, Cache, Informer
 from reconcile_runner.cache.event import Event
 from reconcile_runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, WatchEventType
 from reconcile_runner.client.discovery import Discovery
@@ -40,7 +40,7 @@ def key(name: str, namespace: str = "default") -> ObjectKey:
     return ObjectKey(namespace, name)
 
 
-def is_synced(kind: KindCache) -> bool:
+def is_synced(kind: Informer) -> bool:
     """Ask as a function, because mypy takes a property for a constant."""
     return kind.has_synced
 
@@ -161,7 +161,7 @@ async def test_objects_of_a_kind_that_is_removed_are_deleted_and_come_back_with_
     served.list_at(path, foo("a"))
     kind = served.cache.require(FOO, whole=True)
     events: list[Event] = []
-    kind.subscribe(events.append)
+    kind.add_event_handler(events.append)
     async with served.running():
         served.serve_nothing()
         served.client.fail("WATCH", path, NotFoundError(404, "NotFound", "no such kind"))

@@ -7,7 +7,7 @@ import pytest
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.event import Event, EventType, Store
-from reconcile_runner.cache.informer import RECENT, KindCache, NamespaceStore
+from reconcile_runner.cache.informer import RECENT, Informer, NamespaceStore
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
 NAME = FieldPath("spec.name")
@@ -31,23 +31,23 @@ def key(name: str, namespace: str = "default") -> ObjectKey:
 
 
 @pytest.fixture
-def kind() -> KindCache:
-    return KindCache(FOO, metadata_only=False)
+def kind() -> Informer:
+    return Informer(FOO, metadata_only=False)
 
 
 @pytest.fixture
-def store(kind: KindCache) -> Store:
+def store(kind: Informer) -> Store:
     return kind.scopes([""])[0]
 
 
 @pytest.fixture
-def events(kind: KindCache) -> list[Event]:
+def events(kind: Informer) -> list[Event]:
     seen: list[Event] = []
-    kind.subscribe(seen.append)
+    kind.add_event_handler(seen.append)
     return seen
 
 
-def is_synced(kind: KindCache) -> bool:
+def is_synced(kind: Informer) -> bool:
     """Ask as a function, because mypy takes a property for a constant."""
     return kind.has_synced
 
@@ -58,7 +58,7 @@ def summary(events: list[Event]) -> list[tuple[str, str]]:
     return told
 
 
-def test_objects_of_the_first_list_are_created_initially(kind: KindCache, store: Store, events: list[Event]) -> None:
+def test_objects_of_the_first_list_are_created_initially(kind: Informer, store: Store, events: list[Event]) -> None:
     store.upsert(foo("a"))
     assert not is_synced(kind)
     store.replace([foo("a"), foo("b")])
@@ -69,7 +69,7 @@ def test_objects_of_the_first_list_are_created_initially(kind: KindCache, store:
 
 
 def test_a_relist_synthesises_deletions_and_tells_nothing_of_what_is_unchanged(
-    kind: KindCache, store: Store, events: list[Event]
+    kind: Informer, store: Store, events: list[Event]
 ) -> None:
     store.replace([foo("a"), foo("b"), foo("c")])
     events.clear()
@@ -78,7 +78,7 @@ def test_a_relist_synthesises_deletions_and_tells_nothing_of_what_is_unchanged(
     assert set(kind.keys()) == {key("a"), key("b"), key("d")}
 
 
-def test_an_update_carries_the_state_before(kind: KindCache, store: Store, events: list[Event]) -> None:
+def test_an_update_carries_the_state_before(kind: Informer, store: Store, events: list[Event]) -> None:
     store.replace([foo("a", friend="jack")])
     store.upsert(foo("a", 2, friend="joe"))
     assert events[-1].old is not None
@@ -119,7 +119,7 @@ def test_a_deletion_carries_the_last_state_and_an_unknown_one_is_no_event(store:
     assert [event.object["spec"]["name"] for event in events] == ["joe"]
 
 
-def test_what_is_stored_says_its_kind_and_not_who_manages_which_field(kind: KindCache, store: Store) -> None:
+def test_what_is_stored_says_its_kind_and_not_who_manages_which_field(kind: Informer, store: Store) -> None:
     store.replace([foo("a")])
     stored = kind.get(key("a"))
     assert stored is not None
@@ -128,7 +128,7 @@ def test_what_is_stored_says_its_kind_and_not_who_manages_which_field(kind: Kind
 
 
 def test_a_metadata_only_cache_holds_metadata_only_under_the_objects_own_kind() -> None:
-    kind = KindCache(FOO, metadata_only=True)
+    kind = Informer(FOO, metadata_only=True)
     whole = {**foo("a"), "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
     NamespaceStore(kind, "").upsert(whole)
     stored = kind.get(key("a"))
@@ -139,10 +139,10 @@ def test_a_metadata_only_cache_holds_metadata_only_under_the_objects_own_kind() 
 
 def test_a_metadata_only_cache_refuses_an_index_by_spec() -> None:
     with pytest.raises(ValueError, match="metadata only"):
-        KindCache(FOO, metadata_only=True).index_by(NAME)
+        Informer(FOO, metadata_only=True).index_by(NAME)
 
 
-def test_an_index_follows_its_objects(kind: KindCache, store: Store) -> None:
+def test_an_index_follows_its_objects(kind: Informer, store: Store) -> None:
     index = kind.index_by(NAME)
     store.replace([foo("a", friend="jack"), foo("b", friend="jack")])
     assert set(index.lookup("jack")) == {key("a"), key("b")}
@@ -154,28 +154,28 @@ def test_an_index_follows_its_objects(kind: KindCache, store: Store) -> None:
     assert not index.lookup("nobody")
 
 
-def test_an_index_asked_for_late_knows_the_objects_already_there(kind: KindCache, store: Store) -> None:
+def test_an_index_asked_for_late_knows_the_objects_already_there(kind: Informer, store: Store) -> None:
     store.replace([foo("a", friend="jack")])
     assert set(kind.index_by(NAME).lookup("jack")) == {key("a")}
     assert kind.index_by(FieldPath("spec.name")) is kind.index_by(NAME)
 
 
-def test_a_lookup_copies_nothing(kind: KindCache, store: Store) -> None:
+def test_a_lookup_copies_nothing(kind: Informer, store: Store) -> None:
     index = kind.index_by(NAME)
     store.replace(foo(f"foo-{number}", friend="jack") for number in range(100))
     assert index.lookup("jack") is index.lookup("jack")
 
 
-def test_store_and_index_are_up_to_date_when_listeners_are_called(kind: KindCache, store: Store) -> None:
+def test_store_and_index_are_up_to_date_when_listeners_are_called(kind: Informer, store: Store) -> None:
     index = kind.index_by(NAME)
     seen: list[tuple[bool, int]] = []
-    kind.subscribe(lambda _: seen.append((kind.get(key("a")) is not None, len(index.lookup("jack")))))
+    kind.add_event_handler(lambda _: seen.append((kind.get(key("a")) is not None, len(index.lookup("jack")))))
     store.upsert(foo("a"))
     store.delete(foo("a"))
     assert seen == [(True, 1), (False, 0)]
 
 
-def test_namespaces_share_a_kind_and_a_relist_of_one_leaves_the_others(kind: KindCache, events: list[Event]) -> None:
+def test_namespaces_share_a_kind_and_a_relist_of_one_leaves_the_others(kind: Informer, events: list[Event]) -> None:
     one, two = kind.scopes(["one", "two"])
     one.replace([foo("a", namespace="one")])
     assert not is_synced(kind)
@@ -187,14 +187,14 @@ def test_namespaces_share_a_kind_and_a_relist_of_one_leaves_the_others(kind: Kin
     assert set(kind.keys()) == {key("a", "two")}
 
 
-def test_other_scopes_delete_what_they_do_not_cover(kind: KindCache, store: Store, events: list[Event]) -> None:
+def test_other_scopes_delete_what_they_do_not_cover(kind: Informer, store: Store, events: list[Event]) -> None:
     store.replace([foo("a"), foo("b", namespace="other")])
     events.clear()
     kind.scopes(["other"])
     assert summary(events) == [("deleted", "a")]
 
 
-def test_each_complete_list_of_a_namespace_is_told_when_the_store_is_up_to_date(kind: KindCache) -> None:
+def test_each_complete_list_of_a_namespace_is_told_when_the_store_is_up_to_date(kind: Informer) -> None:
     told: list[tuple[str, int, bool]] = []
     kind.on_list(lambda namespace: told.append((namespace, len(kind.keys()), kind.has_synced)))
     one, two = kind.scopes(["one", "two"])
@@ -204,7 +204,7 @@ def test_each_complete_list_of_a_namespace_is_told_when_the_store_is_up_to_date(
     assert told == [("one", 1, False), ("two", 2, True), ("one", 1, True)]
 
 
-def test_versions_of_updates_and_deletions_are_remembered_for_a_while(kind: KindCache, store: Store) -> None:
+def test_versions_of_updates_and_deletions_are_remembered_for_a_while(kind: Informer, store: Store) -> None:
     store.replace([foo("a", 1)])
     store.upsert(foo("a", 2))
     store.delete(foo("a", 3))

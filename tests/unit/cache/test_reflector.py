@@ -11,7 +11,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
-from reconcile_runner.cache.reflector import Informer, Listing
+from reconcile_runner.cache.reflector import Listing, Reflector
 from reconcile_runner.client import ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST, WatchEventType
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, GoneError, NotFoundError
@@ -60,7 +60,7 @@ class Watched:
         self.client = FakeClient()
         self.clock = FakeClock()
         self.store = RecordingStore()
-        self.informer = Informer(
+        self.informer = Reflector(
             self.client,
             Discovery(self.client, self.clock),
             RESOURCE,

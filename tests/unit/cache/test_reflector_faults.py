@@ -1,4 +1,4 @@
-"""Informer and client together, over real sockets: no fault makes them ask without end."""
+"""Reflector and client together, over real sockets: no fault makes them ask without end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
-from reconcile_runner.cache.cache import KindCache
-from reconcile_runner.cache.reflector import Informer
+from reconcile_runner.cache.cache import Informer
+from reconcile_runner.cache.reflector import Reflector
 from reconcile_runner.client import HttpClient
 from reconcile_runner.client.config import Cluster
 from reconcile_runner.client.credentials import StaticCredentials
@@ -68,14 +68,14 @@ async def test_no_fault_makes_a_hot_loop(watch: Handler) -> None:
             await exchange.answer(200, {"metadata": {"resourceVersion": "10"}, "items": [{"metadata": {"name": "a"}}]})
 
     clock = FakeClock()
-    kind = KindCache(FOO, metadata_only=False)
+    kind = Informer(FOO, metadata_only=False)
     store = kind.scopes([""])[0]
     async with fault_server() as server:
         server.on(PATH, list_or_watch)
         server.on(ROOT, answering(404))
         cluster = Cluster(server.url, None, StaticCredentials())
         async with HttpClient(cluster, clock) as client:
-            informer = Informer(client, Discovery(client, clock), RESOURCE, "", store, clock, metadata_only=False)
+            informer = Reflector(client, Discovery(client, clock), RESOURCE, "", store, clock, metadata_only=False)
             task = asyncio.create_task(informer.run(), name="informer")
             first_minute = await requests_in(60.0, clock, server)
             ten_minutes = await requests_in(600.0, clock, server) - first_minute

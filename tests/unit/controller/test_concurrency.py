@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from reconcile_runner.controller.concurrency import RunSlots
+from reconcile_runner.controller.concurrency import ConcurrencyLimit
 from reconcile_runner.controller.workqueue import Priority
 from tests.support.fakes.clock import settle
 
@@ -14,7 +14,7 @@ from tests.support.fakes.clock import settle
 class Line:
     """Tasks that want a slot, in the order in which they got one."""
 
-    def __init__(self, slots: RunSlots) -> None:
+    def __init__(self, slots: ConcurrencyLimit) -> None:
         self.slots = slots
         self.got: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -42,7 +42,7 @@ class Line:
 
 
 async def test_without_a_limit_nobody_waits() -> None:
-    line = Line(RunSlots(None))
+    line = Line(ConcurrencyLimit(None))
     for name in "abcdef":
         await line.join(name)
     assert line.got == list("abcdef")
@@ -50,7 +50,7 @@ async def test_without_a_limit_nobody_waits() -> None:
 
 
 async def test_as_many_as_the_limit_run_at_a_time_the_longest_waiting_first() -> None:
-    line = Line(RunSlots(2))
+    line = Line(ConcurrencyLimit(2))
     for name in "abcd":
         await line.join(name)
     assert line.got == ["a", "b"]
@@ -61,7 +61,7 @@ async def test_as_many_as_the_limit_run_at_a_time_the_longest_waiting_first() ->
 
 
 async def test_live_work_of_any_watch_goes_before_the_background_of_all() -> None:
-    line = Line(RunSlots(1))
+    line = Line(ConcurrencyLimit(1))
     for name in ("first", "backlog-1", "backlog-2"):
         await line.join(name)
     await line.join("live", Priority.LIVE)
@@ -71,7 +71,7 @@ async def test_live_work_of_any_watch_goes_before_the_background_of_all() -> Non
 
 
 async def test_the_background_keeps_a_share_when_live_work_never_ends() -> None:
-    line = Line(RunSlots(1))
+    line = Line(ConcurrencyLimit(1))
     await line.join("first")
     await line.join("backlog")
     for number in range(8):
@@ -82,7 +82,7 @@ async def test_the_background_keeps_a_share_when_live_work_never_ends() -> None:
 
 @pytest.mark.parametrize("granted", [False, True], ids=["while waiting", "just granted"])
 async def test_a_waiter_that_is_cancelled_leaves_its_slot_to_the_next(granted: bool) -> None:
-    slots = RunSlots(1)
+    slots = ConcurrencyLimit(1)
     line = Line(slots)
     await line.join("first")
     await line.join("cancelled")

@@ -11,7 +11,7 @@ from structlog.testing import LogCapture
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.controller import controller as controller_module
-from reconcile_runner.controller.concurrency import RunSlots
+from reconcile_runner.controller.concurrency import ConcurrencyLimit
 from reconcile_runner.controller.controller import Controller
 from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Postponed, Request, Succeeded
 from reconcile_runner.controller.workqueue import AGEING, Priority, WorkQueue
@@ -29,7 +29,7 @@ class Harness:
     """A controller on a fake clock, with a reconciler that answers as told."""
 
     def __init__(
-        self, workers: int = 2, slots: RunSlots | None = None, may_start: Callable[[], bool] = lambda: True
+        self, workers: int = 2, slots: ConcurrencyLimit | None = None, may_start: Callable[[], bool] = lambda: True
     ) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics()
@@ -360,7 +360,7 @@ class TestLoad:
         assert sorted(harness.reconciler.finished) == [A, B, C, D]
 
     async def test_controllers_share_slots_and_take_the_most_urgent_request_when_they_have_one(self) -> None:
-        slots = RunSlots(1)
+        slots = ConcurrencyLimit(1)
         first, second = Harness(slots=slots), Harness(slots=slots)
         for harness in (first, second):
             harness.reconciler.hold()

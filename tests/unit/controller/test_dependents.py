@@ -7,7 +7,7 @@ import pytest
 from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.event import Event, EventType
-from reconcile_runner.cache.informer import KindCache, NamespaceStore
+from reconcile_runner.cache.informer import Informer, NamespaceStore
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.controller.dependents import MOST_EXPECTED, Dependents
 from reconcile_runner.controller.reconcile import Request
@@ -35,7 +35,7 @@ class Bench:
         self.dependents = Dependents(self.kinds)
         self.queues: dict[GroupVersionKind, WorkQueue] = {}
         for watch in watches or (Watch(FOO),):
-            owners = KindCache(watch.gvk, metadata_only=False)
+            owners = Informer(watch.gvk, metadata_only=False)
             NamespaceStore(owners, "").replace([{"metadata": {"namespace": "ns", "name": "owner"}}])
             self.queues[watch.gvk] = WorkQueue(watch.controller_name, FakeClock(), Metrics())
             self.dependents.add_watch(watch, owners, self.queues[watch.gvk])

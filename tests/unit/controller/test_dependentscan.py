@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
-from reconcile_runner.cache.informer import KindCache
+from reconcile_runner.cache.informer import Informer
 from reconcile_runner.client import ACCEPT_PARTIAL_LIST
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.controller.dependents import Dependents
@@ -57,7 +57,7 @@ class Bench:
         self.kinds = FakeFollowedKinds()
         dependents = Dependents(self.kinds)
         queue = WorkQueue("foo", self.clock, Metrics())
-        dependents.add_watch(Watch(FOO), KindCache(FOO, metadata_only=False), queue)
+        dependents.add_watch(Watch(FOO), Informer(FOO, metadata_only=False), queue)
         discovery = Discovery(self.client, self.clock)
         self.survey = Survey(self.client, discovery, dependents, self.clock, namespaces)
 

@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.cache.cache import Cache, FieldIndex, KindCache
+from reconcile_runner.cache.cache import Cache, Indexer, Informer
 from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.controller import source as source_module
 from reconcile_runner.controller.controller import Controller
@@ -271,7 +271,7 @@ class TestLinkedKind:
         assert kinds.whole == {THING: True, POD: True}
 
 
-class CountingKind(KindCache):
+class CountingKind(Informer):
     """A cache that counts what would make an event dearer with more objects."""
 
     def __init__(self) -> None:
@@ -291,13 +291,13 @@ class CountingKind(KindCache):
 @pytest.mark.parametrize("count", [10, 10_000])
 async def test_a_linked_event_costs_the_same_with_many_objects(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lookups: list[str] = []
-    lookup = FieldIndex.lookup
+    lookup = Indexer.lookup
 
-    def counted(index: FieldIndex, value: str) -> Collection[ObjectKey]:
+    def counted(index: Indexer, value: str) -> Collection[ObjectKey]:
         lookups.append(value)
         return lookup(index, value)
 
-    monkeypatch.setattr(FieldIndex, "lookup", counted)
+    monkeypatch.setattr(Indexer, "lookup", counted)
     kinds, counting = FakeKinds(), CountingKind()
     kinds._kinds[THING] = counting
     harness = Harness(LINKED, kinds)
@@ -311,7 +311,7 @@ async def test_a_linked_event_costs_the_same_with_many_objects(count: int, monke
 class World:
     """What a role would see: whether a Pod exists at the moment in which it runs. Implements ``Reconciler``."""
 
-    def __init__(self, things: KindCache) -> None:
+    def __init__(self, things: Informer) -> None:
         self._things = things
         self.pods: set[str] = set()
         self.happy: dict[Request, bool] = {}

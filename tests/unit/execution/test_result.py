@@ -8,7 +8,7 @@ import pytest
 from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
 from reconcile_runner.execution.jobevent import parse_event
 from reconcile_runner.execution.launcherclient import LauncherReport
-from reconcile_runner.execution.result import RunFold
+from reconcile_runner.execution.result import ResultBuilder
 from tests.support.paths import EVENTS
 from tests.unit.execution.test_jobevent import recorded
 
@@ -17,8 +17,8 @@ PLACE = "/project/tests/integration/projects"
 CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 
 
-def folded(events: list[dict[str, Any]]) -> RunFold:
-    fold = RunFold()
+def folded(events: list[dict[str, Any]]) -> ResultBuilder:
+    fold = ResultBuilder()
     for event in events:
         fold.add(parse_event(event))
     return fold

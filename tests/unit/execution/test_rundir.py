@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from reconcile_runner.errors import ConfigError
-from reconcile_runner.execution.rundir import RunnerDir, memory_mounts, remove_if_dead
+from reconcile_runner.execution.rundir import RunDir, memory_mounts, remove_if_dead
 
 HOLDER = """
 import sys
 from pathlib import Path
-from reconcile_runner.execution.rundir import RunnerDir
-held = RunnerDir.open(Path(sys.argv[1]) if sys.argv[1] else None, {})
+from reconcile_runner.execution.rundir import RunDir
+held = RunDir.open(Path(sys.argv[1]) if sys.argv[1] else None, {})
 print(held.path, flush=True)
 sys.stdin.read()
 """
@@ -32,12 +32,12 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_chosen_directory_is_used_as_it_is(tmp_path: Path) -> None:
     chosen = tmp_path / "a" / "b"
-    held = RunnerDir.open(chosen)
+    held = RunDir.open(chosen)
     assert held.path == chosen
     assert stat.S_IMODE(chosen.stat().st_mode) == 0o700
     held.close()
     assert chosen.is_dir()
-    RunnerDir.open(chosen).close()
+    RunDir.open(chosen).close()
 
 
 def test_a_directory_that_another_operator_uses_is_refused(tmp_path: Path) -> None:
@@ -47,18 +47,18 @@ def test_a_directory_that_another_operator_uses_is_refused(tmp_path: Path) -> No
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(ConfigError, match="another operator is using it"):
-            RunnerDir.open(tmp_path)
-    RunnerDir.open(tmp_path).close()
+            RunDir.open(tmp_path)
+    RunDir.open(tmp_path).close()
 
 
 def test_a_directory_that_cannot_be_made_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file/dir: cannot be used: Not a directory"):
-        RunnerDir.open(tmp_path / "file" / "dir")
+        RunDir.open(tmp_path / "file" / "dir")
 
 
 def test_without_a_choice_a_private_one_is_made_and_removed(temp: Path) -> None:
-    held = RunnerDir.open(None, {})
+    held = RunDir.open(None, {})
     assert held.path.parent == temp
     assert stat.S_IMODE(held.path.stat().st_mode) == 0o700
     (held.path / "left").write_text("x")
@@ -72,8 +72,8 @@ def test_what_a_dead_operator_left_is_removed_and_what_a_living_one_has_is_not(t
     (dead / "secret").touch()
     foreign = temp / "something-else"
     foreign.mkdir()
-    living = RunnerDir.open(None, {})
-    held = RunnerDir.open(None, {})
+    living = RunDir.open(None, {})
+    held = RunDir.open(None, {})
     assert {path.name for path in temp.iterdir()} == {living.path.name, held.path.name, "something-else"}
     held.close()
     living.close()
@@ -95,7 +95,7 @@ def test_a_directory_that_is_no_operators_is_left_alone(temp: Path) -> None:
     named = temp / "reconcile-runner-not-locked"
     named.mkdir()
     locked = temp / "data"
-    RunnerDir.open(locked).close()
+    RunDir.open(locked).close()
     for path in (named, locked, temp / "missing"):
         remove_if_dead(path)
     assert named.is_dir()
@@ -105,7 +105,7 @@ def test_a_directory_that_is_no_operators_is_left_alone(temp: Path) -> None:
 def test_memory_with_room_is_preferred(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("reconcile_runner.execution.rundir.memory_mounts", lambda _text: frozenset({"/"}))
     monkeypatch.setattr("reconcile_runner.execution.rundir.Path.is_mount", lambda path: str(path) == "/")
-    held = RunnerDir.open(None, {"XDG_RUNTIME_DIR": str(tmp_path)})
+    held = RunDir.open(None, {"XDG_RUNTIME_DIR": str(tmp_path)})
     assert held.path.parent == tmp_path
     held.close()
 
@@ -113,7 +113,7 @@ def test_memory_with_room_is_preferred(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_runtime_directory_that_is_not_in_memory_is_not_used(temp: Path) -> None:
     runtime = temp / "runtime"
     runtime.mkdir()
-    held = RunnerDir.open(None, {"XDG_RUNTIME_DIR": str(runtime)})
+    held = RunDir.open(None, {"XDG_RUNTIME_DIR": str(runtime)})
     assert held.path.parent == temp
     held.close()
 
@@ -129,7 +129,7 @@ def test_mounts_in_memory_are_read_from_the_kernels_list() -> None:
 
 
 def test_the_lock_is_not_inherited(tmp_path: Path) -> None:
-    held = RunnerDir.open(tmp_path)
+    held = RunDir.open(tmp_path)
     child = subprocess.run(
         [sys.executable, "-c", "import os; print(sorted(os.listdir('/proc/self/fd')))"],
         capture_output=True, text=True, check=True, close_fds=False,

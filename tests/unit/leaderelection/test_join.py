@@ -13,8 +13,8 @@ from reconcile_runner import leaderelection
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.leaderelection import Leadership, Unopposed, join
+from reconcile_runner.leaderelection.deadline import Fence
 from reconcile_runner.leaderelection.elector import Elector
-from reconcile_runner.leaderelection.fence import Fence
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import ElectionSettings, Options
 from tests.support.fakes.leases import FakeFence
@@ -40,7 +40,7 @@ def no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     def fence() -> Fence:
         return FakeFence(SystemClock().monotonic)
 
-    monkeypatch.setattr(leaderelection, "KernelFence", fence)
+    monkeypatch.setattr(leaderelection, "KernelTimer", fence)
 
 
 def never() -> None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.cache.informer import ALL_NAMESPACES, KindCache, NamespaceStore
-from reconcile_runner.proxy.consistency import OwnWrites, changed_nothing
+from reconcile_runner.cache.informer import ALL_NAMESPACES, Informer, NamespaceStore
+from reconcile_runner.proxy.consistency import RunWrites, changed_nothing
 
 MAPS = ("", "configmaps")
 KEY = ObjectKey("ns", "a")
@@ -16,21 +16,21 @@ def obj(version: int, uid: str = "u-1") -> KubeObject:
 
 
 @pytest.fixture
-def kind() -> KindCache:
-    return KindCache(GroupVersionKind("", "v1", "ConfigMap"), metadata_only=False)
+def kind() -> Informer:
+    return Informer(GroupVersionKind("", "v1", "ConfigMap"), metadata_only=False)
 
 
 @pytest.fixture
-def store(kind: KindCache) -> NamespaceStore:
+def store(kind: Informer) -> NamespaceStore:
     return NamespaceStore(kind, ALL_NAMESPACES)
 
 
-def test_a_run_that_wrote_nothing_reads_from_the_cache(kind: KindCache) -> None:
-    assert OwnWrites().are_shown_by(kind, MAPS)
+def test_a_run_that_wrote_nothing_reads_from_the_cache(kind: Informer) -> None:
+    assert RunWrites().are_shown_by(kind, MAPS)
 
 
-def test_a_write_is_shown_once_the_cache_has_seen_its_version(kind: KindCache, store: NamespaceStore) -> None:
-    writes = OwnWrites()
+def test_a_write_is_shown_once_the_cache_has_seen_its_version(kind: Informer, store: NamespaceStore) -> None:
+    writes = RunWrites()
     store.upsert(obj(1))
     with writes.writing(MAPS) as write:
         assert not writes.are_shown_by(kind, MAPS)
@@ -41,8 +41,8 @@ def test_a_write_is_shown_once_the_cache_has_seen_its_version(kind: KindCache, s
     assert writes.are_shown_by(kind, MAPS)
 
 
-def test_a_version_that_others_have_overwritten_counts_as_seen(kind: KindCache, store: NamespaceStore) -> None:
-    writes = OwnWrites()
+def test_a_version_that_others_have_overwritten_counts_as_seen(kind: Informer, store: NamespaceStore) -> None:
+    writes = RunWrites()
     with writes.writing(MAPS) as write:
         store.upsert(obj(2))  # the watch was faster than the answer
         store.upsert(obj(3))
@@ -50,10 +50,10 @@ def test_a_version_that_others_have_overwritten_counts_as_seen(kind: KindCache, 
     assert writes.are_shown_by(kind, MAPS)
 
 
-def test_a_deletion_is_shown_once_the_object_is_gone_or_another_one(kind: KindCache, store: NamespaceStore) -> None:
+def test_a_deletion_is_shown_once_the_object_is_gone_or_another_one(kind: Informer, store: NamespaceStore) -> None:
     for after in (None, obj(9, uid="u-2")):
         store.upsert(obj(1))
-        writes = OwnWrites()
+        writes = RunWrites()
         with writes.writing(MAPS) as write:
             write.answered(KEY, {"kind": "Status", "details": {"uid": "u-1"}}, deleted=True)
         assert not writes.are_shown_by(kind, MAPS)
@@ -65,9 +65,9 @@ def test_a_deletion_is_shown_once_the_object_is_gone_or_another_one(kind: KindCa
         store.delete(obj(10, uid="u-2"))
 
 
-def test_a_deletion_that_waits_is_shown_with_the_version_that_says_so(kind: KindCache, store: NamespaceStore) -> None:
+def test_a_deletion_that_waits_is_shown_with_the_version_that_says_so(kind: Informer, store: NamespaceStore) -> None:
     store.upsert(obj(1))
-    writes = OwnWrites()
+    writes = RunWrites()
     with writes.writing(MAPS) as write:
         write.answered(KEY, obj(2), deleted=True)
     assert not writes.are_shown_by(kind, MAPS)
@@ -75,17 +75,17 @@ def test_a_deletion_that_waits_is_shown_with_the_version_that_says_so(kind: Kind
     assert writes.are_shown_by(kind, MAPS)
 
 
-def test_a_refused_write_hides_nothing(kind: KindCache) -> None:
-    writes = OwnWrites()
+def test_a_refused_write_hides_nothing(kind: Informer) -> None:
+    writes = RunWrites()
     with writes.writing(MAPS) as write:
         write.did_nothing()
     assert writes.are_shown_by(kind, MAPS)
 
 
 def test_a_write_of_which_nobody_knows_how_it_ended_hides_the_kind_for_good(
-    kind: KindCache, store: NamespaceStore
+    kind: Informer, store: NamespaceStore
 ) -> None:
-    writes = OwnWrites()
+    writes = RunWrites()
     with pytest.raises(ConnectionError), writes.writing(MAPS):
         raise ConnectionError
     store.upsert(obj(2))
@@ -98,9 +98,9 @@ def test_a_write_of_which_nobody_knows_how_it_ended_hides_the_kind_for_good(
     ids=["no version", "no uid", "a collection"],
 )
 def test_an_answer_that_names_no_version_hides_the_kind_for_good(
-    kind: KindCache, answer: KubeObject, deleted: bool
+    kind: Informer, answer: KubeObject, deleted: bool
 ) -> None:
-    writes = OwnWrites()
+    writes = RunWrites()
     with writes.writing(MAPS) as write:
         write.answered(KEY, answer, deleted=deleted)
     assert not writes.are_shown_by(kind, MAPS)

@@ -12,10 +12,10 @@ from aiohttp.test_utils import make_mocked_request
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.cache import View
-from reconcile_runner.cache.informer import ALL_NAMESPACES, KindCache, NamespaceStore
+from reconcile_runner.cache.informer import ALL_NAMESPACES, Informer, NamespaceStore
 from reconcile_runner.cache.reflector import Listing
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.proxy.consistency import OwnWrites
+from reconcile_runner.proxy.consistency import RunWrites
 from reconcile_runner.proxy.reads import LARGEST_LIST, LARGEST_SCAN, CachedReads
 from reconcile_runner.proxy.requestinfo import parse_path
 
@@ -28,7 +28,7 @@ FOOS = "/apis/example.com/v1/namespaces/ns/foos"
 class FakeKnowledge:
     """Implements ``cachedreads.Views`` and ``cachedreads.Plurals`` over one kind."""
 
-    kind: KindCache
+    kind: Informer
     is_connected: bool = True
     items_say_kind: bool | None = True
 
@@ -47,18 +47,18 @@ def foo(number: int, **labels: str) -> KubeObject:
 
 
 def knowledge_of(objects: Iterable[KubeObject], *, metadata_only: bool = False) -> FakeKnowledge:
-    kind = KindCache(FOO, metadata_only=metadata_only)
+    kind = Informer(FOO, metadata_only=metadata_only)
     NamespaceStore(kind, ALL_NAMESPACES).replace(list(objects))
     return FakeKnowledge(kind)
 
 
 def ask(
-    knowledge: FakeKnowledge, path: str, writes: OwnWrites | None = None, accept: str = "application/json"
+    knowledge: FakeKnowledge, path: str, writes: RunWrites | None = None, accept: str = "application/json"
 ) -> dict[str, Any] | None:
     info = parse_path(path)
     assert info is not None
     request = make_mocked_request("GET", path, headers={"Accept": accept})
-    answer = CachedReads(knowledge, knowledge).answer(request, info, writes or OwnWrites())
+    answer = CachedReads(knowledge, knowledge).answer(request, info, writes or RunWrites())
     if answer is None:
         return None
     assert answer.headers["X-Cache"] == "HIT"
@@ -99,7 +99,7 @@ def test_nothing_is_answered_while_no_watch_is_open() -> None:
 
 @pytest.mark.parametrize("path", [f"{FOOS}/foo-1", FOOS, f"{FOOS}/foo-2"], ids=["object", "list", "another object"])
 def test_nothing_is_answered_before_the_cache_shows_what_the_run_wrote(path: str) -> None:
-    knowledge, writes = knowledge_of([foo(1), foo(2)]), OwnWrites()
+    knowledge, writes = knowledge_of([foo(1), foo(2)]), RunWrites()
     with writes.writing(("example.com", "foos")) as write:
         write.answered(ObjectKey("ns", "foo-1"), foo(1) | {"metadata": {"resourceVersion": "9"}}, deleted=False)
     assert ask(knowledge, path, writes) is None

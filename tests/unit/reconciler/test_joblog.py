@@ -12,13 +12,13 @@ from structlog.typing import EventDict
 from reconcile_runner.execution import failuretext
 from reconcile_runner.execution.jobevent import parse_event
 from reconcile_runner.options import LogEvents
-from reconcile_runner.reconciler.joblog import RunLog
+from reconcile_runner.reconciler.joblog import JobLog
 from tests.support.paths import EVENTS
 
 
 def logged_all(level: LogEvents, *events: dict[str, Any]) -> list[EventDict]:
     with capture_logs() as lines:
-        log = RunLog(level, "42")
+        log = JobLog(level, "42")
         for event in events:
             log(parse_event(event))
     return lines

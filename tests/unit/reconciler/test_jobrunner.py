@@ -17,7 +17,7 @@ from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.proxy import TokenRegistry
 from reconcile_runner.reconciler.inputdir import InputDir
-from reconcile_runner.reconciler.jobrunner import Workshop
+from reconcile_runner.reconciler.jobrunner import JobRunner
 from reconcile_runner.watches.annotations import Overrides
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.client import FakeClient
@@ -107,23 +107,23 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
 
     inputs = InputDir(tmp_path, {}, ArtifactStore(limit))
     served = ServedKinds(FakeClient())
-    workshop = Workshop(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", served, Metrics(), FakeClock())
+    jobs = JobRunner(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", served, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default", "uid": "u"}}
-    await workshop.run(Watch(GVK, role=Path("/roles/thing")), SETTINGS, Overrides(), obj)
+    await jobs.run(Watch(GVK, role=Path("/roles/thing")), SETTINGS, Overrides(), obj)
     artifacts = inputs.path(GVK, KEY) / "artifacts"
     assert ["run" for _ in artifacts.iterdir()] == left
-    workshop.clear(GVK, KEY)
+    jobs.clear(GVK, KEY)
     assert not list(tmp_path.iterdir())
 
 
 async def test_overrides_win_over_the_watch_and_the_settings(tmp_path: Path) -> None:
     engine = FakeEngine()
     inputs, served = InputDir(tmp_path, {}), ServedKinds(FakeClient())
-    workshop = Workshop(engine, inputs, TokenRegistry(), "http://x", served, Metrics(), FakeClock())
+    jobs = JobRunner(engine, inputs, TokenRegistry(), "http://x", served, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default"}}
     watch = Watch(GVK, role=Path("/roles/thing"))
     for overrides in (Overrides(), Overrides(verbosity=0)):
-        await workshop.run(watch, SETTINGS, overrides, obj)
+        await jobs.run(watch, SETTINGS, overrides, obj)
     assert [job.verbosity for job in engine.jobs] == [2, 0]
 
 

@@ -32,7 +32,7 @@ from reconcile_runner.execution.forkserver import client, process, wire
 from reconcile_runner.execution.job import Job, RunResult, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import SubprocessEngine, ansible_playbook
-from reconcile_runner.execution.rundir import RunnerDir
+from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
 TESTED_CORES: Final = ("2.19", "2.20", "2.21")
@@ -111,7 +111,7 @@ class ForkserverEngine:
         self._sources = sources
         self._interpreter = sys.executable
         self._home = Path()
-        self._directory: RunnerDir | None = None
+        self._directory: RunDir | None = None
         self._pool: SubprocessEngine | None = None
         self._listener: socket.socket | None = None
         self._server: asyncio.subprocess.Process | None = None
@@ -135,7 +135,7 @@ class ForkserverEngine:
 
     def _make_home(self, ordinary: str, interpreter: str) -> Path:
         """Make the directory, with the socket and the program that ansible-runner is to start, and return this."""
-        self._directory = RunnerDir.make_in(Path(tempfile.gettempdir()))
+        self._directory = RunDir.make_in(Path(tempfile.gettempdir()))
         self._home = self._directory.path
         for name in ("runs", "lost", "empty", "tmp", "lib"):
             (self._home / name).mkdir(mode=0o700)

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from reconcile_runner.leaderelection import fence
+from reconcile_runner.leaderelection import deadline
 
-MODULE = fence.__file__
+MODULE = deadline.__file__
 PROGRAM = """
 import runpy, sys, time
 
-fence = runpy.run_path({module!r})["KernelFence"]()
+fence = runpy.run_path({module!r})["KernelTimer"]()
 {body}
 print("still alive", flush=True)
 """

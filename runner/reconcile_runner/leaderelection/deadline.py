@@ -37,7 +37,7 @@ class Fence(Protocol):
         """Let the process live."""
 
 
-class KernelFence:
+class KernelTimer:
     """Two timers of the kernel's, which go on when this process does not. For the main thread.
 
     SIGALRM ends it, with a handler and not by default, because the first process of a container ignores signals that it
