@@ -1,6 +1,6 @@
 """Selectors as queries have them: ``labelSelector=app=web,tier in (a,b)``, ``fieldSelector=metadata.name=x``.
 
-``cachedreads`` answers what is understood here. Anything else, wrong or just unusual, is left to the API server: None.
+``reads`` answers what is understood here. Anything else, wrong or just unusual, is left to the API server: None.
 """
 
 from __future__ import annotations

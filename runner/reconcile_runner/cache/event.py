@@ -1,6 +1,6 @@
-"""What happened to an object, and the Store that an informer writes into.
+"""What happened to an object, and the Store that a reflector writes into.
 
-``informer`` calls a ``Store``; ``cache`` implements it, works out what changed and hands an ``Event`` to each
+``reflector`` calls a ``Store``; ``informer`` implements it, works out what changed and hands an ``Event`` to each
 ``Listener`` (``source``). An event never travels further than ``handler``: what leaves it is a ``Request``.
 """
 

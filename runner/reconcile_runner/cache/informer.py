@@ -1,9 +1,9 @@
 """The objects of one kind that somebody watches, and indexes over their fields.
 
-``informer`` writes into it through the ``Store`` Protocol; here it is worked out what happened to an object, the store
+``reflector`` writes into it through the ``Store`` Protocol; here it is worked out what happened to an object, the store
 and its indexes are brought up to date, and then the listeners are called (``source`` and ``dependents``, which hand on
 to ``predicate`` and ``handler``). ``handler`` asks the indexes, ``reconciler`` and ``proxy`` read objects. ``cache``
-holds all kinds and runs their informers.
+holds all kinds and runs their reflectors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The API client: the only place that talks HTTP to the API server.
 
 ``api`` says what it can do, ``http`` does it; ``config``, ``tls`` and ``credentials`` say where the server is and who
-asks, ``answers`` what came back, ``backoff`` and ``trouble`` when to ask again and when to speak of it. ``discovery``
+asks, ``decoding`` what came back, ``backoff`` and ``outage`` when to ask again and when to speak of it. ``discovery``
 comes next.
 """
 

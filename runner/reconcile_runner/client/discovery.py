@@ -2,7 +2,7 @@
 
 Asks the API server on a miss and remembers the answer, a group-version at a time. ``run`` looks again at the kinds in
 use, because a CRD may be removed or changed while the operator runs. ``cache`` waits here for a kind that is not there
-yet; ``informer``, ``proxy`` and ``reconciler`` make their paths from a ``Resource``.
+yet; ``reflector``, ``proxy`` and ``reconciler`` make their paths from a ``Resource``.
 """
 
 from __future__ import annotations

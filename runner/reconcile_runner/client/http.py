@@ -1,6 +1,6 @@
 """The API client over aiohttp: the only place that talks HTTP to the API server.
 
-``discovery`` and ``informer`` use it through the ``ApiClient`` Protocol; ``proxy`` also forwards raw requests. Watches
+``discovery`` and ``reflector`` use it through the ``ApiClient`` Protocol; ``proxy`` also forwards raw requests. Watches
 have connections of their own, so that no number of them can keep a request waiting. Nothing is retried here but one
 request after a 401, with credentials read again.
 """

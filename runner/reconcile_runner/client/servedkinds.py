@@ -1,6 +1,6 @@
 """A word for all that the API server serves, which is another one as soon as kinds come, go or change.
 
-``workshop`` asks for it before each run and hands it to the engine, whose ``launcher`` lets a run have what the last
+``jobrunner`` asks for it before each run and hands it to the engine, whose ``launcher`` lets a run have what the last
 one found out about the API server's kinds only where the word is the same: CRDs may have changed meanwhile.
 """
 

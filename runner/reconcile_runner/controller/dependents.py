@@ -1,8 +1,8 @@
 """Dependents: the objects that runs made, whose deletion or change reconciles their owner.
 
-``proxy`` tells of every owned object that passes (``saw``), ``survey`` of the kinds that earlier runs left behind; from
-then on the kind is watched: informer events -> predicate -> handler -> workqueue of each watch that it has owners of.
-Nothing is set up before, and nothing is remembered outside the API server.
+``proxy`` tells of every owned object that passes (``saw``), ``dependentscan`` of the kinds that earlier runs left
+behind; from then on the kind is watched: informer events -> predicate -> handler -> workqueue of each watch that it has
+owners of. Nothing is set up before, and nothing is remembered outside the API server.
 
 What happens to a dependent before its kind is listed for the first time is not lost: its state as ``proxy`` saw it is
 kept until the cache shows the object, or a complete list does not.

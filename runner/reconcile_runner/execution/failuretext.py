@@ -1,6 +1,6 @@
 """Why a run failed, in words for people: taken from a task's result, or from what Ansible printed.
 
-``runfold`` uses it for the failures of a result. Pure functions over text and results.
+``result`` uses it for the failures of a result. Pure functions over text and results.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Job events: what Ansible says while a run goes on, typed.
 
-``launcherprocess`` reads ansible-runner's dictionaries off a launcher's pipe and parses them here; ``runfold`` folds
+``launcherclient`` reads ansible-runner's dictionaries off a launcher's pipe and parses them here; ``result`` folds
 the events into a result, and the reconciler's log shows them. Parsing is total: an odd event is an event with empty
 fields, never an error. Source of the shape: ansible-runner's ``awx_display`` callback.
 """

@@ -1,6 +1,6 @@
 """The operator's end of one launcher: start it, give it a job, read its reports, end it.
 
-``engine`` keeps a pool of these; the process at the other end is ``launcher``.
+``pool`` keeps a pool of these; the process at the other end is ``launcher``.
 """
 
 from __future__ import annotations

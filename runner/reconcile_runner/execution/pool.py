@@ -1,6 +1,6 @@
 """Engines: what runs a job. ``reconciler`` hands a job in and gets a result out.
 
-An engine is a pool of ``launcherprocess``, grown to as many as runs go on at once; each drives ansible-runner, whatever
+An engine is a pool of ``launcherclient``, grown to as many as runs go on at once; each drives ansible-runner, whatever
 the engine. What an engine chooses is the one program that ansible-runner starts: its ``binary``.
 """
 

@@ -2,7 +2,7 @@
 
 Ansible's workers leave the process group and the session, asynchronous tasks become daemons: a signal to a group
 reaches neither. A ``launcher`` is the reaper of whatever loses its parent below it, so there its descendants are all
-there is. Where the launcher itself is lost, the operator (``launcherprocess``) finds a run's processes by the variable
+there is. Where the launcher itself is lost, the operator (``launcherclient``) finds a run's processes by the variable
 that each of them has inherited.
 
 Only the standard library here: a launcher imports this module.

@@ -1,7 +1,7 @@
 """The directory for temporary files (``TMPDIR``) that a launcher gives to its runs, one after the other.
 
 What a process leaves there that is killed (a module's payload, some 100 KB, and whatever a role made with ``mktemp``)
-goes with its run. ``engine`` makes one for each launcher; ``launcher`` empties it after a run, and the fork server's
+goes with its run. ``pool`` makes one for each launcher; ``launcher`` empties it after a run, and the fork server's
 ``supervisor`` when the last process of its run has ended, which may be later.
 
 Ansible's own directories are elsewhere, where its settings say. The fork server's processes, which make them, have them

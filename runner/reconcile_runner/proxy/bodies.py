@@ -1,6 +1,6 @@
 """Objects in the bodies of requests: read so that nothing is changed but what is added.
 
-``writes`` decodes a body, has ``ownership`` mark the object, and sends it as JSON, which is YAML as well.
+``writes`` decodes a body, has ``owners`` mark the object, and sends it as JSON, which is YAML as well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a run wrote, so that it never reads from a cache that does not know of it yet.
 
-``writes`` notes each write of a run; ``cachedreads`` asks, before it answers from a cache, whether the cache has caught
+``writes`` notes each write of a run; ``reads`` asks, before it answers from a cache, whether the cache has caught
 up. ResourceVersions are compared for equality alone: caught up is a cache that has seen the version which the write
 made. Where the API server's answer does not say what was written, the kind is not read from the cache for the rest of
 the run.

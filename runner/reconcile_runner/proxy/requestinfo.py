@@ -1,6 +1,6 @@
 """What a request is about, read from its path: apimachinery's ``RequestInfo``, as far as the proxy needs it.
 
-``server`` parses each path once; ``cachedreads`` and ``writes`` work with the result.
+``server`` parses each path once; ``reads`` and ``writes`` work with the result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The proxy's server: loopback only, 401 without a run's token, and who serves which request.
 
-A role's modules talk to it as if it were the API server (``kubeconfig``). Reads are answered by ``cachedreads`` where
-it can, writes go through ``writes``, upgrades through ``upgrade``, and all else is streamed by ``forwarding``, so that
+A role's modules talk to it as if it were the API server (``kubeconfig``). Reads are answered by ``reads`` where
+it can, writes go through ``writes``, upgrades through ``upgrade``, and all else is streamed by ``forward``, so that
 a watch or a log arrives as it happens. ``client`` adds the operator's credentials; a run's own go no further.
 """
 

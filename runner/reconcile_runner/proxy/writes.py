@@ -1,6 +1,6 @@
 """Passes a run's writes on: what it creates gets its owner, what it wrote is noted, dependents are told of.
 
-``server`` calls it for every request that is neither a read nor an upgrade. A creation is marked (``ownership``) by
+``server`` calls it for every request that is neither a read nor an upgrade. A creation is marked (``owners``) by
 POST, by a server-side apply and by a PUT that creates. Both of the latter say all that an object is to be: where it
 exists and carries the mark, they would take the mark away, so it is added again; where it exists without, it is
 somebody else's and stays so. Other patches pass as they are.

@@ -1,8 +1,8 @@
 """What watches need: the operator for itself, the tasks of their roles and playbooks, and what follows from those.
 
 ``cli`` asks for it and has ``manifest`` print the rules. What cannot be known from files goes to the report. The
-operator's own requests are those of ``informer``, ``status``, ``finalizer``, ``recorder`` and, for dependents,
-``cache`` and ``survey``; ``leaderelection`` has a role of its own.
+operator's own requests are those of ``reflector``, ``status``, ``finalizer``, ``recorder`` and, for dependents,
+``cache`` and ``dependentscan``; ``leaderelection`` has a role of its own.
 """
 
 from __future__ import annotations

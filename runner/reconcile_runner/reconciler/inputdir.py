@@ -2,7 +2,7 @@
 
 ``reconciler`` writes it before a run and removes it when the object is gone. The layout below it is ansible-runner's;
 ``<root>/<group>/<version>/<Kind>/<namespace>/<name>`` is upstream's, but for modes: nothing here is for other users.
-Where the root is, ``runnerdir`` decides.
+Where the root is, ``rundir`` decides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The jobs: where one run of a role happens, from an object to a result.
 
 ``reconciler`` asks for a run; here its variables and its kubeconfig are written down, a token is issued that lives as
-long as the run, the engine of ``execution`` runs it, its events are logged (``runlog``) and its phases measured.
+long as the run, the engine of ``execution`` runs it, its events are logged (``joblog``) and its phases measured.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The reconciler: one request, one run of the watch's role, one status.
 
 ``controller`` calls ``reconcile`` with a request; named phases follow: fetch the object, see whether there is anything
-to run, put the finalizer on it, run (``workshop``), conclude (``status``, ``recorder``, and ``finalizer`` at the end of
-a deletion). The outcome goes back to ``controller``, which alone decides about retries.
+to run, put the finalizer on it, run (``jobrunner``), conclude (``status``, ``recorder``, and ``finalizer`` at the end
+of a deletion). The outcome goes back to ``controller``, which alone decides about retries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``watches.yaml``: from a file to typed watches, with everything that is wrong with it said at once.
 
-``cli`` calls ``load``. The way of the text: ``yamltext`` (environment, YAML, lines) -> ``shape`` (fields and types;
-``lookup`` finds roles and playbooks) -> ``entry`` (findings, ``Watch``). Reference of the file:
+``cli`` calls ``load``. The way of the text: ``yamltext`` (environment, YAML, lines) -> ``schema`` (fields and types;
+``lookup`` finds roles and playbooks) -> ``validation`` (findings, ``Watch``). Reference of the file:
 docs/watches.md.
 """
 

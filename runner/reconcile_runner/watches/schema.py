@@ -1,7 +1,7 @@
 """The shape of one entry: which fields there are, of which type, and the rules that one field alone can break.
 
-Second step of ``load``: ``yamltext`` gives decoded values, pydantic checks them against these models, and ``entry``
-turns a model into a ``Watch`` and pydantic's errors into findings. Fields, defaults and their meaning:
+Second step of ``load``: ``yamltext`` gives decoded values, pydantic checks them against these models, and
+``validation`` turns a model into a ``Watch`` and pydantic's errors into findings. Fields, defaults and their meaning:
 docs/watches.md.
 """
 

@@ -1,7 +1,7 @@
 """One entry of a watches file: its errors and warnings as findings, its shape as a ``Watch``.
 
 Third step of ``load``. What concerns several fields, or several entries, is checked here; what one field alone can
-break is in ``shape``.
+break is in ``schema``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What `watches.yaml` asks for, checked and typed: one ``Watch`` an entry.
 
-``watchesfile`` parses the text into these; ``manager`` builds a controller for each. No I/O here.
+``loader`` parses the text into these; ``manager`` builds a controller for each. No I/O here.
 """
 
 from __future__ import annotations

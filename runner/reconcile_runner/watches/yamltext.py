@@ -1,6 +1,6 @@
 """The text of a watches file: environment variables, then YAML, with the line of every value.
 
-First step of ``load``; ``shape`` takes the values. YAML is read as upstream reads it (1.1, anchors and merge keys
+First step of ``load``; ``schema`` takes the values. YAML is read as upstream reads it (1.1, anchors and merge keys
 included), with three differences that lose nothing: a key is always text (so that ``on:`` is not a boolean), a date
 stays the text it was written as, and a key written twice is an error instead of a silent choice.
 """

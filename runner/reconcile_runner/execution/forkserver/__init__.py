@@ -3,7 +3,7 @@
 ``engine`` gives ansible-runner a small program (``client``) in place of ``ansible-playbook``. It hands its arguments,
 directory, environment and terminal to the ``server``, which keeps one ``zygote`` for each environment that Ansible
 reads: a process with Ansible loaded (``priming``) that forks a ``supervisor`` for each run, which forks the ``play``.
-Modules run in forks of the play's workers (``inprocess``). Whatever is not as expected goes the ordinary way.
+Modules run in forks of the play's workers (``modules``). Whatever is not as expected goes the ordinary way.
 
 See docs/engines.md.
 """

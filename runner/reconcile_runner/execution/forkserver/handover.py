@@ -1,6 +1,6 @@
 """What a run leaves for later runs: the names and texts of what it had to make ready and later runs will need again.
 
-``payloadcache``, ``templates`` and ``parsedfiles`` announce, in the play; ``zygote`` takes it between runs and has it
+``payloads``, ``templates`` and ``yamlfiles`` announce, in the play; ``zygote`` takes it between runs and has it
 made ready in itself. Only sources are passed on, never results, so a run can tell a later one nothing but what to read.
 """
 

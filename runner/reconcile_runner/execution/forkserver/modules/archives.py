@@ -1,8 +1,8 @@
 """What is known of a module's zip before a run brings it: read, compiled and linked to what is loaded.
 
-The first run that uses a module leaves its zip behind (``payloadcache``). ``zygote`` looks for new ones between runs
+The first run that uses a module leaves its zip behind (``payloads``). ``zygote`` looks for new ones between runs
 and prepares them here, in itself, so that every later run finds a module that is ready. It only reads: a module's code
-is compiled, never run. ``moduleprocess`` asks with the zip it was given, and gets what was prepared for these bytes.
+is compiled, never run. ``child`` asks with the zip it was given, and gets what was prepared for these bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The process of one module: a fork that makes itself a new interpreter, and runs the payload as its wrapper would.
 
-``inprocess`` has the payload checked here (``prepare``) and sends it to ``modulehost``, which forks and calls ``run``
-in the child.
+``connection`` has the payload checked here (``parse``) and sends it to ``host``, which forks and calls ``run`` in
+the child.
 """
 
 from __future__ import annotations

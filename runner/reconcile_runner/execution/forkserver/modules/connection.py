@@ -1,7 +1,7 @@
 """Runs a local Python module in a fork, where Ansible would have started an interpreter for it.
 
 ``play`` installs it in the connection plugin ``local``, where Ansible hands the module over as it does when it
-pipelines: a program on the interpreter's stdin. ``modulehost`` has it forked. Only what is exactly as expected is
+pipelines: a program on the interpreter's stdin. ``host`` has it forked. Only what is exactly as expected is
 taken: this interpreter, no other user, no asynchronous task, a payload of the known shape. Anything else, the plugin
 does as ever.
 """

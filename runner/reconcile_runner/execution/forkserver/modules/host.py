@@ -1,6 +1,6 @@
 """Has a run's supervisor fork the processes of the run's modules.
 
-``inprocess`` asks, in the play or a worker of it; ``supervisor`` serves. A supervisor is a fork of the zygote that has
+``connection`` asks, in the play or a worker of it; ``supervisor`` serves. A supervisor is a fork of the zygote that has
 run nothing: it has one thread, few pages of its own, and the import system that a module's process is to have.
 
 A request is one datagram of a byte, with four descriptors: a file in memory that holds, in ``marshal``'s format, the

@@ -1,7 +1,7 @@
 """The two import systems of one process: Ansible's on the controller, and that of a module's new interpreter.
 
 Both know packages ``ansible`` and ``ansible_collections``, and mean different ones. ``priming`` makes both, and leaves
-the process with the target's, which ``moduleprocess`` needs as it is. ``play`` installs the controller's.
+the process with the target's, which ``child`` needs as it is. ``play`` installs the controller's.
 """
 
 from __future__ import annotations

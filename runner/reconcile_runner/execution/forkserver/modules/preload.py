@@ -3,7 +3,7 @@
 A module runs in an interpreter of its own, from a zip that holds it and all of Ansible's and the collections' code that
 it imports. Most of that code is the same for every run, and the libraries below it (``kubernetes``) take most of the
 time. ``priming`` has it loaded once, apart from Ansible's own copy, which knows itself to be on the controller;
-``inprocess`` gives a module what its zip holds byte for byte, and no more.
+``connection`` gives a module what its zip holds byte for byte, and no more.
 """
 
 from __future__ import annotations

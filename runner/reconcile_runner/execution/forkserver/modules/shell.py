@@ -1,6 +1,6 @@
 """Does in this process what three of Ansible's shell commands do on this machine.
 
-``inprocess`` asks here before it starts a shell. Around a module that brings files along, Ansible's ``ActionBase`` has
+``connection`` asks here before it starts a shell. Around a module that brings files along, Ansible's ``ActionBase`` has
 the shell expand a home directory, make a temporary directory and remove it: twelve programs for three system calls.
 Only commands of exactly the words that Ansible's ``sh`` plugin writes are done here, on names that no shell would read
 as anything but a name. Whatever does not go well is left to the shell, which says what is wrong in its own words.

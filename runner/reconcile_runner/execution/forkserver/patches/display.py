@@ -1,6 +1,6 @@
 """What Ansible's display has said: it says a thing once in each process, and a run is to say its own.
 
-``priming`` has nothing remembered of what a zygote's own work made Ansible say. ``parsedfiles`` asks whether it said
+``priming`` has nothing remembered of what a zygote's own work made Ansible say. ``yamlfiles`` asks whether it said
 anything, for then the next run has to have it said again.
 """
 

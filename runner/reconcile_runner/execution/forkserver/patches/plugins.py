@@ -1,6 +1,6 @@
 """Which plugins a zygote knows: Ansible's own, and those of the collections whose code is loaded ahead.
 
-What ``playworker`` and ``templates`` do for a run holds only while nothing else takes part. ``priming`` makes one of
+What ``worker`` and ``templates`` do for a run holds only while nothing else takes part. ``priming`` makes one of
 these when all is loaded, and both ask it in the plays.
 """
 

@@ -79,7 +79,7 @@ HERE = {
 
 
 class Run:
-    """Plays of a process that has ``playworker`` installed. Only in a process of its own."""
+    """Plays of a process that has ``worker`` installed. Only in a process of its own."""
 
     def __init__(self, root: str) -> None:
         cli: Any = importlib.import_module("ansible.cli.playbook")
