@@ -25,7 +25,7 @@ from reconcile_runner.cli.version import commit, version_line
 from reconcile_runner.compat import ENV_GATHERING
 from reconcile_runner.errors import ConfigError, RunnerError
 from reconcile_runner.options import LogFormat, LogLevel, Options, usable_cpus
-from reconcile_runner.watches.loader import Lookup, Severity, WatchesFileError, load
+from reconcile_runner.watches.loader import Lookup, Severity, WatchesFileError, load, load_watches
 from reconcile_runner.watches.watch import Watch
 
 Serve: TypeAlias = Callable[[Options, tuple[Watch, ...]], int]
@@ -196,10 +196,8 @@ def version() -> None:
 
 def _start(options: Options, serve: Serve) -> int:
     lookup = Lookup(options.ansible_roles_path, options.ansible_collections_path, Path.cwd())
-    loaded = load(options.watches_file, os.environ, lookup)
-    for warning in loaded.warnings:
-        _log.warning("watches file", warning=str(warning))
-    kinds = kind_settings(os.environ, loaded.watches)
+    watches = load_watches(options.watches_file, lookup)
+    kinds = kind_settings(os.environ, watches)
     for problem in kinds.warnings:
         _log.warning("environment", warning=problem)
     complete = replace(
@@ -211,7 +209,7 @@ def _start(options: Options, serve: Serve) -> int:
         gather_facts=os.environ.get(ENV_GATHERING) != "explicit",
         commit=commit(),
     )
-    return serve(complete, loaded.watches)
+    return serve(complete, watches)
 
 
 def _serve(options: Options, watches: tuple[Watch, ...]) -> int:

@@ -15,6 +15,7 @@ from reconcile_runner import logs
 from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.cli import electionflags, metricsflags, upstreamflags
 from reconcile_runner.cli.values import boolean, duration
+from reconcile_runner.compat import ENV_COLLECTIONS_PATH, ENV_ROLES_PATH
 from reconcile_runner.options import EngineName, LogEvents, LogFormat, LogLevel
 
 WatchesFile: TypeAlias = Annotated[Path, typer.Option("--watches-file", metavar="FILE", help="The watches to serve.")]
@@ -100,7 +101,7 @@ RolesPath: TypeAlias = Annotated[
     str,
     typer.Option(
         "--ansible-roles-path",
-        envvar="ANSIBLE_ROLES_PATH",
+        envvar=ENV_ROLES_PATH,
         metavar="DIRECTORIES",
         help="Where roles are, separated by ':'; ./roles is always looked at last.",
     ),
@@ -109,7 +110,7 @@ CollectionsPath: TypeAlias = Annotated[
     str,
     typer.Option(
         "--ansible-collections-path",
-        envvar="ANSIBLE_COLLECTIONS_PATH",
+        envvar=ENV_COLLECTIONS_PATH,
         metavar="DIRECTORIES",
         help="Where collections are, separated by ':'.",
         show_default="/usr/share/ansible/collections:~/.ansible/collections",

@@ -7,19 +7,24 @@ docs/watches.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.compat import ENV_COLLECTIONS_PATH, ENV_ROLES_PATH
+from reconcile_runner.logs import get_logger
 from reconcile_runner.watches.findings import Finding, Severity, WatchesFileError, describe
 from reconcile_runner.watches.lookup import Lookup
 from reconcile_runner.watches.validation import Entry, check
 from reconcile_runner.watches.watch import Watch
 from reconcile_runner.watches.yamltext import Document, YamlTextError, read
 
-__all__ = ["Finding", "Lookup", "Severity", "WatchesFile", "WatchesFileError", "load"]
+__all__ = ["Finding", "Lookup", "Severity", "WatchesFile", "WatchesFileError", "load", "load_watches"]
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,22 @@ class WatchesFile:
 
     watches: tuple[Watch, ...]
     warnings: tuple[Finding, ...]
+
+
+def load_watches(path: Path, lookup: Lookup | None = None) -> tuple[Watch, ...]:
+    """Read the watches of a file, ready for a ``Manager``; log its warnings.
+
+    Variables in the file come from this process's environment. ``lookup`` says where roles and playbooks are; None:
+    where ``ANSIBLE_ROLES_PATH`` and ``ANSIBLE_COLLECTIONS_PATH`` say, then below the working directory. Raises
+    ``WatchesFileError`` with every error of the file.
+    """
+    if lookup is None:
+        roles_path, collections_path = (os.environ.get(name, "") for name in (ENV_ROLES_PATH, ENV_COLLECTIONS_PATH))
+        lookup = Lookup(roles_path, collections_path, Path.cwd())
+    loaded = load(path, os.environ, lookup)
+    for warning in loaded.warnings:
+        _log.warning("watches file", warning=str(warning))
+    return loaded.watches
 
 
 def load(

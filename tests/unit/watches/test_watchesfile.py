@@ -4,13 +4,16 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.cache.event import EventType
 from reconcile_runner.errors import ConfigError
-from reconcile_runner.watches.loader import Lookup, Severity, WatchesFile, WatchesFileError, load
+from reconcile_runner.watches import loader as loader_module
+from reconcile_runner.watches.loader import Lookup, Severity, WatchesFile, WatchesFileError, load, load_watches
 from reconcile_runner.watches.watch import Finalizer, Match, NamespaceScope, Trigger, Watch
 from tests.support.paths import REPOSITORY, TESTDATA
 
@@ -362,3 +365,17 @@ def test_the_projects_own_watches_file_is_valid_and_says_what_the_design_says() 
             ),
         ),
     )
+
+
+def test_the_watches_of_a_file_are_loaded_by_its_path_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = LogCapture()
+    monkeypatch.setattr(loader_module, "_log", structlog.wrap_logger(None, processors=[logged]))
+    monkeypatch.setenv("ANSIBLE_ROLES_PATH", str(PROJECT / "shared"))
+    monkeypatch.setenv("KIND_OF_FOO", "Foo")
+    path = tmp_path / "watches.yaml"
+    path.write_text("- {group: example.com, version: v1, kind: $KIND_OF_FOO, role: one, unknownKey: 1}\n")
+    [watch] = load_watches(path)
+    assert watch.gvk == FOO
+    assert watch.role == PROJECT / "shared" / "one"
+    [line] = logged.entries
+    assert "unknownKey" in line["warning"]
