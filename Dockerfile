@@ -1,4 +1,4 @@
-# The operator's image: stage `runner` is the base for operators of your own, `operator` adds Foo to it. See docs/image.md.
+# The operator's image: stage `runner` is the base for operators of your own, `operator` adds Foo to it. See docs/reference/image.md.
 #
 # Settings for pip inside the build (a mirror, a certificate authority) come as secrets, `pip.conf` and `ca.crt`; `make
 # image` hands over those of this machine. They are mounted while pip runs, and are in no layer.

@@ -67,7 +67,7 @@ node: setup
 	@$(MAKE) --no-print-directory image BASE_IMAGE=$(or $(BASE_IMAGE),mmdebstrap:trixie)
 
 .PHONY: e2e
-e2e: $(if $(E2E_KUBECONFIG),setup,node) ## Test the operator in a cluster with a real node, made here (E2E_KUBECONFIG=FILE: in that cluster, see docs/e2e.md)
+e2e: $(if $(E2E_KUBECONFIG),setup,node) ## Test the operator in a cluster with a real node, made here (E2E_KUBECONFIG=FILE: in that cluster, see docs/testing.md)
 	@$(ISOLATED) $(BIN)/python -m pytest tests/e2e --durations=15 $(PYTEST_ARGS)
 
 .PHONY: molecule-cluster

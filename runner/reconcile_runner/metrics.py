@@ -3,7 +3,7 @@
 ``manager`` makes one ``Metrics``; ``workqueue``, ``controller``, ``source``, ``reconciler`` and the client write
 through its typed methods, ``httpserver`` shows it. Names, labels and help texts are those of controller-runtime,
 client-go and upstream's `ansible-operator` where they have the metric, so that existing dashboards work;
-docs/metrics.md lists them.
+docs/reference/metrics.md lists them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ``reconciler`` and ``source`` record what happened; ``run`` sends it in the background, so that nobody waits for it and
 nothing depends on it. Events are for people, never one for each run: what is said again is counted, an object has a
 budget, and so has the operator. Legacy ``v1`` Events and not ``events.k8s.io/v1``: every ``kubectl`` shows their count
-and sorts by their time, and the rules that operators ship with allow them. Reference for users: docs/status.md.
+and sorts by their time, and the rules that operators ship with allow them. For users: docs/reference/status.md.
 """
 
 from __future__ import annotations

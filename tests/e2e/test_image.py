@@ -135,10 +135,10 @@ def test_it_holds_what_is_pinned_and_nothing_else_of_python(image: ImageArchive)
 
 
 def test_its_size_is_what_the_documentation_says(image: ImageArchive) -> None:
-    table = (ROOT / "docs" / "image.md").read_text(encoding="utf-8")
+    table = (ROOT / "docs" / "reference" / "image.md").read_text(encoding="utf-8")
     sizes = {base: int(size) for base, size in re.findall(r"^\| `([^`]+)` .*?\| (\d+) MB \|", table, re.MULTILINE)}
     if BASE_IMAGE not in sizes:
-        pytest.skip(f"docs/image.md says no size of an image on {BASE_IMAGE}")
+        pytest.skip(f"docs/reference/image.md says no size of an image on {BASE_IMAGE}")
     assert image.size / 1e6 == pytest.approx(sizes[BASE_IMAGE], rel=0.1)
     assert f"takes {sizes[DEFAULT_BASE_IMAGE]} MB" in (ROOT / "README.md").read_text(encoding="utf-8")
 

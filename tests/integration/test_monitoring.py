@@ -116,9 +116,9 @@ def names_in(groups: list[KubeObject]) -> set[str]:
 
 
 def metric_names() -> set[str]:
-    """Return the names that a scrape may show, and that docs/metrics.md lists."""
+    """Return the names that a scrape may show, and that docs/reference/metrics.md lists."""
     names = set(Metrics().series_names())
-    documented = set(re.findall(r"^\| `(\w+)`", (REPOSITORY / "docs/metrics.md").read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `(\w+)`", (REPOSITORY / "docs/reference/metrics.md").read_text(), re.MULTILINE))
     assert len(documented) > 20
     suffixes = r"_(bucket|sum|count)$"
     return {name for name in names if re.sub(suffixes, "", name) in documented or name.startswith("process_")}

@@ -140,13 +140,13 @@ def documented(name: str) -> str:
 def test_every_flag_is_accepted_and_documented(flag: str) -> None:
     own = set(re.findall(r"--[a-z0-9-]+", CliRunner().invoke(app, ["run", "--help"]).stdout))
     assert flag in own | upstreamflags.BOOLEANS | upstreamflags.TEXTS
-    assert f"`{flag}`" in documented("cli.md")
+    assert f"`{flag}`" in documented("reference/cli.md")
 
 
 @pytest.mark.parametrize("field", WATCH_FIELDS)
 def test_every_field_of_a_watch_is_known_and_documented(field: str) -> None:
     assert field in field_names(EntryShape)
-    assert f"`{field}`" in documented("watches.md")
+    assert f"`{field}`" in documented("reference/watches.md")
 
 
 def test_every_field_below_is_known() -> None:
@@ -160,12 +160,12 @@ def test_every_field_below_is_known() -> None:
 def test_every_annotation_is_in_the_contract_and_documented(annotation: str) -> None:
     name = f"ansible.sdk.operatorframework.io/{annotation}"
     assert name in {value for _, value in inspect.getmembers(compat) if isinstance(value, str)}
-    assert f"`{name}`" in documented("watches.md")
+    assert f"`{name}`" in documented("reference/watches.md")
 
 
 @pytest.mark.parametrize("variable", ENVIRONMENT)
 def test_every_variable_is_documented(variable: str) -> None:
-    assert f"`{variable}`" in documented("cli.md")
+    assert f"`{variable}`" in documented("reference/cli.md")
 
 
 @pytest.mark.parametrize("variable", LEFT_OUT)
@@ -176,7 +176,7 @@ def test_variables_that_are_not_read_are_said_to_be_so(variable: str) -> None:
 def test_names_of_our_own_are_not_in_upstreams_space() -> None:
     for name in (compat.ANNOTATION_PAUSED, compat.ANNOTATION_RECONCILE_NOW):
         assert not name.startswith(compat.ANNOTATION_PREFIX)
-        assert f"`{name}`" in documented("watches.md")
+        assert f"`{name}`" in documented("reference/watches.md")
 
 
 @pytest.mark.parametrize(

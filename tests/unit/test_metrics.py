@@ -13,7 +13,7 @@ from reconcile_runner.execution.job import RunStatus
 from reconcile_runner.metrics import DEFINITIONS, Definition, Metrics, Phase, ReconcileResult
 from tests.support.paths import REPOSITORY
 
-DOCS = REPOSITORY / "docs" / "metrics.md"
+DOCS = REPOSITORY / "docs" / "reference" / "metrics.md"
 FOO = GroupVersionKind("tutorial.my.domain", "v1", "Foo")
 POD = GroupVersionKind("", "v1", "Pod")
 NAME = "foo-v1-tutorial.my.domain-controller"

@@ -51,10 +51,3 @@ def test_lock_files_are_hashed_and_hold_no_address(path: Path) -> None:
     assert "--hash=sha256:" in text
     assert "://" not in text
     assert "index-url" not in text
-
-
-@pytest.mark.parametrize(
-    "target", re.findall(r"\]\((?!http)([^)#]+)\)", (REPOSITORY / "README.md").read_text()), ids=str
-)
-def test_links_of_the_readme_lead_somewhere(target: str) -> None:
-    assert (REPOSITORY / target).exists()

@@ -2,7 +2,7 @@
 
 Reads flags and environment into ``Options`` and the watches file into watches, then hands both to ``manager``. Exit
 codes live only here: 0; 1 where a start is impossible or the run ended badly; 2 for a command line that cannot be
-read. A user's mistake is said in one line each, never as a traceback. Reference: docs/cli.md.
+read. A user's mistake is said in one line each, never as a traceback. Reference: docs/reference/cli.md.
 """
 
 from __future__ import annotations

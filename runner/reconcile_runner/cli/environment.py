@@ -1,6 +1,6 @@
 """What the environment says beside the flags: the namespaces to watch, and settings of single kinds.
 
-Names and meaning are upstream's; all of them are in ``compat`` and, for people, in docs/cli.md.
+Names and meaning are upstream's; all of them are in ``compat`` and, for people, in docs/reference/cli.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The flags of ``run``: names, help and how their texts are read.
 
-Names, defaults and spelling are those of ``ansible-operator run`` where it has the flag (docs/cli.md has the table).
+Names, defaults and spelling are those of ``ansible-operator run`` where it has the flag: docs/reference/cli.md.
 A text that cannot be read is a usage error: ``typer.BadParameter``, which ends the process with exit code 2.
 """
 

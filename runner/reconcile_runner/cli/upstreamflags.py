@@ -23,7 +23,7 @@ BOOLEANS: Final = frozenset({"--enable-http2"})
 
 TEXTS: Final = frozenset({"--leader-elect-resource-lock", "--zap-stacktrace-level", "--zap-time-encoding"})
 
-HELP: Final = "All flags of ansible-operator run are accepted: docs/cli.md says which have no effect."
+HELP: Final = "All flags of ansible-operator run are accepted: docs/reference/cli.md says which have no effect."
 
 _log = logs.get_logger("reconcile_runner.cli")
 

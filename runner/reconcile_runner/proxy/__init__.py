@@ -2,7 +2,7 @@
 
 ``tokens`` issues a credential for each run, ``kubeconfig`` writes it down for the role's modules, ``server`` accepts it
 and passes requests on with the operator's own credentials, which no run ever holds. What a run creates gets its owner
-(``writes``), what is watched anyway is read from the cache (``reads``). Reference: docs/proxy.md.
+(``writes``), what is watched anyway is read from the cache (``reads``). Reference: docs/reference/proxy.md.
 """
 
 from reconcile_runner.apimachinery.owners import Owner

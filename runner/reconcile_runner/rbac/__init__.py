@@ -3,7 +3,7 @@
 ``cli`` calls ``needs_of_watches`` and prints ``role`` of ``rules_of`` what it gets. The way of a watch: ``needs`` ->
 ``tasks`` (walks roles and playbooks; ``places`` finds their files, ``variables`` what their variables say) ->
 ``modules`` (what a task asks of the API server; ``definitions`` finds its objects) -> ``kinds`` -> ``rules`` ->
-``manifest``. Nothing is run and nothing rendered. For people: docs/rbac.md.
+``manifest``. Nothing is run and nothing rendered. For people: docs/reference/rbac.md.
 """
 
 from reconcile_runner.rbac.findings import Report

@@ -1,8 +1,8 @@
 """A run's job events as log lines: one line an event, in the order in which they came.
 
 ``reconciler`` hands a ``JobLog`` to the engine as its listener. A role speaks through ``debug`` tasks: the text of each
-is the message of one line. What Ansible hides (``no_log``) arrives hidden already. docs/logs.md lists the lines, and
-says which of upstream's each takes the place of.
+is the message of one line. What Ansible hides (``no_log``) arrives hidden already. The lines and upstream's for each:
+docs/reference/logs.md.
 """
 
 from __future__ import annotations

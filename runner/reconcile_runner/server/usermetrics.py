@@ -1,8 +1,8 @@
 """Metrics that roles make: what they may send, and what Prometheus then reads.
 
 A role's ``osdk_metric`` task posts to ``httpserver``, which hands the text to ``UserMetrics``; ``/metrics`` shows them
-after the operator's own. Format and meaning of a request are upstream's (its ``UserMetric``); docs/metrics.md has the
-differences. May be used from any thread.
+after the operator's own. Format and meaning of a request are upstream's (its ``UserMetric``); differences:
+docs/reference/metrics.md. May be used from any thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an object's annotations ask for: they win over its watch and over the flags.
 
 ``reconciler`` reads them before each run, ``predicate`` asks whether one of them has just asked for a run. Names and
-meaning of the first three are upstream's; pausing and running at once are ours. Reference for users: docs/watches.md.
+meaning of the first three are upstream's; pausing and running at once are ours. For users: docs/reference/watches.md.
 """
 
 from __future__ import annotations

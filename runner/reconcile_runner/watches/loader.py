@@ -2,7 +2,7 @@
 
 ``cli`` calls ``load``. The way of the text: ``yamltext`` (environment, YAML, lines) -> ``schema`` (fields and types;
 ``lookup`` finds roles and playbooks) -> ``validation`` (findings, ``Watch``). Reference of the file:
-docs/watches.md.
+docs/reference/watches.md.
 """
 
 from __future__ import annotations

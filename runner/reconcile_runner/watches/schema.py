@@ -2,7 +2,7 @@
 
 Second step of ``load``: ``yamltext`` gives decoded values, pydantic checks them against these models, and
 ``validation`` turns a model into a ``Watch`` and pydantic's errors into findings. Fields, defaults and their meaning:
-docs/watches.md.
+docs/reference/watches.md.
 """
 
 from __future__ import annotations

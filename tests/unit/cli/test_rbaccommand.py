@@ -132,7 +132,7 @@ def test_the_name_is_that_of_the_role() -> None:
 def test_every_flag_is_in_the_documentation() -> None:
     found = set(re.findall(r"^  (--[a-z-]+)", rbac("--help").stdout, re.MULTILINE)) - {"--help"}
     assert len(found) == 8
-    text = (REPOSITORY / "docs" / "cli.md").read_text()
+    text = (REPOSITORY / "docs" / "reference" / "cli.md").read_text()
     assert [flag for flag in found if f"`{flag}`" not in text] == []
 
 

@@ -5,5 +5,5 @@ directory, environment and terminal to the ``server``, which keeps one ``zygote`
 reads: a process with Ansible loaded (``priming``) that forks a ``supervisor`` for each run, which forks the ``play``.
 Modules run in forks of the play's workers (``modules``). Whatever is not as expected goes the ordinary way.
 
-See docs/engines.md.
+See docs/reference/engines.md.
 """
