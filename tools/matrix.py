@@ -21,6 +21,7 @@ OLDEST_PYTHON = 11
 NEWEST_PYTHON = 13
 TESTS = (
     "tests/unit/execution",
+    "tests/engine/forkserver",
     "tests/engine/test_unsafe_extravars.py",
     "tests/engine/test_execution_names.py",
     "tests/engine/test_execution_tempdir.py",

@@ -19,9 +19,9 @@ from reconcile_runner.execution.forkserver.modules.child import Module, Stock, i
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
 from reconcile_runner.execution.forkserver.modules.preload import TargetModules
-from tests.unit.execution.forkserver import fresh
-from tests.unit.execution.forkserver.modules.test_host import serve
-from tests.unit.execution.forkserver.payloads import MODULE, NAME, pack
+from tests.engine.forkserver.modules.test_host import serve
+from tests.support import fresh
+from tests.support.payloads import MODULE, NAME, pack
 
 ARGUMENTS = {
     "ansible_module": "'told'",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 
 def made() -> OwnPlugins:

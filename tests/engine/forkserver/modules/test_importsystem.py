@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem, forget
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 
 def of_two(root: str) -> Any:

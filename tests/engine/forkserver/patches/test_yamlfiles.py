@@ -11,7 +11,7 @@ import pytest
 
 from reconcile_runner.execution.forkserver.handover import Topic, take
 from reconcile_runner.execution.forkserver.patches.yamlfiles import ParsedFiles
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 Load = tuple[str, dict[str, Any]]
 """The name of a file, and the other arguments of ``load_from_file``."""

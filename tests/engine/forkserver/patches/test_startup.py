@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile_runner.execution.forkserver.patches import startup
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 LINES = [
     ["play.yml"],

@@ -16,8 +16,8 @@ from reconcile_runner.execution.forkserver.modules import archives
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
 from reconcile_runner.execution.forkserver.modules.preload import TargetModule, TargetModules
-from tests.unit.execution.forkserver import fresh
-from tests.unit.execution.forkserver.payloads import MODULE, NAME, SHARED, pack
+from tests.support import fresh
+from tests.support.payloads import MODULE, NAME, SHARED, pack
 
 TELLS = f"from {SHARED.replace('/', '.')}.words import WORD\nANSWER = WORD\n"
 WORDS = f"{SHARED}/words.py"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile_runner.execution.forkserver.patches import plugincode
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 SOURCE = "import sys\nPLACE = __file__\nRUNS = []\ndef fail():\n    raise ValueError('here')\n"
 

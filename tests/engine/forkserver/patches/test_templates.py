@@ -9,7 +9,7 @@ from typing import Any
 
 from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
 from reconcile_runner.execution.forkserver.patches.templates import Templates
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 Asked = tuple[str, bool, str]
 """``template`` or ``expression``, whether backslashes are escaped, and the text."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from reconcile_runner.execution.forkserver.patches import worker
 from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 LOCAL = "ansible_connection=local ansible_python_interpreter='{{ ansible_playbook_python }}'"
 ACTION = """

@@ -14,7 +14,7 @@ import pytest
 
 from reconcile_runner.execution import tempdir
 from reconcile_runner.execution.forkserver.modules import shell
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 SUFFIXES = ("", " && sleep 0")
 NAME = "ansible-tmp-1700000000.1234567-42-271828182845904"

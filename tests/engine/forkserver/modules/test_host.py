@@ -19,7 +19,7 @@ from reconcile_runner.execution.forkserver.modules.child import Module, Stock
 from reconcile_runner.execution.forkserver.modules.host import HostGoneError, ModuleHost
 from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
 from reconcile_runner.execution.forkserver.modules.preload import TargetModules
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 PACKAGES = (
     "ansible",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile_runner.execution.forkserver.modules import payloads, rolemodules
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 
 def made(root: str, sources: list[str]) -> Any:
