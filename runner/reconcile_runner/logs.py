@@ -57,12 +57,17 @@ _LEVELS = {
     LogLevel.ERROR: logging.ERROR,
     LogLevel.PANIC: logging.CRITICAL,
 }
+_PACKAGE_PREFIX = "reconcile_runner."
 _ZAP_NAMES = {"warning": "warn", "critical": "panic"}
 _CHATTY = ("asyncio", "urllib3", "aiohttp.access", "kubernetes")
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return the logger of a module. It may be taken before ``set_up``, which then counts for it all the same."""
+    """Return a logger; ``name`` is the module's ``__name__``. ``set_up`` may come later.
+
+    Lines of a module name its package: ``controller`` for ``reconcile_runner.controller.source``, ``recorder`` for
+    ``reconcile_runner.recorder``.
+    """
     return structlog.stdlib.get_logger(name)
 
 
@@ -76,13 +81,6 @@ def reconcile_context(gvk: GroupVersionKind, key: ObjectKey, reconcile_id: str) 
         LogKey.RECONCILE_ID.value: reconcile_id,
     }
     with structlog.contextvars.bound_contextvars(**bound):
-        yield
-
-
-@contextmanager
-def job_context(ident: str) -> Iterator[None]:
-    """Bind the run (key ``job``) to every line logged inside."""
-    with structlog.contextvars.bound_contextvars(**{LogKey.JOB.value: ident}):
         yield
 
 
@@ -118,6 +116,7 @@ def _shared_processors() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
+        _package_for_module,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key=LogKey.TS.value),
@@ -148,6 +147,16 @@ def _formatter(log_format: LogFormat, *, colour: bool) -> structlog.stdlib.Proce
         foreign_pre_chain=_shared_processors(),
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
+
+
+def _package_for_module(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Name the logger as users see it: a module's package below this one. Names of other packages stay."""
+    name = event[LogKey.LOGGER]
+    if name.startswith(_PACKAGE_PREFIX):
+        below = name.removeprefix(_PACKAGE_PREFIX)
+        # A module or package right below this one has no package in between.
+        event[LogKey.LOGGER] = below.rpartition(".")[0] or below
+    return event
 
 
 def _zap_level(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

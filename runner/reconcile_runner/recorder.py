@@ -56,7 +56,7 @@ _NAME_LIMIT = 220
 _ROUNDING = 1e-6
 """Tokens that may be missing because time is counted in floating point."""
 
-_log = get_logger("recorder")
+_log = get_logger(__name__)
 
 
 class Severity(enum.StrEnum):

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,11 +50,33 @@ def test_a_json_line_has_upstreams_keys_first_and_then_what_was_said() -> None:
     assert ts.tzinfo == UTC
     assert line == {
         "level": "info",
-        "logger": "reconcile_runner.controller.controller",
+        "logger": "controller",
         "msg": "reconciled",
         "requeue_after_seconds": 1.5,
     }
     assert list(json.loads(stream.getvalue()))[:4] == ["level", "ts", "logger", "msg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("reconcile_runner.controller.source", "controller"),
+        ("reconcile_runner.execution.forkserver.engine", "execution.forkserver"),
+        ("reconcile_runner.recorder", "recorder"),
+        ("reconcile_runner.cli", "cli"),
+        ("reconcile_runner", "reconcile_runner"),
+        ("role", "role"),
+        ("aiohttp.server", "aiohttp.server"),
+    ],
+)
+@pytest.mark.parametrize("get_logger", [logs.get_logger, logging.getLogger])
+def test_the_logger_of_a_line_is_the_package_of_its_module(
+    name: str, shown: str, get_logger: Callable[[str], logging.Logger]
+) -> None:
+    stream = json_stream()
+    get_logger(name).warning("m")
+    (line,) = lines(stream)
+    assert line["logger"] == shown
 
 
 def test_a_logger_taken_before_set_up_obeys_the_last_set_up() -> None:
@@ -92,10 +114,9 @@ def test_the_context_of_a_reconcile_is_in_every_line_inside_and_in_none_outside(
     logger = logs.get_logger("x")
     with logs.reconcile_context(FOO, ObjectKey("default", "foo-01"), "7f"):
         logger.info("inside")
-        with logs.job_context("123"):
-            logging.getLogger("some.library").info("deeper")
+        logging.getLogger("some.library").info("of a library")
     logger.info("outside")
-    inside, deeper, outside = lines(stream)
+    inside, of_library, outside = lines(stream)
     context = {
         "gvk": "tutorial.my.domain/v1, Kind=Foo",
         "namespace": "default",
@@ -103,8 +124,7 @@ def test_the_context_of_a_reconcile_is_in_every_line_inside_and_in_none_outside(
         "reconcile_id": "7f",
     }
     assert context.items() <= inside.items()
-    assert "job" not in inside
-    assert (context | {"job": "123"}).items() <= deeper.items()
+    assert context.items() <= of_library.items()
     assert not context.keys() & outside.keys()
 
 
@@ -185,7 +205,7 @@ def test_the_console_has_colour_only_on_a_terminal() -> None:
         logs.get_logger("reconcile_runner.x").info("ready", gvk="Foo")
     assert "\x1b[" in terminal.getvalue()
     assert "\x1b[" not in file.getvalue()
-    for part in ("ready", "gvk=Foo", "reconcile_runner.x", "info"):
+    for part in ("ready", "gvk=Foo", "[x]", "info"):
         assert part in file.getvalue()
 
 

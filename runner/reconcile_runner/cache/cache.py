@@ -12,8 +12,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import Backoff
 from reconcile_runner.cache.informer import ALL_NAMESPACES, Indexer, Informer, NamespaceStore
@@ -22,13 +20,14 @@ from reconcile_runner.client import ApiClient, OutageLog
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, KindNotFoundError
+from reconcile_runner.logs import get_logger
 
 __all__ = ["ALL_NAMESPACES", "Cache", "Indexer", "Informer", "NamespaceStore", "View"]
 
 FORBIDDEN_PERIOD: Final = 300.0
 """Seconds after which a kind is tried again that the operator was not allowed to list and watch."""
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, metadata, resource_version
 from reconcile_runner.backoff import Backoff
 from reconcile_runner.cache.event import Store
@@ -38,8 +36,9 @@ from reconcile_runner.errors import (
     KindNotFoundError,
     NotFoundError,
 )
+from reconcile_runner.logs import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 METADATA_PAGE, WHOLE_PAGE = 500, 250
 """Objects a page of a list, so few that decoding a page does not block the event loop for 20 ms."""

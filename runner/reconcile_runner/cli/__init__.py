@@ -38,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Reconcile Kubernetes objects by running Ansible roles.",
 )
-_log = logs.get_logger("reconcile_runner.cli")
+_log = logs.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

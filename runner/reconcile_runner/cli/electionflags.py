@@ -66,7 +66,7 @@ BOOLEANS: Final = frozenset({"--leader-elect", "--enable-leader-election"})
 SHORTEST_DEADLINE: Final = 2.4
 """Seconds that a renew deadline must exceed: client-go's retry period of 2 s and its jitter of 1.2."""
 
-_log = logs.get_logger("reconcile_runner.cli")
+_log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ BOOLEAN_FLAGS = frozenset(
 )
 """Flags that mean ``true`` where no value follows with ``=``, as Go's flags do."""
 
-_log = logs.get_logger("reconcile_runner.cli")
+_log = logs.get_logger(__name__)
 
 
 def spell_out_booleans(arguments: list[str]) -> list[str]:

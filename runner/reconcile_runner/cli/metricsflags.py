@@ -62,7 +62,7 @@ MetricsCertKey: TypeAlias = Annotated[
 BOOLEANS: Final = frozenset({"--metrics-secure", "--metrics-require-rbac"})
 """Those that mean ``true`` where no value follows with ``=``."""
 
-_log = logs.get_logger("reconcile_runner.cli")
+_log = logs.get_logger(__name__)
 
 
 def metrics_bind_address(text: str | None, deprecated: str | None) -> BindAddress | None:

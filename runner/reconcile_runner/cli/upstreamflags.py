@@ -25,7 +25,7 @@ TEXTS: Final = frozenset({"--leader-elect-resource-lock", "--zap-stacktrace-leve
 
 HELP: Final = "All flags of ansible-operator run are accepted: docs/reference/cli.md says which have no effect."
 
-_log = logs.get_logger("reconcile_runner.cli")
+_log = logs.get_logger(__name__)
 
 
 def check(context: typer.Context) -> None:

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import orjson
-import structlog
 
 from reconcile_runner.client.filestamp import Stamp, stamp
 from reconcile_runner.client.tls import ClientTls
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ConfigError
+from reconcile_runner.logs import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 TOKEN_FILE_PERIOD: Final = 60.0
 """Seconds after which a token file is read again even if its modification time says that nothing changed."""

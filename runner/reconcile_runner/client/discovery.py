@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-import structlog
-
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
 from reconcile_runner.backoff import Backoff
 from reconcile_runner.client import ApiClient, OutageLog
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError, KindNotFoundError, NotFoundError
+from reconcile_runner.logs import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 MISSING_PERIOD: Final = 2.0
 """Seconds between two looks at a kind that somebody waits for."""

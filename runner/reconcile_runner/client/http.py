@@ -20,7 +20,6 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
-import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
@@ -35,8 +34,9 @@ from reconcile_runner.client.outage import OutageLog
 from reconcile_runner.client.upgrade import Upgraded, open_upgrade
 from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ApiUnreachableError, UnauthorizedError
+from reconcile_runner.logs import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds for TCP and TLS together."""

@@ -11,12 +11,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import structlog
-
 from reconcile_runner.client.filestamp import Stamp, stamp
 from reconcile_runner.errors import ConfigError
+from reconcile_runner.logs import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 def make_context(ca_file: Path | None, ca_pem: str, *, verify: bool) -> ssl.SSLContext:

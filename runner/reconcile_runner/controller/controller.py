@@ -22,7 +22,7 @@ from reconcile_runner.metrics import Metrics, ReconcileResult
 GRACE: Final = 30.0
 """Seconds that running reconciles may go on after ``stop`` (upstream's ``--graceful-shutdown-timeout``)."""
 
-_log = get_logger("controller")
+_log = get_logger(__name__)
 
 
 class Controller:

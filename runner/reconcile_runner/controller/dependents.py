@@ -39,7 +39,7 @@ MOST_EXPECTED: Final = 10_000
 
 _EVENT_GROUPS: Final = frozenset({"", "events.k8s.io"})
 
-_log = get_logger("dependents")
+_log = get_logger(__name__)
 
 
 class DependentObjects(Protocol):

@@ -31,7 +31,7 @@ _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 _ANY_NAMESPACE: Final = "default"
 """Rights in all namespaces are among the rights in any of them."""
 
-_log = get_logger("survey")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from reconcile_runner.watches.watch import Trigger, Watch
 _REQUESTS_LOGGED: Final = 10
 """A log line names so many requests at most, and so many objects get a Kubernetes Event."""
 
-_log = get_logger("source")
+_log = get_logger(__name__)
 
 
 class Objects(Protocol):

@@ -25,7 +25,7 @@ from reconcile_runner.execution.result import ResultBuilder
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
-_log = get_logger("execution")
+_log = get_logger(__name__)
 
 
 class Engine(Protocol):

@@ -47,7 +47,7 @@ RELEASE_TIMEOUT: Final = 3.0
 WATCH_LIFETIME: Final = 300
 """Seconds after which the API server ends a watch of the Lease."""
 
-_log = get_logger("leaderelection")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

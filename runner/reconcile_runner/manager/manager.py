@@ -68,7 +68,7 @@ SYNC_PATIENCE: Final = 10.0
 """Seconds that workers wait for every kind to be listed. After that they start with the kinds that are: a linked kind
 that is missing must not keep objects from being reconciled, and ``source`` makes good what it has to say later."""
 
-_log = get_logger("manager")
+_log = get_logger(__name__)
 
 
 async def run(options: Options, watches: tuple[Watch, ...], engine: Engine | None = None) -> int:

@@ -37,7 +37,7 @@ _BINARY: Final = ("application/cbor", "application/vnd.kubernetes.protobuf")
 STREAMED: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 """Subresources behind which is something else than an object: whatever goes there passes as it is."""
 
-_log = get_logger("proxy")
+_log = get_logger(__name__)
 
 
 class WriteProxy:

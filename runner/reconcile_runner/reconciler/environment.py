@@ -28,7 +28,7 @@ OWN_COLLECTIONS: Final = Path(str(resources.files("reconcile_runner"))) / "colle
 """The collections that come with the package, as data of it."""
 FORWARDING_COLLECTIONS: Final = OWN_COLLECTIONS / "forwarding"
 
-_log = get_logger("execution")
+_log = get_logger(__name__)
 
 
 def run_environment(

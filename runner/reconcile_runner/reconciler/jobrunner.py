@@ -27,7 +27,7 @@ from reconcile_runner.reconciler.joblog import JobLog
 from reconcile_runner.watches.annotations import Overrides
 from reconcile_runner.watches.watch import Watch
 
-_log = get_logger("workshop")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

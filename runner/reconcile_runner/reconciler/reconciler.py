@@ -33,7 +33,7 @@ from reconcile_runner.watches.watch import Watch
 RUNNING_IS_NEWS_AFTER = 1.0
 """Seconds: a run shorter than this never writes ``Running``, so a quick run costs one status write at most."""
 
-_log = get_logger("reconciler")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

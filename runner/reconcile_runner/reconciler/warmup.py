@@ -20,7 +20,7 @@ _PLACE = GroupVersionKind("", "", "rehearsal")
 _KEY = ObjectKey("", "start")
 _PLAYBOOK = '[{"hosts": "localhost", "gather_facts": false, "tasks": []}]'
 
-_log = get_logger("execution.rehearsal")
+_log = get_logger(__name__)
 
 
 async def warm_up(engine: Engine, inputs: InputDir, environment: Mapping[str, str], verbosity: int) -> None:

@@ -36,7 +36,7 @@ MEMORY_SIZE: Final = 1000
 
 _BEARER = re.compile(r"bearer +(?P<token>[!-~]+)", re.IGNORECASE | re.ASCII)
 
-_log = get_logger("filters")
+_log = get_logger(__name__)
 _Value = TypeVar("_Value")
 
 

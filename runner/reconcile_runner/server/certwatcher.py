@@ -32,7 +32,7 @@ _MARGIN: Final = dt.timedelta(days=1)
 _OLDEST: Final = ssl.TLSVersion.TLSv1_2
 _PROTOCOLS: Final = ["http/1.1"]
 
-_log = get_logger("certwatcher")
+_log = get_logger(__name__)
 
 
 class ServingCertificate(Protocol):

@@ -26,7 +26,7 @@ MOST_METRICS: Final = 1000
 """A role that puts an object's name into a metric's must not fill the memory."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
-_log = get_logger("usermetrics")
+_log = get_logger(__name__)
 
 Number: TypeAlias = Annotated[float | None, Field(allow_inf_nan=False)]
 

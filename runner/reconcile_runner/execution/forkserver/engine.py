@@ -49,7 +49,7 @@ _DEATHS_WITHIN = 60.0
 _PATIENCE = 3.0
 """Seconds for a run's processes to be gone after it was ended."""
 
-_log = get_logger("execution.forkserver")
+_log = get_logger(__name__)
 
 
 def unsupported() -> str | None:

@@ -21,7 +21,7 @@ from reconcile_runner.reconciler.status.types import StatusUpdate
 MAX_CONFLICTS = 5
 """How often a patch is worked out anew because somebody else wrote in between."""
 
-_log = get_logger("status")
+_log = get_logger(__name__)
 
 
 class Written(enum.StrEnum):
