@@ -127,7 +127,7 @@ async def test_what_is_deleted_before_its_kind_is_listed_is_not_lost(kubeconfig:
             MAPS, config_map(name) | {"metadata": {"name": name, "ownerReferences": [_reference(owner)]}}
         )
         await operating.client.delete(f"{MAPS}/{name}")
-        operating.dependents.saw(resource, {**created, "kind": "ConfigMap"}, 0)
+        operating.dependents.observe(resource, {**created, "kind": "ConfigMap"}, 0)
         assert await operating.wanted(kind.gvk) == {owner.key}
 
 
@@ -183,7 +183,7 @@ async def test_a_watch_says_which_dependents_it_wants(
             created = await run.post(MAPS, config_map(name))
             assert created.body["metadata"]["ownerReferences"] == [_reference(owner)]
         resource = await operating.discovery.resource(CONFIG_MAP)
-        assert operating.dependents.follow(resource, created.body) is is_watched
+        assert operating.dependents.watch_kind_of(resource, created.body) is is_watched
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -196,7 +196,7 @@ async def test_cluster_scoped_dependents_are_watched_where_asked_for(kubeconfig:
         with operating.run_for(owner) as run:
             created = await run.post(roles, {"metadata": {"name": name}, "rules": []})
         resource = await operating.discovery.resource(GroupVersionKind.of(created.body))
-        assert operating.dependents.follow(resource, created.body) is wanted
+        assert operating.dependents.watch_kind_of(resource, created.body) is wanted
         if wanted:
             await operating.synced(resource.gvk)
             await operating.client.delete(f"{roles}/{name}")

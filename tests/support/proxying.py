@@ -154,7 +154,7 @@ async def proxied(
         for gvk in partial:
             cache.require(gvk, whole=False)
         for kind in cache.required():
-            kind.add_event_handler(dependents.scout(discovery.known, kind.gvk))
+            kind.add_event_handler(dependents.observer(discovery.known, kind.gvk))
         await proxy.start()
         running = asyncio.create_task(cache.run(), name="cache")
         try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from reconcile_runner.apimachinery.objects import (
@@ -21,21 +20,20 @@ from reconcile_runner.apimachinery.objects import (
     ObjectKey,
     generation,
     key_of,
-    labels,
     metadata,
     resource_version,
 )
 from reconcile_runner.apimachinery.owners import is_referenced, owner_keys
 from reconcile_runner.cache.event import Event, EventType, Listener
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.controller import handler, predicate
-from reconcile_runner.controller.workqueue import Priority, WorkQueue
-from reconcile_runner.logs import LogKey, get_logger
+from reconcile_runner.controller.source import DependentSource, Objects, Primary
+from reconcile_runner.controller.workqueue import WorkQueue
+from reconcile_runner.logs import get_logger
 from reconcile_runner.watches.watch import Watch
 
 NEEDED_VERBS: Final = frozenset({"list", "watch"})
-MOST_EXPECTED: Final = 10_000
-"""Objects of a kind that are remembered until the cache shows them; the oldest are forgotten beyond that."""
+MAX_OBSERVED: Final = 10_000
+"""Objects of a kind that are remembered until the cache shows them; beyond that the oldest are forgotten."""
 
 _EVENT_GROUPS: Final = frozenset({"", "events.k8s.io"})
 
@@ -64,13 +62,6 @@ class DependentObjects(Protocol):
         """Have each complete list of a namespace (empty: all) told to ``listener``."""
 
 
-class OwnerObjects(Protocol):
-    """What is needed of the cache of a watch's own kind. ``kindcache.Informer`` is one."""
-
-    def get(self, key: ObjectKey) -> KubeObject | None:
-        """Return an object, or None."""
-
-
 class FollowedKinds(Protocol):
     """What is needed of the cache of all kinds. ``cache.Cache`` is one."""
 
@@ -78,158 +69,129 @@ class FollowedKinds(Protocol):
         """Return a kind's cache, watched from now on."""
 
 
-@dataclass(frozen=True, slots=True)
-class _OwnerWatch:
-    """A watch whose objects may have dependents."""
-
-    watch: Watch
-    owners: OwnerObjects
-    queue: WorkQueue
-
-    def takes(self, resource: Resource) -> bool:
-        return self.watch.watch_dependent_resources and resource.gvk not in self.watch.blacklist
-
-    def has_owners_of(self, resource: Resource, obj: KubeObject) -> bool:
-        """Tell whether an object is a dependent that this watch wants to hear of."""
-        if not self.takes(resource) or next(owner_keys(obj, self.watch.gvk), None) is None:
-            return False
-        return resource.namespaced or self.watch.watch_cluster_scoped_resources or is_referenced(obj, self.watch.gvk)
-
-    def enqueue(self, event: Event) -> list[ObjectKey]:
-        """Queue the owners that are there and selected; return them."""
-        found = [key for key in handler.for_owners(self.watch.gvk, event) if self._is_reconciled(key)]
-        for request in found:
-            self.queue.add(request, Priority.LIVE)
-        return found
-
-    def _is_reconciled(self, key: ObjectKey) -> bool:
-        owner = self.owners.get(key)
-        return owner is not None and self.watch.selector.matches(labels(owner))
-
-
 class Dependents:
-    """The kinds that have dependents, and who is reconciled for them."""
+    """The kinds that have dependents, and the watches whose objects own them."""
 
     def __init__(self, kinds: FollowedKinds) -> None:
         self._kinds = kinds
-        self._watches: list[_OwnerWatch] = []
-        self._kinds_followed: dict[tuple[str, str], _DependentKind] = {}
+        self._primaries: list[Primary] = []
+        self._watched: dict[tuple[str, str], _DependentKind] = {}
 
-    def add_watch(self, watch: Watch, owners: OwnerObjects, queue: WorkQueue) -> None:
-        """Reconcile objects of ``watch`` for their dependents from now on."""
+    def add_watch(self, watch: Watch, objects: Objects, queue: WorkQueue) -> None:
+        """Reconcile objects of ``watch`` for their dependents. Call it before any kind of dependents is watched."""
         if watch.watch_dependent_resources:
-            self._watches.append(_OwnerWatch(watch, owners, queue))
+            self._primaries.append(Primary(watch, objects, queue))
 
-    def may_follow(self, resource: Resource) -> bool:
-        """Tell whether any watch wants to hear of dependents of a kind, and the API server can tell of them."""
+    def can_watch(self, resource: Resource) -> bool:
+        """Tell whether a watch wants dependents of a kind, and the API server can watch the kind."""
         return (
             not is_event_kind(resource.gvk)
             and resource.verbs >= NEEDED_VERBS
-            and any(owner.takes(resource) for owner in self._watches)
+            and any(_wants_kind(primary.watch, resource) for primary in self._primaries)
         )
 
-    def is_followed(self, resource: Resource) -> bool:
-        """Tell whether a kind is followed already, so that there is nothing to learn from objects that are read."""
-        kind = self._kinds_followed.get((resource.gvk.group, resource.gvk.kind))
-        return kind is not None and kind.lists > 0
+    def is_watched(self, resource: Resource) -> bool:
+        """Tell whether a kind is watched and listed, so that objects that are read tell nothing new about it."""
+        return self.lists_seen(resource) > 0
 
-    def follow(self, resource: Resource, obj: KubeObject) -> bool:
-        """Watch the kind of ``obj`` from now on where ``obj`` is a dependent; return whether it is one.
+    def watch_kind_of(self, resource: Resource, obj: KubeObject) -> bool:
+        """Watch the kind of ``obj`` from now on if ``obj`` is a dependent; return whether it is one.
 
         Metadata is enough where the generation tells a new spec from a new status, or where there is no status.
         """
-        if not self.may_follow(resource) or not any(it.has_owners_of(resource, obj) for it in self._watches):
+        if not self.can_watch(resource) or not any(_wants(it.watch, resource, obj) for it in self._primaries):
             return False
         name = (resource.gvk.group, resource.gvk.kind)
-        known = self._kinds_followed.get(name)
-        gvk = known.resource.gvk if known else resource.gvk
+        known = self._watched.get(name)
+        gvk = known.gvk if known else resource.gvk
         objects = self._kinds.follow(gvk, whole="status" in resource.subresources and generation(obj) == 0)
         if known is None:
-            self._kinds_followed[name] = _DependentKind(resource, objects, self._watches)
+            primaries = [primary for primary in self._primaries if _wants_kind(primary.watch, resource)]
+            self._watched[name] = _DependentKind(gvk, objects, primaries)
             _log.info("watching dependents", dependent_gvk=str(gvk), metadata_only=objects.metadata_only)
         return True
 
     def lists_seen(self, resource: Resource) -> int:
-        """Return how many complete lists of a dependent kind there were so far: ask before a request, for ``saw``."""
-        kind = self._kinds_followed.get((resource.gvk.group, resource.gvk.kind))
+        """Return how many complete lists of a dependent kind there were so far. Needed for ``observe``."""
+        kind = self._watched.get((resource.gvk.group, resource.gvk.kind))
         return kind.lists if kind is not None else 0
 
-    def saw(self, resource: Resource, obj: KubeObject, lists_before: int) -> None:
+    def observe(self, resource: Resource, obj: KubeObject, lists_before: int) -> None:
         """Take an object as the API server just returned it to a run, read or written.
 
-        ``lists_before`` is what ``lists_seen`` said before the run's request went out.
+        ``lists_before`` is what ``lists_seen`` returned before the run's request went out.
         """
-        if self.follow(resource, obj):
-            self._kinds_followed[resource.gvk.group, resource.gvk.kind].expect(obj, lists_before)
+        if self.watch_kind_of(resource, obj):
+            self._watched[resource.gvk.group, resource.gvk.kind].observe(obj, lists_before)
 
-    def scout(self, resource_of: Callable[[GroupVersionKind], Resource | None], gvk: GroupVersionKind) -> Listener:
-        """Return a listener for a kind that is watched anyway, which finds its dependents without a request."""
+    def observer(self, resource_of: Callable[[GroupVersionKind], Resource | None], gvk: GroupVersionKind) -> Listener:
+        """Return an event handler for a kind that is watched anyway. It finds dependents without a request."""
 
         def on_event(event: Event) -> None:
             resource = resource_of(gvk)
             if resource is not None:
-                self.follow(resource, event.object)
+                self.watch_kind_of(resource, event.object)
 
         return on_event
 
 
 class _DependentKind:
-    """One kind that has dependents, whichever version of it was seen first."""
+    """One kind that has dependents, in the version that was seen first: a source for each watch that wants it."""
 
-    def __init__(self, resource: Resource, objects: DependentObjects, watches: Iterable[_OwnerWatch]) -> None:
-        self.resource = resource
+    def __init__(self, gvk: GroupVersionKind, objects: DependentObjects, primaries: Iterable[Primary]) -> None:
+        self.gvk = gvk
         self.lists = int(objects.has_synced)
         self._objects = objects
-        self._watches = watches
-        self._expected: OrderedDict[ObjectKey, KubeObject] = OrderedDict()
+        self._sources = [DependentSource(primary, gvk, metadata_only=objects.metadata_only) for primary in primaries]
+        self._observed: OrderedDict[ObjectKey, KubeObject] = OrderedDict()
         objects.add_event_handler(self._on_event)
         objects.on_list(self._on_list)
 
-    def expect(self, obj: KubeObject, lists_before: int) -> None:
+    def observe(self, obj: KubeObject, lists_before: int) -> None:
         """Remember the state of an object that the cache does not show yet."""
         key = key_of(obj)
         if self._objects.get(key) is not None or self._objects.has_seen(resource_version(obj)):
             return
         if 0 < self.lists != lists_before:
-            # It may have been deleted before the list that came while it was on its way here: look, rather than wait.
-            self._enqueue(Event(EventType.DELETED, obj))
+            # A list came while the object was on its way here. The object may have been deleted before that list.
+            self._hand_on(Event(EventType.DELETED, obj))
             return
-        own = {"apiVersion": self.resource.gvk.api_version, "kind": self.resource.gvk.kind}
-        self._expected[key] = {**own, "metadata": metadata(obj)} if self._objects.metadata_only else {**obj, **own}
-        if len(self._expected) > MOST_EXPECTED:
-            self._expected.popitem(last=False)
+        own = {"apiVersion": self.gvk.api_version, "kind": self.gvk.kind}
+        self._observed[key] = {**own, "metadata": metadata(obj)} if self._objects.metadata_only else {**obj, **own}
+        if len(self._observed) > MAX_OBSERVED:
+            self._observed.popitem(last=False)
 
     def _on_event(self, event: Event) -> None:
         if event.type is EventType.CREATED:
-            expected = self._expected.pop(key_of(event.object), None)
-            if expected is None:
+            observed = self._observed.pop(key_of(event.object), None)
+            if observed is None:
                 return
-            event = replace(event, type=EventType.UPDATED, old=expected)
-        if predicate.matters_to_owner(event, metadata_only=self._objects.metadata_only):
-            self._enqueue(event)
+            event = Event(EventType.UPDATED, event.object, observed)
+        self._hand_on(event)
 
     def _on_list(self, namespace: str) -> None:
-        """Find what was deleted before it could be listed: expected, and not there."""
+        """Find what was deleted before it could be listed: observed, and not there."""
         self.lists += 1
-        listed = [key for key in self._expected if namespace in ("", key.namespace)]
+        listed = [key for key in self._observed if namespace in ("", key.namespace)]
         for key in listed:
-            obj = self._expected.pop(key)
+            obj = self._observed.pop(key)
             if self._objects.get(key) is None:
-                self._enqueue(Event(EventType.DELETED, obj))
+                self._hand_on(Event(EventType.DELETED, obj))
 
-    def _enqueue(self, event: Event) -> None:
-        for owner in self._watches:
-            if not owner.takes(self.resource):
-                continue
-            requests = owner.enqueue(event)
-            if requests:
-                _log.info(
-                    "dependent issued an event",
-                    **{LogKey.GVK.value: str(owner.watch.gvk), LogKey.EVENT_TYPE.value: str(event.type)},
-                    dependent_gvk=str(self.resource.gvk),
-                    dependent=str(key_of(event.object)),
-                    objects=[str(request) for request in requests],
-                )
+    def _hand_on(self, event: Event) -> None:
+        for source in self._sources:
+            source.on_event(event)
+
+
+def _wants_kind(watch: Watch, resource: Resource) -> bool:
+    return resource.gvk not in watch.blacklist
+
+
+def _wants(watch: Watch, resource: Resource, obj: KubeObject) -> bool:
+    """Tell whether an object is a dependent of an object of the watch, and the watch wants it."""
+    if not _wants_kind(watch, resource) or next(owner_keys(obj, watch.gvk), None) is None:
+        return False
+    return resource.namespaced or watch.watch_cluster_scoped_resources or is_referenced(obj, watch.gvk)
 
 
 def is_event_kind(gvk: GroupVersionKind) -> bool:

@@ -98,8 +98,8 @@ class Survey:
         """Tell whether a run of this operator can have made such an object, and it may be watched."""
         return (
             resource.gvk not in self._looked_at
-            and self._dependents.may_follow(resource)
-            and not self._dependents.is_followed(resource)
+            and self._dependents.can_watch(resource)
+            and not self._dependents.is_watched(resource)
             and rights.allow("list", resource)
             and (rights.allow("create", resource) or rights.allow("patch", resource))
         )
@@ -132,7 +132,7 @@ class Survey:
         params = {"limit": str(PAGE)}
         while True:
             page = await self._client.get(resource.path(namespace), params, accept=ACCEPT_PARTIAL_LIST)
-            if any(self._dependents.follow(resource, item) for item in page.get("items") or ()):
+            if any(self._dependents.watch_kind_of(resource, item) for item in page.get("items") or ()):
                 return True
             token = metadata(page).get("continue")
             if not token:

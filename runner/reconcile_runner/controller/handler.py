@@ -24,9 +24,9 @@ class Index(Protocol):
         """Return the keys of the objects whose field has the value."""
 
 
-def for_object(event: Event) -> Request:
+def for_object(event: Event) -> tuple[Request, ...]:
     """Return the request for the event's own object."""
-    return key_of(event.object)
+    return (key_of(event.object),)
 
 
 def for_trigger(trigger: Trigger, index: Index, event: Event) -> tuple[Request, ...]:

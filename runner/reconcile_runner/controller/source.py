@@ -1,25 +1,24 @@
-"""The source of one watch's requests: informer events -> predicates -> handler -> workqueue.
+"""Sources: events of watched kinds become requests of one watch.
 
-``manager`` starts it before the caches run, and runs the ``controller`` once ``wait_synced`` returned. Nothing is lost
-whatever syncs first:
+A source takes the events of one kind. Its predicate says which of them matter, its handler which requests they make.
+``KindSource`` is what kube-rs calls ``for``, ``TriggerSource`` is ``watches``, ``DependentSource`` is ``owns``.
 
-- Each object of the watch's own kind is queued when the first list shows it, in the background.
-- Of a linked kind, objects of the first list say nothing that the first run of each object does not see, provided that
-  the run starts after that list. ``wait_synced`` makes sure of it: when the list is there, it queues every object of
-  the watch once more. Where none has run yet, which is the ordinary start, that joins what is queued already and costs
-  no run. Where runs came first (the linked kind's CRD was installed late, or could not be listed for a while), they are
-  made good, also for linked objects that came and went before they could be seen.
-- Afterwards the cache reports every change, also those that a later list shows.
+Nothing is lost, whichever kind is listed first:
+
+- The first list of the watch's own kind enqueues every object, in the background.
+- The first list of a trigger's kind enqueues nothing. When it is complete, every object is enqueued once more; the
+  queue merges that with what waits. So no object keeps the result of a run that started before the list.
+- After that, the cache reports every change, also those that a later list shows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.objects import (
@@ -40,7 +39,10 @@ from reconcile_runner.metrics import Metrics
 from reconcile_runner.recorder import EventRecorder, Reason, Severity
 from reconcile_runner.watches.watch import Trigger, Watch
 
-_REQUESTS_LOGGED: Final = 10
+Predicate: TypeAlias = Callable[[Event], bool]
+Handler: TypeAlias = Callable[[Event], Collection[Request]]
+
+MAX_REQUESTS_REPORTED: Final = 10
 """A log line names so many requests at most, and so many objects get a Kubernetes Event."""
 
 _log = get_logger(__name__)
@@ -72,120 +74,221 @@ class Kinds(Protocol):
         """Return a kind's cache; ``whole`` where more than ``metadata`` is read."""
 
 
-@dataclass(slots=True)
-class _Link:
-    """A trigger, the cache of its kind, and where it looks up the objects that an event reconciles."""
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """The objects that a watch reconciles, and the queue in which they wait for it."""
 
-    trigger: Trigger
+    watch: Watch
     objects: Objects
-    index: handler.Index
-    synced: bool = False
+    queue: WorkQueue
+
+    def is_selected(self, key: ObjectKey) -> bool:
+        """Tell whether the watch's selector takes an object. Without a selector, it takes any key."""
+        if not self.watch.selector.requirements:
+            return True
+        obj = self.objects.get(key)
+        return obj is not None and self.watch.selector.matches(labels(obj))
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a log line reports an event of a related object: its message, and the keys of the object."""
+
+    message: str
+    gvk_key: str
+    object_key: str
+
+
+TRIGGER_WORDING: Final = Wording("linked object issued an event", "linked_gvk", "linked_object")
+DEPENDENT_WORDING: Final = Wording("dependent issued an event", "dependent_gvk", "dependent")
 
 
 class Source:
-    """Feeds the queue of one watch. Constructed before the caches run."""
+    """Enqueues objects of one watch for events of one kind.
+
+    ``predicate`` says which events matter, ``handler`` which objects they reconcile.
+    """
+
+    def __init__(self, primary: Primary, predicate: Predicate, handler: Handler) -> None:
+        self._primary = primary
+        self._predicate = predicate
+        self._handler = handler
+
+    def on_event(self, event: Event) -> None:
+        """Enqueue what an event of the kind reconciles."""
+        if self._predicate(event):
+            self._enqueue(event, self._handler(event))
+
+    def _enqueue(self, event: Event, requests: Collection[Request]) -> None:
+        for request in requests:
+            self._primary.queue.add(request, _priority_of(event))
+
+
+class KindSource(Source):
+    """The watch's own kind: an event reconciles its own object."""
+
+    def __init__(self, primary: Primary, metrics: Metrics) -> None:
+        super().__init__(primary, partial(predicate.matters_to_watch, primary.watch), handler.for_object)
+        self._metrics = metrics
+
+    def start(self) -> None:
+        """Take events from now on."""
+        self._primary.objects.add_event_handler(self.on_event)
+
+    def on_event(self, event: Event) -> None:
+        """Enqueue the event's object, and show its creation time in the metrics."""
+        self._show_creation_time(event)
+        super().on_event(event)
+
+    def _enqueue(self, event: Event, requests: Collection[Request]) -> None:
+        if predicate.is_wanted_afresh(event):
+            for request in requests:
+                self._primary.queue.forget(request)
+        super()._enqueue(event, requests)
+
+    def _show_creation_time(self, event: Event) -> None:
+        gvk, key = self._primary.watch.gvk, key_of(event.object)
+        if event.type is EventType.DELETED:
+            self._metrics.resource_gone(gvk, key)
+            return
+        created_at = _creation_time(event.object)
+        if created_at is not None:
+            self._metrics.resource_exists(gvk, key, created_at)
+
+
+class RelatedSource(Source):
+    """Another kind than the watch's own. What it enqueues is selected by the watch, and reported."""
+
+    def __init__(
+        self, primary: Primary, gvk: GroupVersionKind, wording: Wording, predicate: Predicate, handler: Handler
+    ) -> None:
+        super().__init__(primary, predicate, handler)
+        self.gvk = gvk
+        self._wording = wording
+
+    def _enqueue(self, event: Event, requests: Collection[Request]) -> None:
+        selected = [request for request in requests if self._primary.is_selected(request)]
+        if selected:
+            super()._enqueue(event, selected)
+            self._report(event, selected)
+
+    def _report(self, event: Event, requests: list[Request]) -> None:
+        """Say which object issued an event, and what is reconciled for it."""
+        named = [str(request) for request in requests[:MAX_REQUESTS_REPORTED]]
+        keys = {
+            LogKey.GVK.value: str(self._primary.watch.gvk),
+            LogKey.EVENT_TYPE.value: str(event.type),
+            self._wording.gvk_key: str(self.gvk),
+            self._wording.object_key: str(key_of(event.object)),
+        }
+        shown = named if len(named) == len(requests) else [*named, "…"]
+        _log.info(self._wording.message, **keys, requests=len(requests), objects=shown)
+
+
+class TriggerSource(RelatedSource):
+    """A trigger's kind: an event reconciles the objects whose field has the trigger's value."""
+
+    def __init__(
+        self, primary: Primary, trigger: Trigger, objects: Objects, metrics: Metrics, recorder: EventRecorder
+    ) -> None:
+        index = primary.objects.index_by(trigger.match.field)
+        super().__init__(
+            primary,
+            trigger.gvk,
+            TRIGGER_WORDING,
+            partial(predicate.matters_to_trigger, trigger),
+            partial(handler.for_trigger, trigger, index),
+        )
+        self._objects = objects
+        self._metrics = metrics
+        self._recorder = recorder
+        self._has_synced = False
+
+    def start(self) -> None:
+        """Take events from now on."""
+        self._objects.add_event_handler(self.on_event)
+
+    def on_event(self, event: Event) -> None:
+        """Enqueue what the event reconciles. Those of the first list are left to ``wait_synced``."""
+        if self._has_synced or not event.initial:
+            super().on_event(event)
+
+    async def wait_synced(self) -> None:
+        """Wait for the first complete list, and enqueue every object of the watch after it."""
+        await self._objects.wait_synced()
+        self._has_synced = True
+        keys = self._primary.objects.keys()
+        selected = [key for key in keys if self._primary.is_selected(key)]
+        again = sum(self._primary.queue.add(key, Priority.BACKGROUND) for key in selected)
+        if again:
+            _log.info(
+                "linked kind was listed after objects had been reconciled: reconciling them again",
+                **{LogKey.GVK.value: str(self._primary.watch.gvk), TRIGGER_WORDING.gvk_key: str(self.gvk)},
+                requests=again,
+            )
+
+    def _report(self, event: Event, requests: list[Request]) -> None:
+        super()._report(event, requests)
+        self._metrics.trigger_fired(self._primary.watch.controller_name, self.gvk, len(requests))
+        message = f"{self.gvk.kind} {key_of(event.object)} was {event.type}"
+        for request in requests[:MAX_REQUESTS_REPORTED]:
+            obj = self._primary.objects.get(request)
+            if obj is not None:
+                self._recorder.record(obj, Severity.NORMAL, Reason.TRIGGERED, message)
+
+
+class DependentSource(RelatedSource):
+    """A kind of dependents: an event reconciles the owners that are there.
+
+    ``metadata_only``: nothing but the metadata of dependents is known.
+    """
+
+    def __init__(self, primary: Primary, gvk: GroupVersionKind, *, metadata_only: bool) -> None:
+        super().__init__(
+            primary,
+            gvk,
+            DEPENDENT_WORDING,
+            partial(predicate.matters_to_owner, metadata_only=metadata_only),
+            self._owners,
+        )
+
+    def _owners(self, event: Event) -> list[Request]:
+        found = handler.for_owners(self._primary.watch.gvk, event)
+        return [key for key in found if self._primary.objects.get(key) is not None]
+
+
+class WatchSources:
+    """The sources of one watch's own kind and of its triggers' kinds. Construct it before the cache runs."""
 
     def __init__(self, watch: Watch, kinds: Kinds, queue: WorkQueue, metrics: Metrics, recorder: EventRecorder) -> None:
-        self._watch = watch
-        self._recorder = recorder
-        self._queue = queue
-        self._metrics = metrics
         self._objects = kinds.require(watch.gvk, whole=True)
-        self._links = [
-            _Link(
-                trigger,
-                kinds.require(trigger.gvk, whole=trigger.needs_whole_objects),
-                self._objects.index_by(trigger.match.field),
+        self._watch = watch
+        primary = Primary(watch, self._objects, queue)
+        self._kind_source = KindSource(primary, metrics)
+        self._trigger_sources = [
+            TriggerSource(
+                primary, trigger, kinds.require(trigger.gvk, whole=trigger.needs_whole_objects), metrics, recorder
             )
             for trigger in watch.triggers
         ]
 
     def start(self) -> None:
-        """Listen to the watch's kind and to the linked ones."""
-        self._objects.add_event_handler(self._on_event)
-        for link in self._links:
-            link.objects.add_event_handler(partial(self._on_linked_event, link))
+        """Take events from now on."""
+        self._kind_source.start()
+        for source in self._trigger_sources:
+            source.start()
 
     async def wait_synced(self) -> None:
-        """Wait until all kinds are listed and every object is queued for a run that starts after that.
+        """Wait until all kinds are listed and every object is enqueued for a run that starts after that.
 
-        Waits for as long as a kind is missing. A controller may run already meanwhile; the price is a second run of
-        what it reconciled.
+        It waits for as long as a kind is missing. A controller may run already; the price is a second run of what it
+        reconciled.
         """
         await self._objects.wait_synced()
         async with asyncio.TaskGroup() as group:
-            for link in self._links:
-                name = f"{self._watch.controller_name} waits for {link.trigger.gvk}"
-                group.create_task(self._wait_for_link(link), name=name)
-
-    def _on_event(self, event: Event) -> None:
-        self._show_creation_time(event)
-        if not predicate.matters_to_watch(self._watch, event):
-            return
-        request = handler.for_object(event)
-        if predicate.is_wanted_afresh(event):
-            self._queue.forget(request)
-        self._queue.add(request, _priority_of(event))
-
-    def _on_linked_event(self, link: _Link, event: Event) -> None:
-        # The first list is made good as a whole by `_wait_for_link`.
-        if (event.initial and not link.synced) or not predicate.matters_to_trigger(link.trigger, event):
-            return
-        found = handler.for_trigger(link.trigger, link.index, event)
-        requests = [request for request in found if self._is_selected(request)]
-        if not requests:
-            return
-        for request in requests:
-            self._queue.add(request, _priority_of(event))
-        self._metrics.trigger_fired(self._watch.controller_name, link.trigger.gvk, len(requests))
-        self._log_linked_event(link.trigger, event, requests)
-        self._record_linked_event(link.trigger, event, requests)
-
-    async def _wait_for_link(self, link: _Link) -> None:
-        await link.objects.wait_synced()
-        link.synced = True
-        selected = [key for key in self._objects.keys() if self._is_selected(key)]  # noqa: SIM118 - not a mapping
-        again = sum(self._queue.add(key, Priority.BACKGROUND) for key in selected)
-        if again:
-            _log.info(
-                "linked kind was listed after objects had been reconciled: reconciling them again",
-                **{LogKey.GVK.value: str(self._watch.gvk)},
-                linked_gvk=str(link.trigger.gvk),
-                requests=again,
-            )
-
-    def _is_selected(self, request: Request) -> bool:
-        if not self._watch.selector.requirements:
-            return True
-        obj = self._objects.get(request)
-        return obj is not None and self._watch.selector.matches(labels(obj))
-
-    def _show_creation_time(self, event: Event) -> None:
-        key = key_of(event.object)
-        if event.type is EventType.DELETED:
-            self._metrics.resource_gone(self._watch.gvk, key)
-            return
-        created_at = _creation_time(event.object)
-        if created_at is not None:
-            self._metrics.resource_exists(self._watch.gvk, key, created_at)
-
-    def _log_linked_event(self, trigger: Trigger, event: Event, requests: list[Request]) -> None:
-        named = [str(request) for request in requests[:_REQUESTS_LOGGED]]
-        _log.info(
-            "linked object issued an event",
-            **{LogKey.GVK.value: str(self._watch.gvk), LogKey.EVENT_TYPE.value: str(event.type)},
-            linked_gvk=str(trigger.gvk),
-            linked_object=str(key_of(event.object)),
-            requests=len(requests),
-            objects=named if len(named) == len(requests) else [*named, "…"],
-        )
-
-    def _record_linked_event(self, trigger: Trigger, event: Event, requests: list[Request]) -> None:
-        message = f"{trigger.gvk.kind} {key_of(event.object)} was {event.type}"
-        for request in requests[:_REQUESTS_LOGGED]:
-            obj = self._objects.get(request)
-            if obj is not None:
-                self._recorder.record(obj, Severity.NORMAL, Reason.TRIGGERED, message)
+            for source in self._trigger_sources:
+                name = f"{self._watch.controller_name} waits for {source.gvk}"
+                group.create_task(source.wait_synced(), name=name)
 
 
 def _priority_of(event: Event) -> Priority:

@@ -30,7 +30,7 @@ from reconcile_runner.controller.concurrency import ConcurrencyLimit
 from reconcile_runner.controller.controller import Controller
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.controller.dependentscan import Survey
-from reconcile_runner.controller.source import Source
+from reconcile_runner.controller.source import WatchSources
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.execution.artifacts import ArtifactStore
@@ -118,7 +118,7 @@ class _Unit:
     """What belongs to one watch."""
 
     gvk: GroupVersionKind
-    source: Source
+    source: WatchSources
     controller: Controller
 
 
@@ -246,7 +246,7 @@ async def _assemble(
     units = []
     for watch in watches:
         queue = WorkQueue(watch.controller_name, clock, metrics, _retry_delays(options, watch))
-        source = Source(watch, cache, queue, metrics, recorder)
+        source = WatchSources(watch, cache, queue, metrics, recorder)
         controller = Controller(
             watch.controller_name,
             watch.gvk,
@@ -291,7 +291,7 @@ def _survey(
     if not options.inject_owner_ref or not any(watch.watch_dependent_resources for watch in watches):
         return None
     for kind in cache.required():
-        kind.add_event_handler(dependents.scout(discovery.known, kind.gvk))
+        kind.add_event_handler(dependents.observer(discovery.known, kind.gvk))
     return Survey(client, discovery, dependents, clock, options.namespaces)
 
 

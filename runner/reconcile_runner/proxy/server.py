@@ -131,13 +131,13 @@ class Proxy:
         """Pass the read of one object on, and look whether it is a dependent whose kind is not watched yet."""
         resource = await self._resource_of(info)
         dependents = self._knowledge.dependents
-        if resource is None or not dependents.may_follow(resource) or dependents.is_followed(resource):
+        if resource is None or not dependents.can_watch(resource) or dependents.is_watched(resource):
             return await self._forwarder.stream(request)
         lists_before = dependents.lists_seen(resource)
         answer = await self._forwarder.fetch(request)
         obj = answer.decoded()
         if obj is not None and obj.get("kind") == resource.gvk.kind:
-            dependents.saw(resource, obj, lists_before)
+            dependents.observe(resource, obj, lists_before)
         return answer.response()
 
     async def _resource_of(self, info: RequestInfo) -> Resource | None:

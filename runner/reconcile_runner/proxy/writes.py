@@ -72,7 +72,7 @@ class WriteProxy:
             obj = _object_of(answer, resource)
             _conclude(write, request, info, answer)
         if obj is not None and self._injects and not _is_dry_run(request) and request.method != hdrs.METH_DELETE:
-            self._dependents.saw(resource, obj, lists_before)
+            self._dependents.observe(resource, obj, lists_before)
         return answer.response()
 
     async def _send(self, request: web.Request, info: RequestInfo, resource: Resource, owner: Owner) -> Answer:

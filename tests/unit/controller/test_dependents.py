@@ -9,7 +9,7 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, 
 from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.cache.informer import Informer, NamespaceStore
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.controller.dependents import MOST_EXPECTED, Dependents
+from reconcile_runner.controller.dependents import MAX_OBSERVED, Dependents
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.metrics import Metrics
@@ -40,9 +40,9 @@ class Bench:
             self.queues[watch.gvk] = WorkQueue(watch.controller_name, FakeClock(), Metrics())
             self.dependents.add_watch(watch, owners, self.queues[watch.gvk])
 
-    def saw(self, resource: Resource, obj: KubeObject) -> None:
+    def observe(self, resource: Resource, obj: KubeObject) -> None:
         """Take the answer to a request during which nothing else happened."""
-        self.dependents.saw(resource, obj, self.dependents.lists_seen(resource))
+        self.dependents.observe(resource, obj, self.dependents.lists_seen(resource))
 
     async def wanted(self, gvk: GroupVersionKind = FOO) -> set[Request]:
         queue, taken = self.queues[gvk], set()
@@ -66,7 +66,7 @@ def not_owned() -> KubeObject:
 
 async def test_a_dependent_has_its_kind_watched_and_its_owner_reconciled() -> None:
     b = Bench()
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     store = b.kinds.store(MAPS.gvk)
     store.replace([owned(), not_owned()])
     assert await b.wanted() == set()
@@ -81,16 +81,16 @@ async def test_a_dependent_has_its_kind_watched_and_its_owner_reconciled() -> No
 async def test_what_nobody_owns_has_nothing_watched() -> None:
     b = Bench()
     for obj in (not_owned(), owned(kind="Other")):
-        b.saw(MAPS, obj)
+        b.observe(MAPS, obj)
     assert b.kinds.kinds == {}
 
 
 @pytest.mark.parametrize("resource", [EVENTS, REVIEWS], ids=["events", "what cannot be watched"])
 async def test_some_kinds_are_no_dependents(resource: Resource) -> None:
     b = Bench()
-    b.saw(resource, owned())
+    b.observe(resource, owned())
     assert b.kinds.kinds == {}
-    assert not b.dependents.may_follow(resource)
+    assert not b.dependents.can_watch(resource)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_what_happened_between_an_answer_and_the_first_list_is_made_good(
     seen: KubeObject, listed: list[KubeObject], is_news: bool
 ) -> None:
     b = Bench()
-    b.saw(MAPS, seen)
+    b.observe(MAPS, seen)
     store = b.kinds.store(MAPS.gvk)
     for obj in listed:
         store.upsert(obj)
@@ -121,41 +121,41 @@ async def test_what_happened_between_an_answer_and_the_first_list_is_made_good(
 
 async def test_what_came_and_went_while_no_watch_was_open_is_made_good_by_the_next_list() -> None:
     b = Bench()
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     store = b.kinds.store(MAPS.gvk)
     store.replace([owned()])
-    b.saw(MAPS, owned(7, name="short-lived"))
+    b.observe(MAPS, owned(7, name="short-lived"))
     store.replace([owned()])
     assert await b.wanted() == {OWNER}
 
 
 async def test_a_list_that_came_while_an_answer_was_on_its_way_leaves_a_doubt_that_a_run_clears() -> None:
     b = Bench()
-    b.saw(MAPS, owned(name="first"))
+    b.observe(MAPS, owned(name="first"))
     before = b.dependents.lists_seen(MAPS)
     store = b.kinds.store(MAPS.gvk)
     store.replace([owned(name="first"), owned(name="shown")])
-    b.dependents.saw(MAPS, owned(name="shown"), before)
+    b.dependents.observe(MAPS, owned(name="shown"), before)
     assert await b.wanted() == set()
-    b.dependents.saw(MAPS, owned(5, name="deleted"), before)
+    b.dependents.observe(MAPS, owned(5, name="deleted"), before)
     assert await b.wanted() == {OWNER}
 
 
 async def test_what_the_cache_has_shown_and_seen_go_is_not_waited_for() -> None:
     b = Bench()
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     store = b.kinds.store(MAPS.gvk)
     store.replace([owned(), owned(2, name="gone")])
     store.delete(owned(3, name="gone"))
     assert await b.wanted() == {OWNER}
-    b.saw(MAPS, owned(2, name="gone"))
+    b.observe(MAPS, owned(2, name="gone"))
     store.replace([owned()])
     assert await b.wanted() == set()
 
 
 async def test_an_object_of_another_namespace_is_not_missed_in_a_list_of_one() -> None:
     b = Bench()
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     kind = b.kinds.kinds[MAPS.gvk]
     one, _ = kind.scopes(["elsewhere", "ns"])
     one.replace([])
@@ -164,8 +164,8 @@ async def test_an_object_of_another_namespace_is_not_missed_in_a_list_of_one() -
 
 async def test_no_more_is_remembered_than_is_bearable() -> None:
     b = Bench()
-    for number in range(MOST_EXPECTED + 10):
-        b.saw(MAPS, owned(name=f"x-{number}", owner="owner" if number < 10 else "nobody"))
+    for number in range(MAX_OBSERVED + 10):
+        b.observe(MAPS, owned(name=f"x-{number}", owner="owner" if number < 10 else "nobody"))
     b.kinds.store(MAPS.gvk).replace([])
     assert await b.wanted() == set()
 
@@ -183,15 +183,15 @@ def test_whole_objects_are_kept_only_where_metadata_does_not_tell_spec_from_stat
     resource: Resource, obj: KubeObject, whole: bool
 ) -> None:
     b = Bench()
-    b.saw(resource, obj)
+    b.observe(resource, obj)
     assert b.kinds.kinds[resource.gvk].metadata_only is not whole
 
 
 async def test_one_kind_serves_all_watches_but_those_that_blacklist_it() -> None:
     b = Bench(Watch(FOO), Watch(BAR, blacklist=frozenset({MAPS.gvk})))
-    b.saw(MAPS, owned(kind="Bar"))
+    b.observe(MAPS, owned(kind="Bar"))
     assert b.kinds.kinds == {}
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     store = b.kinds.store(MAPS.gvk)
     store.replace([owned(), owned(name="z", kind="Bar")])
     store.delete(owned())
@@ -201,7 +201,7 @@ async def test_one_kind_serves_all_watches_but_those_that_blacklist_it() -> None
 
 async def test_two_watches_hear_each_of_their_own_dependents() -> None:
     b = Bench(Watch(FOO), Watch(BAR))
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     store = b.kinds.store(MAPS.gvk)
     store.replace([owned(), owned(name="z", kind="Bar")])
     store.delete(owned(name="z", kind="Bar"))
@@ -210,14 +210,14 @@ async def test_two_watches_hear_each_of_their_own_dependents() -> None:
 
 async def test_a_watch_that_wants_no_dependents_gets_none() -> None:
     b = Bench(Watch(FOO, watch_dependent_resources=False))
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     assert b.kinds.kinds == {}
 
 
 async def test_an_owner_that_is_not_there_or_not_selected_is_not_asked_for() -> None:
     selector = LabelSelector((Requirement("app", Operator.EXISTS),))
     b = Bench(Watch(FOO, selector=selector), Watch(BAR))
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     store = b.kinds.store(MAPS.gvk)
     store.replace([owned(), owned(name="z", kind="Bar", owner="nobody")])
     store.replace([])
@@ -237,7 +237,7 @@ async def test_cluster_scoped_dependents_by_annotation_are_watched_where_asked_f
             "operator-sdk/primary-resource-type": "Foo.example.com",
         }
         obj = owned(namespace="", ownerReferences=[], annotations=annotations)
-    b.saw(ROLES, obj)
+    b.observe(ROLES, obj)
     assert (ROLES.gvk in b.kinds.kinds) is (asked_for or by_reference)
     if not by_reference and asked_for:
         store = b.kinds.store(ROLES.gvk)
@@ -248,24 +248,24 @@ async def test_cluster_scoped_dependents_by_annotation_are_watched_where_asked_f
 
 async def test_another_version_of_a_kind_is_not_watched_a_second_time() -> None:
     b = Bench()
-    b.saw(MAPS, owned())
+    b.observe(MAPS, owned())
     newer = Resource(GroupVersionKind("", "v2", "ConfigMap"), "configmaps", namespaced=True, verbs=VERBS)
-    b.saw(newer, owned(2))
+    b.observe(newer, owned(2))
     assert list(b.kinds.kinds) == [MAPS.gvk]
 
 
 def test_reads_are_looked_at_until_a_kind_is_listed() -> None:
     b = Bench()
-    assert not b.dependents.is_followed(MAPS)
-    b.saw(MAPS, owned())
-    assert not b.dependents.is_followed(MAPS)
+    assert not b.dependents.is_watched(MAPS)
+    b.observe(MAPS, owned())
+    assert not b.dependents.is_watched(MAPS)
     b.kinds.store(MAPS.gvk).replace([])
-    assert b.dependents.is_followed(MAPS)
+    assert b.dependents.is_watched(MAPS)
 
 
-def test_a_kind_that_is_watched_anyway_is_scouted() -> None:
+def test_a_kind_that_is_watched_anyway_is_observed() -> None:
     b = Bench()
-    listener = b.dependents.scout(lambda gvk: MAPS if gvk == MAPS.gvk else None, MAPS.gvk)
+    listener = b.dependents.observer(lambda gvk: MAPS if gvk == MAPS.gvk else None, MAPS.gvk)
     listener(Event(EventType.CREATED, not_owned(), initial=True))
     assert b.kinds.kinds == {}
     listener(Event(EventType.CREATED, owned(), initial=True))

@@ -43,11 +43,11 @@ def pod(name: str, namespace: str = "default", **labels: str) -> KubeObject:
 
 
 def test_an_event_of_the_watched_kind_reconciles_its_own_object() -> None:
-    assert for_object(Event(EventType.DELETED, pod("jack", "zoo"))) == ObjectKey("zoo", "jack")
+    assert for_object(Event(EventType.DELETED, pod("jack", "zoo"))) == (ObjectKey("zoo", "jack"),)
 
 
 def test_a_cluster_scoped_object_has_no_namespace() -> None:
-    assert for_object(Event(EventType.CREATED, {"metadata": {"name": "n"}})) == ObjectKey("", "n")
+    assert for_object(Event(EventType.CREATED, {"metadata": {"name": "n"}})) == (ObjectKey("", "n"),)
 
 
 @pytest.mark.parametrize("kind", [EventType.CREATED, EventType.DELETED])

@@ -17,7 +17,7 @@ from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.controller import source as source_module
 from reconcile_runner.controller.controller import Controller
 from reconcile_runner.controller.reconcile import Outcome, Request, Succeeded
-from reconcile_runner.controller.source import Kinds, Source
+from reconcile_runner.controller.source import Kinds, WatchSources
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.recorder import EventRecorder
@@ -67,7 +67,7 @@ class Harness:
         self.client = FakeClient()
         self.recorder = EventRecorder(self.client, self.clock)
         self.kinds = kinds or FakeKinds()
-        self.source = Source(watch, self.kinds, self.queue, self.metrics, self.recorder)
+        self.source = WatchSources(watch, self.kinds, self.queue, self.metrics, self.recorder)
         self.source.start()
         self.things = self.kinds.store(THING)
 
