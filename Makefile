@@ -107,6 +107,10 @@ manifests: setup ## Make the operator's rights from watches.yaml, and dist/insta
 	@mv config/rbac/leader_election_role.yaml.new config/rbac/leader_election_role.yaml
 	@$(BIN)/python -m tools.manifests
 
+.PHONY: pictures
+pictures: setup ## Draw the packages and their imports for docs/architecture.md from the code
+	@$(BIN)/python -m tools.structure
+
 .PHONY: image
 image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
 	@"$(BASE_PYTHON)" -m tools.image build --image "$(IMAGE)" --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \
