@@ -193,7 +193,7 @@ class EventRecorder:
         name = f"{series.body['involvedObject']['name'][:_NAME_LIMIT]}.{secrets.token_hex(8)}"
         said = {"count": series.count, "firstTimestamp": now, "lastTimestamp": now}
         path = f"/api/v1/namespaces/{meta['namespace']}/events"
-        await self._client.post(path, {**series.body, "metadata": {**meta, "name": name}, **said})
+        await self._client.create(path, {**series.body, "metadata": {**meta, "name": name}, **said})
         series.path = f"{path}/{name}"
 
     def _dropped(self, series: _Series, error: ApiError | ApiUnreachableError) -> None:

@@ -15,7 +15,8 @@ import orjson
 import pytest
 
 from reconcile_runner.client import HttpClient, connect
-from reconcile_runner.client.servedkinds import ServedKinds
+from reconcile_runner.client.discovery import Discovery
+from reconcile_runner.clock import SystemClock
 from reconcile_runner.errors import ApiError
 from reconcile_runner.execution import discoverycache
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
@@ -264,12 +265,12 @@ async def test_what_the_api_server_serves(
     engine = kind_of_engine()
     await engine.start()
 
-    async def found(client: HttpClient, served: ServedKinds) -> int:
+    async def found(client: HttpClient, discovery: Discovery) -> int:
         path = tmp_path / "report.json"
         collections = {"ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, collection_paths()))}
         job = make_job(tmp_path, str(ISOLATION / "kinds.yml"), {"report": str(path)}, env=collections)
         (job.private_data_dir / "kubeconfig").write_bytes(kubeconfig.read_bytes())
-        seen = await report(engine, replace(job, api=ServedApi(client.server, await served.word())), path)
+        seen = await report(engine, replace(job, api=ServedApi(client.server, await discovery.etag())), path)
         kept = [path.name for path in Path(seen["temporary"]).iterdir() if path.name.startswith("k8srcp-")]
         assert len(kept) == 1
         assert set(kept) <= discoverycache.names(client.server), "nothing would be kept for the next run"
@@ -277,12 +278,12 @@ async def test_what_the_api_server_serves(
 
     try:
         async with await connect(kubeconfig) as client:
-            served = ServedKinds(client)
+            discovery = Discovery(client, SystemClock())
             for namespaced in (True, False, True):
                 async with installed(client, swing, namespaced=namespaced):
-                    await client.post(swing.path("default" if namespaced else ""), swing.object("swing"))
-                    assert [await found(client, served), await found(client, served)] == [1, 1]
-                assert await found(client, served) == 0
+                    await client.create(swing.path("default" if namespaced else ""), swing.object("swing"))
+                    assert [await found(client, discovery), await found(client, discovery)] == [1, 1]
+                assert await found(client, discovery) == 0
     finally:
         await engine.stop()
 

@@ -32,7 +32,7 @@ def kind_of_its_own() -> Kind:
 
 
 async def an_owner(client: HttpClient, kind: Kind, name: str = "owner") -> Owner:
-    return owner_of(await client.post(kind.path(), kind.object(name)))
+    return owner_of(await client.create(kind.path(), kind.object(name)))
 
 
 async def installed(kubeconfig: Path, kind: Kind) -> None:
@@ -123,7 +123,7 @@ async def test_what_is_deleted_before_its_kind_is_listed_is_not_lost(kubeconfig:
     async with proxied(kubeconfig, Watch(kind.gvk)) as operating:
         owner, name = await an_owner(operating.client, kind), f"{kind.plural}-map"
         resource = await operating.discovery.resource(CONFIG_MAP)
-        created = await operating.client.post(
+        created = await operating.client.create(
             MAPS, config_map(name) | {"metadata": {"name": name, "ownerReferences": [_reference(owner)]}}
         )
         await operating.client.delete(f"{MAPS}/{name}")
@@ -232,14 +232,14 @@ async def _limited_kubeconfig(client: HttpClient, admin: Path, directory: Path, 
         {"apiGroups": ["watching.test"], "resources": [kind.plural], "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create"]},
     ]
-    await client.post(f"{rbac}/clusterroles", {"metadata": {"name": name}, "rules": rules})
+    await client.create(f"{rbac}/clusterroles", {"metadata": {"name": name}, "rules": rules})
     subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
     binding = {"metadata": {"name": name}, "subjects": [subject], "roleRef": role}
-    await client.post(f"{rbac}/clusterrolebindings", binding)
+    await client.create(f"{rbac}/clusterrolebindings", binding)
     accounts = "/api/v1/namespaces/default/serviceaccounts"
-    await client.post(accounts, {"metadata": {"name": name}})
-    token = await client.post(f"{accounts}/{name}/token", {"spec": {}})
+    await client.create(accounts, {"metadata": {"name": name}})
+    token = await client.create(f"{accounts}/{name}/token", {"spec": {}})
     config = yaml.safe_load(admin.read_text(encoding="utf-8"))
     for user in config["users"]:
         user["user"] = {"token": token["status"]["token"]}

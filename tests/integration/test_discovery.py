@@ -9,7 +9,6 @@ import pytest
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client import connect
 from reconcile_runner.client.discovery import Discovery
-from reconcile_runner.client.servedkinds import ServedKinds
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.errors import KindNotFoundError
 from tests.support.watching import Kind, until
@@ -58,20 +57,20 @@ async def test_a_custom_kind_comes_changes_its_scope_and_goes(kubeconfig: Path) 
 async def test_the_word_for_what_is_served_changes_with_a_kind(kubeconfig: Path) -> None:
     kind = Kind("Satellite")
     async with await connect(kubeconfig) as client, await connect(kubeconfig) as other:
-        served = ServedKinds(client)
+        discovery = Discovery(client, SystemClock())
         for namespaced in (True, False):
-            before = await served.word()
+            before = await discovery.etag()
             assert before
             await kind.install(client, namespaced=namespaced)
-            await until(lambda: _has_changed(served, before), "a kind came")  # noqa: B023 - awaited in this round
-            there = await served.word()
-            assert await ServedKinds(other).word() == there, "it is not of who asks"
+            await until(lambda: _has_changed(discovery, before), "a kind came")  # noqa: B023 - awaited in this round
+            there = await discovery.etag()
+            assert await Discovery(other, SystemClock()).etag() == there, "it is not of who asks"
             await kind.remove(client)
-            await until(lambda: _has_changed(served, there), "a kind went")  # noqa: B023
+            await until(lambda: _has_changed(discovery, there), "a kind went")  # noqa: B023
 
 
-async def _has_changed(served: ServedKinds, word: str) -> bool:
-    return await served.word() not in ("", word)
+async def _has_changed(discovery: Discovery, etag: str) -> bool:
+    return await discovery.etag() not in ("", etag)
 
 
 async def _is_namespaced(discovery: Discovery, gvk: GroupVersionKind, *, expected: bool | None) -> bool:

@@ -59,7 +59,7 @@ def config_map(name: str) -> KubeObject:
 
 
 async def make_namespace(client: HttpClient, name: str) -> None:
-    await client.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await client.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 async def test_custom_objects_and_pods_are_listed_and_watched(kubeconfig: Path) -> None:
@@ -67,14 +67,14 @@ async def test_custom_objects_and_pods_are_listed_and_watched(kubeconfig: Path) 
     async with await connect(kubeconfig) as client:
         await kind.install(client)
         await make_namespace(client, "planets")
-        await client.post(kind.path("planets"), kind.object("earth"))
+        await client.create(kind.path("planets"), kind.object("earth"))
         async with following(kubeconfig, kind.gvk, POD) as followed:
             await followed.cache.wait_synced()
             assert followed.names(kind.gvk) == {"earth"}
             assert [event.initial for event in followed.events if event.type is EventType.CREATED] == [True]
             followed.events.clear()
-            await client.post(kind.path("planets"), kind.object("mars"))
-            await client.post("/api/v1/namespaces/planets/pods", pod("rover"))
+            await client.create(kind.path("planets"), kind.object("mars"))
+            await client.create("/api/v1/namespaces/planets/pods", pod("rover"))
             await client.patch(kind.path("planets") + "/mars", {"spec": {"name": "joe"}})
             await client.delete(kind.path("planets") + "/mars")
             wanted = {("created", "mars"), ("updated", "mars"), ("deleted", "mars"), ("created", "rover")}
@@ -94,10 +94,10 @@ async def test_metadata_alone_is_fetched_and_kept(kubeconfig: Path) -> None:
     async with await connect(kubeconfig) as client:
         await make_namespace(client, "partial")
         path = "/api/v1/namespaces/partial/configmaps"
-        await client.post(path, config_map("listed"))
+        await client.create(path, config_map("listed"))
         async with following(kubeconfig, CONFIG_MAP, whole=False, namespaces=["partial"]) as followed:
             await followed.cache.wait_synced()
-            await client.post(path, config_map("watched"))
+            await client.create(path, config_map("watched"))
             await until(lambda: followed.names(CONFIG_MAP) == {"listed", "watched"}, "both are there")
             for event in followed.events:
                 assert event.object.keys() == {"apiVersion", "kind", "metadata"}
@@ -108,7 +108,7 @@ async def test_several_namespaces_and_none_of_the_others(kubeconfig: Path) -> No
     async with await connect(kubeconfig) as client:
         for namespace in ("one", "two", "three"):
             await make_namespace(client, namespace)
-            await client.post(f"/api/v1/namespaces/{namespace}/configmaps", config_map(f"in-{namespace}"))
+            await client.create(f"/api/v1/namespaces/{namespace}/configmaps", config_map(f"in-{namespace}"))
         async with following(kubeconfig, CONFIG_MAP, namespaces=["one", "two"]) as followed:
             await followed.cache.wait_synced()
             assert followed.names(CONFIG_MAP) == {"in-one", "in-two"}
@@ -118,7 +118,7 @@ async def test_a_list_of_many_pages_is_complete(kubeconfig: Path) -> None:
     async with await connect(kubeconfig) as client:
         await make_namespace(client, "many")
         path = "/api/v1/namespaces/many/configmaps"
-        await in_parallel(client.post(path, config_map(f"item-{number}")) for number in range(1100))
+        await in_parallel(client.create(path, config_map(f"item-{number}")) for number in range(1100))
         for whole in (True, False):
             async with following(kubeconfig, CONFIG_MAP, whole=whole, namespaces=["many"]) as followed:
                 await followed.cache.wait_synced()
@@ -134,12 +134,12 @@ async def test_a_kind_that_is_installed_removed_and_installed_with_another_scope
         assert not followed.cache.has_synced
         await kind.install(client)
         await followed.cache.wait_synced()
-        await client.post(kind.path(), kind.object("low"))
+        await client.create(kind.path(), kind.object("low"))
         await until(lambda: followed.told() == [("created", "low")], "the first object was seen")
         await kind.remove(client)
         await until(lambda: followed.told()[1:] == [("deleted", "low")], "its deletion was seen")
         await kind.install(client, namespaced=False)
-        await client.post(kind.path(""), kind.object("high"))
+        await client.create(kind.path(""), kind.object("high"))
         await until(lambda: followed.names(kind.gvk) == {"high"}, "the object without a namespace was seen")
 
 
@@ -147,11 +147,11 @@ async def test_a_kind_that_changes_its_scope_in_an_instant(kubeconfig: Path) -> 
     kind = Kind("Blink")
     async with following(kubeconfig, kind.gvk) as followed, await connect(kubeconfig) as client:
         await kind.install(client)
-        await client.post(kind.path(), kind.object("before"))
+        await client.create(kind.path(), kind.object("before"))
         await until(lambda: followed.names(kind.gvk) == {"before"}, "the object before was seen")
         await kind.remove(client)
         await kind.install(client, namespaced=False)
-        await client.post(kind.path(""), kind.object("after"))
+        await client.create(kind.path(""), kind.object("after"))
         await until(lambda: followed.names(kind.gvk) == {"after"}, "only the object after is left")
 
 
@@ -181,7 +181,7 @@ async def _edit(client: HttpClient, kind: Kind, friends: dict[str, str], chance:
     """Create, change or delete one of 30 objects."""
     name, friend = f"item-{chance.randrange(30)}", chance.choice(FRIENDS)
     if name not in friends:
-        await client.post(kind.path(), kind.object(name, friend))
+        await client.create(kind.path(), kind.object(name, friend))
     elif chance.random() < 0.3:
         await client.delete(f"{kind.path()}/{name}")
         del friends[name]
@@ -221,10 +221,10 @@ async def test_history_that_is_gone_is_told_as_gone(own_cluster: Cluster) -> Non
     async with await connect(own_cluster.kubeconfig) as client:
         path = "/api/v1/namespaces/default/configmaps"
         for number in range(3):
-            await client.post(path, config_map(f"item-{number}"))
+            await client.create(path, config_map(f"item-{number}"))
         first = await client.get(path, {"limit": "1"})
         token = first["metadata"]["continue"]
-        await client.post(path, config_map("one-more"))
+        await client.create(path, config_map("one-more"))
         await asyncio.to_thread(restart_and_forget_history, own_cluster)
         with pytest.raises(GoneError):
             await client.get(path, {"limit": "1", "continue": token})
@@ -251,9 +251,9 @@ async def test_what_happens_while_the_api_server_is_away_is_made_good(own_cluste
     ):
         path = "/api/v1/namespaces/default/configmaps"
         await kind.install(client)
-        await client.post(kind.path(), kind.object("kept"))
+        await client.create(kind.path(), kind.object("kept"))
         for name in ("changed", "deleted", "replaced"):
-            await client.post(path, config_map(name))
+            await client.create(path, config_map(name))
         everything = {"kept", "changed", "deleted", "replaced"}
         await until(lambda: {name for _, name in followed.told()} >= everything, "the objects were seen")
         await asyncio.to_thread(kill_api_server, own_cluster)
@@ -265,10 +265,10 @@ async def test_what_happens_while_the_api_server_is_away_is_made_good(own_cluste
         await client.patch(f"{path}/changed", {"data": {"a": "changed"}})
         await client.delete(f"{path}/deleted")
         await client.delete(f"{path}/replaced")
-        await client.post(path, config_map("replaced"))
+        await client.create(path, config_map("replaced"))
         wanted = {("updated", "changed"), ("deleted", "deleted"), ("deleted", "replaced"), ("created", "replaced")}
         await until(partial(was_told, followed, wanted), "the gap was made good")
-        await client.post(path, config_map("deleted"))
+        await client.create(path, config_map("deleted"))
         await client.patch(f"{kind.path()}/kept", {"spec": {"name": "joe"}})
         await until(partial(was_told, followed, {("created", "deleted"), ("updated", "kept")}), "both watch again")
         assert ("deleted", "kept") not in followed.told(), "a server that starts is no proof that a kind is gone"

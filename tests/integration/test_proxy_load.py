@@ -39,12 +39,12 @@ async def run_of(operating: Proxied, owner: Owner, ready: asyncio.Barrier) -> No
 async def test_a_thousand_concurrent_runs_get_their_own_owners(kubeconfig: Path) -> None:
     async with proxied(kubeconfig) as before:
         await LOADED.install(before.client)
-        await before.client.post("/api/v1/namespaces", {"metadata": {"name": "load-elsewhere"}})
+        await before.client.create("/api/v1/namespaces", {"metadata": {"name": "load-elsewhere"}})
         limit = asyncio.Semaphore(50)
 
         async def create(number: int) -> Owner:
             async with limit:
-                return owner_of(await before.client.post(LOADED.path(), LOADED.object(f"load-{number}")))
+                return owner_of(await before.client.create(LOADED.path(), LOADED.object(f"load-{number}")))
 
         owners = await asyncio.gather(*(create(number) for number in range(RUNS)))
     async with proxied(kubeconfig, Watch(LOADED.gvk)) as operating:

@@ -34,7 +34,7 @@ async def operator(kubeconfig: Path, **settings: Any) -> AsyncIterator[Proxied]:
 
 async def parent(operating: Proxied, kind: Kind = PARENT) -> Owner:
     path = kind.path("default" if kind is PARENT else "")
-    return owner_of(await operating.client.post(path, kind.object(next(_names))))
+    return owner_of(await operating.client.create(path, kind.object(next(_names))))
 
 
 def reference(owner: Owner) -> KubeObject:
@@ -82,7 +82,7 @@ async def test_what_the_role_says_of_owners_stays(kubeconfig: Path) -> None:
 async def test_an_owner_out_of_reach_is_named_in_annotations(kubeconfig: Path) -> None:
     async with operator(kubeconfig) as operating:
         owner, name = await parent(operating), next(_names)
-        await operating.client.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        await operating.client.create("/api/v1/namespaces", {"metadata": {"name": name}})
         expected = {
             "operator-sdk/primary-resource": f"default/{owner.key.name}",
             "operator-sdk/primary-resource-type": "Parent.watching.test",
@@ -129,7 +129,7 @@ async def test_a_server_side_apply_that_creates_gives_an_owner_which_later_appli
 async def test_what_somebody_else_made_is_not_taken_by_an_apply(kubeconfig: Path) -> None:
     async with operator(kubeconfig) as operating:
         owner, name = await parent(operating), next(_names)
-        await operating.client.post(MAPS, config_map(name))
+        await operating.client.create(MAPS, config_map(name))
         with operating.run_for(owner) as run:
             assert (await run.apply(f"{MAPS}/{name}", config_map(name))).status == 200
             await run.merge(f"{MAPS}/{name}", {"data": {"a": "2"}})

@@ -50,7 +50,7 @@ async def seen(operating: Proxied, gvk: GroupVersionKind, obj: KubeObject) -> No
 
 async def create(operating: Proxied, name: str, **labels: str) -> KubeObject:
     obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"a": "1"}}
-    return await operating.client.post(MAPS, obj)
+    return await operating.client.create(MAPS, obj)
 
 
 def without_bookkeeping(obj: Any) -> Any:
@@ -124,7 +124,7 @@ async def test_a_cached_object_and_list_of_each_sort_of_kind_are_the_api_servers
 ) -> None:
     async with reading(kubeconfig, gvk) as (operating, run):
         path = MAPS if gvk is CONFIG_MAP else READ.path()
-        created = await operating.client.post(
+        created = await operating.client.create(
             path,
             {
                 "apiVersion": gvk.api_version,
@@ -172,7 +172,7 @@ async def test_what_the_cache_cannot_answer_exactly_is_the_api_servers_to_answer
     kubeconfig: Path, path: str, query: dict[str, str], accept: str
 ) -> None:
     async with reading(kubeconfig, CONFIG_MAP) as (operating, run):
-        await seen(operating, CONFIG_MAP, await operating.client.post(MAPS, {"metadata": {"generateName": "x-"}}))
+        await seen(operating, CONFIG_MAP, await operating.client.create(MAPS, {"metadata": {"generateName": "x-"}}))
         through = await run.call("GET", path, params=query, headers={"Accept": accept})
         async with asyncio.timeout(20):
             upstream = await operating.client.forward("GET", _with_query(path, query), {"Accept": accept}, None)
@@ -188,7 +188,7 @@ def _with_query(path: str, query: Mapping[str, str]) -> str:
 
 async def test_metadata_alone_answers_no_request_for_whole_objects(kubeconfig: Path) -> None:
     async with reading(kubeconfig, partial=CONFIG_MAP) as (operating, run):
-        created = await operating.client.post(MAPS, {"metadata": {"generateName": "x-"}})
+        created = await operating.client.create(MAPS, {"metadata": {"generateName": "x-"}})
         await seen(operating, CONFIG_MAP, created)
         path = f"{MAPS}/{created['metadata']['name']}"
         for target, accept in ((path, ACCEPT_PARTIAL), (MAPS, ACCEPT_PARTIAL_LIST)):
@@ -204,7 +204,7 @@ async def test_a_watch_goes_on_from_a_cached_lists_resource_version(kubeconfig: 
     async with reading(kubeconfig, CONFIG_MAP) as (operating, run):
         listed = await run.get(MAPS)
         assert listed.is_from_cache
-        created = await operating.client.post(MAPS, {"metadata": {"generateName": "x-"}})
+        created = await operating.client.create(MAPS, {"metadata": {"generateName": "x-"}})
         version = listed.body["metadata"]["resourceVersion"]
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "10"}
         headers = {"Authorization": f"Bearer {run.token}"}
@@ -216,7 +216,7 @@ async def test_a_watch_goes_on_from_a_cached_lists_resource_version(kubeconfig: 
 async def test_secrets_are_read_one_by_one_without_anything_being_watched(kubeconfig: Path) -> None:
     async with reading(kubeconfig) as (operating, run):
         path = "/api/v1/namespaces/default/secrets"
-        made = await operating.client.post(path, {"metadata": {"generateName": "x-"}, "stringData": {"a": "b"}})
+        made = await operating.client.create(path, {"metadata": {"generateName": "x-"}, "stringData": {"a": "b"}})
         answer = await run.get(f"{path}/{made['metadata']['name']}")
         assert (answer.status, answer.is_from_cache) == (200, False)
         assert not operating.cache._optional
@@ -247,7 +247,7 @@ async def test_a_run_reads_its_own_writes_and_another_may_still_read_from_the_ca
 
 async def test_a_collection_that_a_run_deleted_is_read_from_the_api_server_until_the_run_ends(kubeconfig: Path) -> None:
     async with reading(kubeconfig, CONFIG_MAP) as (operating, run):
-        await operating.client.post(MAPS, {"metadata": {"name": "many", "labels": {"a": "many"}}})
+        await operating.client.create(MAPS, {"metadata": {"name": "many", "labels": {"a": "many"}}})
         assert (await run.call("DELETE", MAPS, params={"labelSelector": "a=many"})).status == 200
         assert not (await run.get(MAPS)).is_from_cache
         with operating.run_for(OWNER) as other:

@@ -77,7 +77,7 @@ class Kind:
 
     async def install(self, client: HttpClient, *, namespaced: bool = True) -> None:
         """Create the CRD and wait until objects of the kind can be listed."""
-        await client.post(CRDS, self.definition(namespaced=namespaced))
+        await client.create(CRDS, self.definition(namespaced=namespaced))
         await until(lambda: self._is_served(client, namespaced=namespaced), f"{self.name} is served")
 
     async def remove(self, client: HttpClient) -> None:

@@ -59,7 +59,7 @@ async def _run_once(session: Session, watch: ObjectWatch, system: System, size: 
     key = ObjectKey(system.namespace, "noop")
     collection = definitions.noop_path(size, system.namespace)
     if turn == 0:
-        wanted = await session.client.post(collection, definitions.noop_object(size, key.name, turn))
+        wanted = await session.client.create(collection, definitions.noop_object(size, key.name, turn))
     else:
         wanted = await session.client.patch(f"{collection}/{key.name}", {"spec": {"turn": turn}})
     await watch.expect([key], observed(generation(wanted))).within(_PATIENCE)

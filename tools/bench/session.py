@@ -42,18 +42,18 @@ class Session:
 
     async def create_namespace(self, name: str) -> None:
         """Create a namespace."""
-        await self.client.post("/api/v1/namespaces", {"metadata": {"name": name}})
+        await self.client.create("/api/v1/namespaces", {"metadata": {"name": name}})
 
     async def create_foo(self, key: ObjectKey) -> None:
         """Create a Foo that looks for ``friend_of(key)``."""
         path = f"/apis/tutorial.my.domain/v1/namespaces/{key.namespace}/foos"
-        await self.client.post(path, _foo(key))
+        await self.client.create(path, _foo(key))
 
     async def create_pod(self, key: ObjectKey) -> None:
         """Create a Pod. Nothing runs it: there is no scheduler."""
         spec = {"containers": [{"name": "c", "image": "none"}]}
         pod: KubeObject = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": key.name}, "spec": spec}
-        await self.client.post(f"/api/v1/namespaces/{key.namespace}/pods", pod)
+        await self.client.create(f"/api/v1/namespaces/{key.namespace}/pods", pod)
 
 
 def friend_of(key: ObjectKey) -> str:

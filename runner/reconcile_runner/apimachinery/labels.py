@@ -1,14 +1,30 @@
-"""Label selectors, as ``selector:`` of a watch has them: ``matchLabels`` and ``matchExpressions``.
+"""Label selectors: those of a watch, and label and field selectors in the text form of queries.
 
-Checked on the runner's side, in ``predicate`` for events and again in ``reconciler`` (a periodic or triggered
-reconcile passes no predicate). Semantics: apimachinery's ``metav1.LabelSelector``.
+Semantics: apimachinery's ``metav1.LabelSelector`` and ``labels.Parse``. A watch's selector is checked here and not by
+the API server, for events and again in the reconciler: a periodic or triggered reconcile passes no predicate.
 """
 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+_KEY: Final = r"(?:[a-z0-9][-a-z0-9.]*/)?[A-Za-z0-9](?:[-_.A-Za-z0-9]*[A-Za-z0-9])?"
+_VALUE: Final = r"(?:[A-Za-z0-9](?:[-_.A-Za-z0-9]*[A-Za-z0-9])?)?"
+_REQUIREMENT: Final = re.compile(
+    rf"""\s*(?:
+        (?P<absent>!)\s*(?P<absent_key>{_KEY})
+      | (?P<key>{_KEY})\s*(?:
+            (?P<equality>==|=|!=)\s*(?P<value>{_VALUE})
+          | (?P<set>(?<=\s)in|(?<=\s)notin)\s*\((?P<values>[^()]*)\)
+        )?
+    )\s*(?:,|$)""",
+    re.VERBOSE,
+)
+_FIELDS: Final = frozenset({"metadata.name", "metadata.namespace"})
 
 
 class Operator(enum.StrEnum):
@@ -54,3 +70,52 @@ class LabelSelector:
 
 EVERYTHING = LabelSelector()
 """Matches every object."""
+
+
+def parse_label_selector(text: str) -> LabelSelector | None:
+    """Read a label selector such as ``app=web,tier in (a,b)``.
+
+    Returns None for a text that is wrong, or uses ``>`` or ``<``: the API server is to judge it.
+    """
+    requirements = []
+    position = 0
+    while position < len(text):
+        match = _REQUIREMENT.match(text, position)
+        requirement = _requirement(match) if match is not None else None
+        if match is None or requirement is None:
+            return None
+        requirements.append(requirement)
+        position = match.end()
+    if text.rstrip().endswith(","):
+        return None
+    return LabelSelector(tuple(requirements))
+
+
+def _requirement(match: re.Match[str]) -> Requirement | None:
+    if match["absent"]:
+        return Requirement(match["absent_key"], Operator.DOES_NOT_EXIST)
+    if match["set"]:
+        values = [value.strip() for value in match["values"].split(",")]
+        if not all(re.fullmatch(_VALUE, value) for value in values):
+            return None
+        operator = Operator.IN if match["set"] == "in" else Operator.NOT_IN
+        return Requirement(match["key"], operator, frozenset(values))
+    if match["equality"]:
+        operator = Operator.NOT_IN if match["equality"] == "!=" else Operator.IN
+        return Requirement(match["key"], operator, frozenset({match["value"]}))
+    return Requirement(match["key"], Operator.EXISTS)
+
+
+def parse_field_selector(text: str) -> dict[str, str] | None:
+    """Read a field selector such as ``metadata.name=x``; return the value of each field.
+
+    Returns None for a text that is wrong, or names anything but an object's name and namespace.
+    """
+    wanted: dict[str, str] = {}
+    for term in filter(None, text.split(",")):
+        name, equals, value = term.partition("=")
+        value = value.removeprefix("=")
+        if not equals or name not in _FIELDS or "\\" in value or "=" in value or wanted.get(name, value) != value:
+            return None
+        wanted[name] = value
+    return wanted

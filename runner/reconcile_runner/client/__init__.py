@@ -1,8 +1,7 @@
 """The API client: the only place that talks HTTP to the API server.
 
-``api`` says what it can do, ``http`` does it; ``config``, ``tls`` and ``credentials`` say where the server is and who
-asks, ``decoding`` what came back, ``backoff`` and ``outage`` when to ask again and when to speak of it. ``discovery``
-comes next.
+``api`` is the Protocol, ``http`` its implementation; ``config``, ``tls`` and ``credentials`` say where the server is
+and who asks, ``decoding`` reads its answers, ``outage`` limits log lines about it. ``discovery`` is built on them.
 """
 
 from reconcile_runner.client.api import (

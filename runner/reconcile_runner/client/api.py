@@ -1,7 +1,7 @@
-"""What everyone above depends on to talk to the API server: a Protocol, and the words of its arguments.
+"""The Protocol of the API client, and the types of its arguments.
 
-``http`` implements it over aiohttp; the tests have one in memory. Paths are absolute and already
-escaped (``discovery.Resource.path`` makes them); objects are decoded JSON.
+``http`` implements it over aiohttp; the tests have one in memory. Paths are absolute and already escaped
+(``discovery.Resource.path`` makes them); objects are decoded JSON. Methods are named as kubectl's verbs.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ class ApiClient(Protocol):
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ACCEPT_JSON) -> KubeObject:
         """Return an object or a list."""
 
-    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
+    async def etag(self, path: str, *, accept: str, known: str = "") -> str:
         """Return the entity tag of what is at a path, empty where the server gives none.
 
         Where ``known``, an earlier one, still is it, the server need not send the rest.
         """
 
-    async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
+    async def create(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         """Create an object; return it as stored."""
 
     async def patch(
@@ -85,7 +85,7 @@ class ApiClient(Protocol):
     ) -> KubeObject:
         """Change an object; return it as stored. ``APPLY`` needs ``fieldManager`` among ``params``."""
 
-    async def replace(self, path: str, body: KubeObject) -> KubeObject:
+    async def update(self, path: str, body: KubeObject) -> KubeObject:
         """Replace a whole object, if it still has the ``resourceVersion`` of ``body``; return it as stored.
 
         Raises ``ConflictError`` where it changed, or was deleted, since ``body`` was read.

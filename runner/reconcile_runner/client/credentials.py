@@ -18,8 +18,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from reconcile_runner.client.filestamp import Stamp, stamp
-from reconcile_runner.client.tls import ClientTls
+from reconcile_runner.client.tls import ClientTls, FileStamp, file_stamp
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.logs import get_logger
@@ -73,7 +72,7 @@ class TokenFile:
         self._path = path
         self._clock = clock
         self._token = ""
-        self._seen: Stamp = None
+        self._seen: FileStamp = None
         self._read_at = 0.0
         self._read()
         if not self._token:
@@ -81,7 +80,7 @@ class TokenFile:
 
     async def authorization(self) -> str:
         """Return the current token, read again where the file changed or a minute has passed."""
-        if stamp(self._path) != self._seen or self._clock.monotonic() - self._read_at >= TOKEN_FILE_PERIOD:
+        if file_stamp(self._path) != self._seen or self._clock.monotonic() - self._read_at >= TOKEN_FILE_PERIOD:
             self._read()
         return f"Bearer {self._token}"
 
@@ -92,7 +91,7 @@ class TokenFile:
 
     def _read(self) -> None:
         self._read_at = self._clock.monotonic()
-        self._seen = stamp(self._path)
+        self._seen = file_stamp(self._path)
         try:
             token = self._path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):

@@ -27,6 +27,12 @@ MISSING_PERIOD: Final = 2.0
 PRESENT_PERIOD: Final = 30.0
 """Seconds between two looks at the kinds in use."""
 
+_DISCOVERY_PATHS: Final = ("/api", "/apis")
+_ACCEPT_AGGREGATED: Final = ",".join(
+    f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
+)
+"""All kinds of all groups in one answer, with an entity tag: Kubernetes 1.27 and later (KEP-3352)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -64,6 +70,7 @@ class Discovery:
         self._by_plural: dict[tuple[str, str, str], Resource] = {}
         self._asking: dict[tuple[str, str], asyncio.Lock] = {}
         self._used: set[tuple[str, str]] = set()
+        self._etags = [""] * len(_DISCOVERY_PATHS)
 
     def known(self, gvk: GroupVersionKind) -> Resource | None:
         """Return what is remembered of a kind, without asking."""
@@ -148,6 +155,18 @@ class Discovery:
                 return resource
             await self._clock.sleep(delay)
 
+    async def etag(self) -> str:
+        """Return the entity tag of all that is served; empty where the API server gives none or does not answer.
+
+        It changes as soon as kinds come, go or change. The server answers without a body where nothing has.
+        """
+        try:
+            tags = await asyncio.gather(*map(self._ask_etag, _DISCOVERY_PATHS, self._etags))
+        except (ApiError, ApiUnreachableError):
+            return ""
+        self._etags = tags
+        return " ".join(tags) if all(tags) else ""
+
     async def run(self) -> None:
         """Look at the kinds in use every 30 s, for ever, so that removed and changed ones are noticed."""
         outage = OutageLog(self._clock)
@@ -163,6 +182,9 @@ class Discovery:
                     _log.warning("discovery failed, trying again", error=str(error))
             else:
                 outage.end()
+
+    async def _ask_etag(self, path: str, known: str) -> str:
+        return await self._client.etag(path, accept=_ACCEPT_AGGREGATED, known=known)
 
     async def _ask(self, group: str, version: str) -> None:
         """Replace what is remembered of a group-version by what the API server says now."""

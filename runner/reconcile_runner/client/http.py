@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -20,6 +22,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
+from aiohappyeyeballs import AddrInfoType
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
@@ -28,7 +31,6 @@ from reconcile_runner import __version__
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
 from reconcile_runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
-from reconcile_runner.client.connection import cause_of, make_connector
 from reconcile_runner.client.decoding import decode_event, decode_object, error_of_answer
 from reconcile_runner.client.outage import OutageLog
 from reconcile_runner.client.upgrade import Upgraded, open_upgrade
@@ -133,8 +135,8 @@ class HttpClient:
         """Return an object or a list."""
         return await self._request("GET", path, params, {"Accept": accept})
 
-    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
-        """Return the entity tag of what is at a path; see ``ApiClient.tag``."""
+    async def etag(self, path: str, *, accept: str, known: str = "") -> str:
+        """Return the entity tag of what is at a path; see ``ApiClient.etag``."""
         headers = {"Accept": accept, **({"If-None-Match": known} if known else {})}
         async with self._failure_explained():
             response = await self._send(self._requests, "GET", self._url(path, None), headers)
@@ -145,7 +147,7 @@ class HttpClient:
                 await response.read()
                 return response.headers.get("ETag", "")
 
-    async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
+    async def create(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         """Create an object."""
         return await self._request("POST", path, params, {"Content-Type": ACCEPT_JSON}, body)
 
@@ -160,7 +162,7 @@ class HttpClient:
         """Change an object."""
         return await self._request("PATCH", path, params, {"Content-Type": patch_type}, body)
 
-    async def replace(self, path: str, body: KubeObject) -> KubeObject:
+    async def update(self, path: str, body: KubeObject) -> KubeObject:
         """Replace a whole object."""
         return await self._request("PUT", path, None, {"Content-Type": ACCEPT_JSON}, body)
 
@@ -377,3 +379,39 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 def _without_own(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """Return what is passed on of a request's headers; one may stand there several times (SPDY's protocols do)."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS)
+
+
+def make_connector() -> aiohttp.TCPConnector:
+    """Return a pool of connections without a limit of its own: what asks for many bounds itself."""
+    return aiohttp.TCPConnector(limit=0, socket_factory=make_socket)
+
+
+def make_socket(address: AddrInfoType) -> socket.socket:
+    """Return a socket whose dead peer is found within a minute even where nobody waits for it to say something."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    return made
+
+
+def cause_of(error: BaseException) -> str:
+    """Return in one line why a request or its answer failed, without what people cannot use of it."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"TLS: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"TLS: {error.os_error}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"its name cannot be resolved: {error.os_error.strerror}"
+    if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
+        return "the connection was cut"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "connecting took too long"
+    if isinstance(error, TimeoutError):
+        return "it stayed silent for too long"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

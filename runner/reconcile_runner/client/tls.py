@@ -1,7 +1,7 @@
 """How connections to the API server are encrypted and, with a client certificate, who they come from.
 
-``config`` makes a ``ClientTls``, ``http`` asks it for the context of each request: a cluster's new authority and a new
-client certificate count without a restart. ``certwatcher`` follows a server's files in the same way.
+``ClientTls`` gives the context of each request: a cluster's new authority and a new client certificate count without a
+restart.
 """
 
 from __future__ import annotations
@@ -10,12 +10,24 @@ import ssl
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from reconcile_runner.client.filestamp import Stamp, stamp
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.logs import get_logger
 
 _log = get_logger(__name__)
+
+FileStamp: TypeAlias = tuple[int, int] | None
+"""What changes when a file does; None for one that is not there."""
+
+
+def file_stamp(path: Path) -> FileStamp:
+    """Return modification time and inode; the kubelet swaps a symbolic link on the path, which changes the inode."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
 
 
 def make_context(ca_file: Path | None, ca_pem: str, *, verify: bool) -> ssl.SSLContext:
@@ -58,7 +70,7 @@ class FileContext:
         self._make = make
         self._files = tuple(files)
         self._seen = self._stamps()
-        self._complained_of: tuple[Stamp, ...] = ()
+        self._complained_of: tuple[FileStamp, ...] = ()
         self._context = make()
 
     def current(self) -> ssl.SSLContext:
@@ -68,7 +80,7 @@ class FileContext:
             self._follow(found)
         return self._context
 
-    def _follow(self, found: tuple[Stamp, ...]) -> None:
+    def _follow(self, found: tuple[FileStamp, ...]) -> None:
         try:
             self._context = self._make()
         except ConfigError as error:
@@ -79,8 +91,8 @@ class FileContext:
         self._seen = found
         _log.info("certificates read again", files=[str(file) for file in self._files])
 
-    def _stamps(self) -> tuple[Stamp, ...]:
-        return tuple(stamp(file) for file in self._files)
+    def _stamps(self) -> tuple[FileStamp, ...]:
+        return tuple(file_stamp(file) for file in self._files)
 
 
 class ClientTls:

@@ -109,7 +109,7 @@ class Survey:
         complete = True
         for namespace in self._namespaces or (_ANY_NAMESPACE,):
             try:
-                answer = await self._client.post(_REVIEWS, _review_of(namespace))
+                answer = await self._client.create(_REVIEWS, _review_of(namespace))
             except ApiError as error:
                 _log.debug("the operator's rights cannot be read", error=str(error))
                 return Rights((), complete=False)

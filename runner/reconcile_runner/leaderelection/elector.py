@@ -246,7 +246,7 @@ class Elector:
         if self._seen is None:
             raise LeaseLostError("nothing is known of the lease")
         try:
-            return await self._client.replace(self._path, renewed(self._seen.lease, self._candidate, self._clock.now()))
+            return await self._client.update(self._path, renewed(self._seen.lease, self._candidate, self._clock.now()))
         except (ConflictError, NotFoundError):
             lease = await self._get()
             holder = NOBODY if lease is None else holder_of(lease)
@@ -291,9 +291,9 @@ class Elector:
         now = self._clock.now()
         if lease is None:
             body = fresh(self._settings.name, self._namespace, self._candidate, now)
-            return await self._client.post(collection_path(self._namespace), body)
+            return await self._client.create(collection_path(self._namespace), body)
         is_own = holder_of(lease) == self._candidate.identity
-        return await self._client.replace(self._path, (renewed if is_own else taken)(lease, self._candidate, now))
+        return await self._client.update(self._path, (renewed if is_own else taken)(lease, self._candidate, now))
 
     async def _release(self) -> None:
         """Write nobody into the Lease, if it is this process's: also where the answer to its claim never came."""
@@ -302,7 +302,7 @@ class Elector:
             if lease is None or holder_of(lease) != self._candidate.identity:
                 return
             try:
-                await self._client.replace(self._path, released(lease, self._clock.now()))
+                await self._client.update(self._path, released(lease, self._clock.now()))
             except ConflictError:  # an annotation, or a renewal whose answer nobody waited for
                 continue
             self._log.info("the lease is released")

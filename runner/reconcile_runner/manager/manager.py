@@ -24,7 +24,6 @@ from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.cache.cache import Cache
 from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
-from reconcile_runner.client.servedkinds import ServedKinds
 from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.controller.concurrency import ConcurrencyLimit
 from reconcile_runner.controller.controller import Controller
@@ -237,9 +236,7 @@ async def _assemble(
         Knowledge(discovery, cache, dependents, injects=options.inject_owner_ref),
         options.proxy_port,
     )
-    jobs = await _start_workshop(
-        options, environment, engine, inputs, proxy, ServedKinds(client), metrics, clock, parts
-    )
+    jobs = await _start_workshop(options, environment, engine, inputs, proxy, discovery, metrics, clock, parts)
     recorder = EventRecorder(client, clock, leadership.is_leading)
     scribes = Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder)
     slots = ConcurrencyLimit(options.max_concurrent_runs)
@@ -309,7 +306,7 @@ async def _start_workshop(
     engine: Engine,
     inputs: InputDir,
     proxy: Proxy,
-    served: ServedKinds,
+    discovery: Discovery,
     metrics: Metrics,
     clock: Clock,
     parts: AsyncExitStack,
@@ -321,7 +318,7 @@ async def _start_workshop(
     if isinstance(engine, ForkserverEngine):
         work = warm_up(engine, inputs, environment, options.ansible_verbosity)
         parts.push_async_callback(_end, asyncio.create_task(work, name="rehearsal"))
-    return JobRunner(engine, inputs, proxy.tokens, proxy.url, served, metrics, clock)
+    return JobRunner(engine, inputs, proxy.tokens, proxy.url, discovery, metrics, clock)
 
 
 def engine_of(name: EngineName | None, watches: tuple[Watch, ...] = ()) -> Engine:

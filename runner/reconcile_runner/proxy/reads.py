@@ -14,9 +14,8 @@ from typing import Final, Protocol
 import orjson
 from aiohttp import web
 
-from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector
+from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector, parse_field_selector, parse_label_selector
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey, labels, metadata
-from reconcile_runner.apimachinery.textselectors import parse_field_selector, parse_label_selector
 from reconcile_runner.cache.cache import View
 from reconcile_runner.cache.informer import Informer
 from reconcile_runner.client.discovery import Resource

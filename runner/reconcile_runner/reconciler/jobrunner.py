@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey, key_of, uid
-from reconcile_runner.client.servedkinds import ServedKinds
+from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import Clock
 from reconcile_runner.execution.job import Job, RunResult, ServedApi
 from reconcile_runner.execution.jobevent import JobEvent
@@ -55,7 +55,7 @@ class JobRunner:
         inputs: InputDir,
         tokens: TokenRegistry,
         proxy_url: str,
-        served: ServedKinds,
+        discovery: Discovery,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -63,7 +63,7 @@ class JobRunner:
         self._inputs = inputs
         self._tokens = tokens
         self._proxy_url = proxy_url
-        self._served = served
+        self._discovery = discovery
         self._metrics = metrics
         self._clock = clock
 
@@ -76,7 +76,7 @@ class JobRunner:
         begun = self._clock.monotonic()
         key, ident = key_of(obj), str(secrets.randbelow(2**63))
         with self._tokens.issue(Owner(watch.gvk, key, uid(obj))) as token:
-            kinds = await self._served.word()
+            kinds = await self._discovery.etag()
             job = self._write_inputs(watch, settings, overrides, obj, ident, token)
             job = replace(job, api=ServedApi(self._proxy_url, kinds) if kinds else None)
             self._metrics.phase_finished(watch.controller_name, Phase.PREPARE, self._clock.monotonic() - begun)

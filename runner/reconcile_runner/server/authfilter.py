@@ -134,7 +134,7 @@ class AuthenticationAndAuthorization:
 
     async def _ask(self, review: _Review, spec: KubeObject) -> KubeObject:
         body = {"apiVersion": review.api_version, "kind": review.kind, "spec": spec}
-        answer = await self._client.post(f"/apis/{review.api_version}/{review.kind.lower()}s", body)
+        answer = await self._client.create(f"/apis/{review.api_version}/{review.kind.lower()}s", body)
         lasted = self._outage.end()
         if lasted is not None:
             _log.info("access to metrics can be reviewed again", seconds=lasted)

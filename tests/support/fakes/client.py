@@ -4,7 +4,7 @@
   (404 where there is none, 409 for a second create, merge patches, a new resourceVersion for each change).
 - Lists and anything else: ``answer(path, first, second, …)`` programs the answers of ``get`` in order; the last one
   stays. An exception among them is raised.
-- Reviews and other kinds that are only ever created: ``on_post(path, answer)`` says what a POST is answered with.
+- Reviews and other kinds that are only ever created: ``on_create(path, answer)`` says what a POST is answered with.
 - Faults: ``fail(method, path, error)`` raises once (``times=…``) before anything else is looked at.
 - Watches: every ``watch`` appears in ``watches``; ``await opened(path)`` waits for the next one, which the test then
   feeds: ``send``, ``end``, ``fail``.
@@ -93,7 +93,7 @@ class FakeClient:
         """Program what ``get`` of a path says, in order; the last answer stays."""
         self._answers[path] = deque(answers)
 
-    def on_post(self, path: str, answer: Callable[[KubeObject], KubeObject]) -> None:
+    def on_create(self, path: str, answer: Callable[[KubeObject], KubeObject]) -> None:
         """Answer every POST to a path with what ``answer`` makes of its body; nothing is stored."""
         self._on_post[path] = answer
 
@@ -113,7 +113,7 @@ class FakeClient:
         assert path in (None, watch.path), f"expected a watch of {path}, got {watch.path}"
         return watch
 
-    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
+    async def etag(self, path: str, *, accept: str, known: str = "") -> str:
         """Return what ``answer`` says is at the path, as a tag; empty where nothing is."""
         self._called(Call("GET", path, accept=accept))
         await asyncio.sleep(0)
@@ -136,7 +136,7 @@ class FakeClient:
             raise answer
         return answer
 
-    async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
+    async def create(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
         self._called(Call("POST", path, dict(params or {}), body))
         await asyncio.sleep(0)
         if path in self._on_post:
@@ -165,7 +165,7 @@ class FakeClient:
             raise ConflictError(409, "Conflict", f"{own_path}: the object has been modified")
         return copy.deepcopy(self._store(own_path, merge_patch(current, body)))
 
-    async def replace(self, path: str, body: KubeObject) -> KubeObject:
+    async def update(self, path: str, body: KubeObject) -> KubeObject:
         self._called(Call("PUT", path, {}, body))
         await asyncio.sleep(0)
         current = self.objects.get(path)

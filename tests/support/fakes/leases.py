@@ -74,14 +74,14 @@ class Line:
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = ACCEPT_JSON) -> KubeObject:
         return await self._through(self.server.get(path, params, accept=accept))
 
-    async def tag(self, path: str, *, accept: str, known: str = "") -> str:
-        return await self._through(self.server.tag(path, accept=accept, known=known))
+    async def etag(self, path: str, *, accept: str, known: str = "") -> str:
+        return await self._through(self.server.etag(path, accept=accept, known=known))
 
-    async def post(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
-        return await self._through(self.server.post(path, body, params=params))
+    async def create(self, path: str, body: KubeObject, *, params: Mapping[str, str] | None = None) -> KubeObject:
+        return await self._through(self.server.create(path, body, params=params))
 
-    async def replace(self, path: str, body: KubeObject) -> KubeObject:
-        return await self._through(self.server.replace(path, body))
+    async def update(self, path: str, body: KubeObject) -> KubeObject:
+        return await self._through(self.server.update(path, body))
 
     async def patch(
         self,

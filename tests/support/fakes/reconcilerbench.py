@@ -10,7 +10,6 @@ from typing import Any
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.cache import ALL_NAMESPACES, Informer, NamespaceStore
 from reconcile_runner.client.discovery import Discovery
-from reconcile_runner.client.servedkinds import ServedKinds
 from reconcile_runner.controller.reconcile import Outcome
 from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
 from reconcile_runner.metrics import Metrics
@@ -109,7 +108,7 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
         cached,
         Discovery(client, clock),
         Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder),
-        JobRunner(engine, inputs, tokens, "http://127.0.0.1:1", ServedKinds(client), metrics, clock),
+        JobRunner(engine, inputs, tokens, "http://127.0.0.1:1", Discovery(client, clock), metrics, clock),
         metrics,
         clock,
     )

@@ -212,3 +212,46 @@ async def test_all_that_is_served_is_found_in_preferred_versions_and_not_remembe
     assert [resource.gvk for resource in found] == [POD, FOO]
     assert not client.calls_of("GET", "/apis/unwanted.com/v1")
     assert discovery.known(FOO) is None
+
+
+@pytest.fixture
+def tagged() -> FakeClient:
+    client = FakeClient()
+    client.answer("/api", {"kinds": 1})
+    client.answer("/apis", {"kinds": 1})
+    return client
+
+
+async def test_the_etag_is_the_same_while_nothing_changes(tagged: FakeClient) -> None:
+    discovery = Discovery(tagged, FakeClock())
+    first = await discovery.etag()
+    assert first
+    assert await discovery.etag() == first
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis"])
+async def test_any_change_makes_another_etag(tagged: FakeClient, path: str) -> None:
+    discovery = Discovery(tagged, FakeClock())
+    first = await discovery.etag()
+    tagged.answer(path, {"kinds": 2})
+    second = await discovery.etag()
+    assert second
+    assert second != first
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis"])
+async def test_a_server_without_etags_gives_an_empty_one(tagged: FakeClient, path: str) -> None:
+    tagged.answer(path)
+    assert await Discovery(tagged, FakeClock()).etag() == ""
+
+
+@pytest.mark.parametrize(
+    "error", [ApiError(403, "Forbidden", "no"), ApiUnreachableError("away")], ids=["refused", "unreachable"]
+)
+async def test_a_server_that_does_not_give_its_etag_is_no_error(tagged: FakeClient, error: Exception) -> None:
+    discovery = Discovery(tagged, FakeClock())
+    first = await discovery.etag()
+    tagged.answer("/apis", error)
+    assert await discovery.etag() == ""
+    tagged.answer("/apis", {"kinds": 1})
+    assert await discovery.etag() == first

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client import ACCEPT_PARTIAL, ApiClient, HttpClient, PatchType
 from reconcile_runner.client.config import Cluster
 from reconcile_runner.client.credentials import StaticCredentials
+from reconcile_runner.client.http import cause_of, make_socket
 from reconcile_runner.client.tls import make_context
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.errors import (
@@ -28,6 +34,8 @@ from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock
 from tests.support.fakes.faultserver import Exchange, FaultServer, answering, black_hole, deaf_server, refusing
 from tests.support.fakes.wire import PATH, SHORT, Ask, client_of, status, watched
+
+_KEY = ConnectionKey("api.example", 6443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
 
 def test_both_implementations_are_api_clients() -> None:
@@ -49,24 +57,24 @@ async def test_a_get_sends_credentials_accept_and_params_and_decodes_the_answer(
 
 async def test_a_tag_is_asked_for_by_the_last_one(server: FaultServer, client: HttpClient) -> None:
     server.on(PATH, answering(200, {"kind": "Foo"}, {"ETag": '"one"'}))
-    assert await client.tag(PATH, accept=ACCEPT_PARTIAL) == '"one"'
+    assert await client.etag(PATH, accept=ACCEPT_PARTIAL) == '"one"'
     server.on(PATH, answering(304))
-    assert await client.tag(PATH, accept=ACCEPT_PARTIAL, known='"one"') == '"one"'
+    assert await client.etag(PATH, accept=ACCEPT_PARTIAL, known='"one"') == '"one"'
     server.on(PATH, answering(200, {"kind": "Foo"}))
-    assert await client.tag(PATH, accept=ACCEPT_PARTIAL, known='"one"') == ""
+    assert await client.etag(PATH, accept=ACCEPT_PARTIAL, known='"one"') == ""
     assert [request.headers.get("if-none-match") for request in server.requests] == [None, '"one"', '"one"']
     assert {request.headers["accept"] for request in server.requests} == {ACCEPT_PARTIAL}
     server.on(PATH, answering(403, status(403, "Forbidden", "why it failed")))
     with pytest.raises(ForbiddenError, match="why it failed"):
-        await client.tag(PATH, accept=ACCEPT_PARTIAL)
+        await client.etag(PATH, accept=ACCEPT_PARTIAL)
 
 
 async def test_writes_say_what_they_are(server: FaultServer, client: HttpClient) -> None:
     server.on(PATH, answering(200, {}))
-    await client.post(PATH, {"a": 1})
+    await client.create(PATH, {"a": 1})
     await client.patch(PATH, {"a": 2})
     await client.patch(PATH, {"a": 3}, patch_type=PatchType.APPLY, params={"fieldManager": "me"})
-    await client.replace(PATH, {"a": 4})
+    await client.update(PATH, {"a": 4})
     await client.delete(PATH)
     assert [(request.method, request.headers.get("content-type"), request.body) for request in server.requests] == [
         ("POST", "application/json", b'{"a":1}'),
@@ -236,3 +244,38 @@ async def test_the_real_clock_serves_too(server: FaultServer) -> None:
     async with HttpClient(Cluster(server.url, None, StaticCredentials()), SystemClock()) as client:
         assert await client.get(PATH) == {}
         assert client.server == server.url
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            aiohttp.ClientConnectorCertificateError(_KEY, ValueError("it is out of date")),
+            "TLS: it is out of date",
+        ),
+        (
+            aiohttp.ClientConnectorDNSError(_KEY, OSError(socket.EAI_NONAME, "Name or service not known")),
+            "its name cannot be resolved: Name or service not known",
+        ),
+        (aiohttp.ServerDisconnectedError(), "the connection was cut"),
+        (aiohttp.ClientPayloadError("Response payload is not completed"), "the connection was cut"),
+        (aiohttp.ConnectionTimeoutError("…"), "connecting took too long"),
+        (TimeoutError(), "it stayed silent for too long"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+        (EOFError("of two\n  lines"), "of two lines"),
+        (EOFError(), "EOFError"),
+    ],
+)
+def test_a_cause_is_one_line_for_people(error: Exception, said: str) -> None:
+    assert cause_of(error) == said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems name these options differently")
+def test_a_dead_peer_is_found_within_a_minute_where_nobody_waits_for_it() -> None:
+    with make_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 6443))) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        idle, interval, count = (
+            made.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+    assert idle + interval * count <= 60

@@ -36,7 +36,7 @@ class ReviewingClient(FakeClient):
         self.incomplete = incomplete
         self.reviewed: list[str] = []
 
-    async def post(self, path: str, body: Any, *, params: Any = None) -> KubeObject:
+    async def create(self, path: str, body: Any, *, params: Any = None) -> KubeObject:
         assert path == REVIEWS
         self.reviewed.append(body["spec"]["namespace"])
         return {"status": {"resourceRules": self.rules, "incomplete": self.incomplete}}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile_runner.client.servedkinds import ServedKinds
+from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.execution.artifacts import ArtifactStore
 from reconcile_runner.execution.job import Job, RunResult, ServedApi
 from reconcile_runner.execution.jobevent import JobEvent
@@ -106,8 +106,8 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
             return await super().run(job, on_event)
 
     inputs = InputDir(tmp_path, {}, ArtifactStore(limit))
-    served = ServedKinds(FakeClient())
-    jobs = JobRunner(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", served, Metrics(), FakeClock())
+    discovery = Discovery(FakeClient(), FakeClock())
+    jobs = JobRunner(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default", "uid": "u"}}
     await jobs.run(Watch(GVK, role=Path("/roles/thing")), SETTINGS, Overrides(), obj)
     artifacts = inputs.path(GVK, KEY) / "artifacts"
@@ -118,8 +118,8 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
 
 async def test_overrides_win_over_the_watch_and_the_settings(tmp_path: Path) -> None:
     engine = FakeEngine()
-    inputs, served = InputDir(tmp_path, {}), ServedKinds(FakeClient())
-    jobs = JobRunner(engine, inputs, TokenRegistry(), "http://x", served, Metrics(), FakeClock())
+    inputs, discovery = InputDir(tmp_path, {}), Discovery(FakeClient(), FakeClock())
+    jobs = JobRunner(engine, inputs, TokenRegistry(), "http://x", discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default"}}
     watch = Watch(GVK, role=Path("/roles/thing"))
     for overrides in (Overrides(), Overrides(verbosity=0)):

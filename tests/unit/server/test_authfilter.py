@@ -37,8 +37,8 @@ class Cluster(FakeClient):
         super().__init__()
         self.users: dict[str, KubeObject] = {"good": PROMETHEUS, "other": {"username": "somebody"}}
         self.may = {PROMETHEUS["username"]}
-        self.on_post(TOKENS, self._whose)
-        self.on_post(ACCESS, self._whether)
+        self.on_create(TOKENS, self._whose)
+        self.on_create(ACCESS, self._whether)
 
     def _whose(self, review: KubeObject) -> KubeObject:
         user = self.users.get(review["spec"]["token"])
@@ -117,7 +117,7 @@ async def test_the_scheme_is_read_in_any_case(access: AuthenticationAndAuthoriza
 async def test_a_token_that_is_nobodys_is_401(
     status: KubeObject, cluster: Cluster, access: AuthenticationAndAuthorization
 ) -> None:
-    cluster.on_post(TOKENS, lambda review: {**review, "status": status})
+    cluster.on_create(TOKENS, lambda review: {**review, "status": status})
     assert await ask(access) == 401
     assert cluster.count() == (1, 0)
 
@@ -130,7 +130,7 @@ async def test_a_token_that_is_nobodys_is_401(
 async def test_without_the_right_it_is_403(
     status: KubeObject, cluster: Cluster, access: AuthenticationAndAuthorization
 ) -> None:
-    cluster.on_post(ACCESS, lambda review: {**review, "status": status})
+    cluster.on_create(ACCESS, lambda review: {**review, "status": status})
     assert await ask(access) == 403
 
 
@@ -220,7 +220,7 @@ async def test_an_api_server_that_does_not_answer_in_time_is_away(cluster: Clust
 
 
 class Silent(FakeClient):
-    async def post(self, path: str, body: KubeObject, *, params: object = None) -> KubeObject:
+    async def create(self, path: str, body: KubeObject, *, params: object = None) -> KubeObject:
         await asyncio.Event().wait()
         raise AssertionError
 
