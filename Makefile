@@ -108,8 +108,9 @@ manifests: setup ## Make the operator's rights from watches.yaml, and dist/insta
 	@$(BIN)/python -m tools.manifests
 
 .PHONY: pictures
-pictures: setup ## Draw the packages and their imports for docs/architecture.md from the code
+pictures: setup ## Draw the packages and their imports from the code, and the figures of docs/benchmarks/benchmark.json
 	@$(BIN)/python -m tools.structure
+	@$(BIN)/python -m tools.bench show docs/benchmarks/benchmark.json --picture docs/benchmarks/benchmark.svg >/dev/null
 
 .PHONY: image
 image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)

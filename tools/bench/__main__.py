@@ -52,7 +52,9 @@ def scale(*, output: Output = Path(".bench"), quick: Quick = False) -> None:
 def show(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     *,
-    picture_file: Annotated[Path | None, typer.Option("--picture", help="Draw the picture anew, too.")] = None,
+    picture_file: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the picture into this file, too.")
+    ] = None,
 ) -> None:
     """Print the table of a report that was written before."""
     known = report.read(file)

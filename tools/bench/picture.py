@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from tools import svg
 from tools.bench.report import Figure, Report, Section
-from tools.bench.table import number
+from tools.bench.table import BASE, number, times_better
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ PANELS = (
 )
 
 _WIDTH, _TITLE, _BAR, _GAP, _PANEL_GAP, _TOP = 760, 26, 24, 8, 24, 20
-_LABELS, _VALUES = 150, 130
-_COLOURS = ("#a0aec0", "#2b6cb0", "#2f855a", "#b7791f")
+_LABELS, _VALUES = 150, 240
+_COLOURS = (("#a0aec0", "#718096"), ("#2b6cb0", "#4299e1"), ("#2f855a", "#48bb78"), ("#b7791f", "#ecc94b"))
+"""Of each system's bars: on a light page, and on a dark one."""
 
 
 def render(report: Report, panels: Sequence[Panel] = PANELS) -> str | None:
@@ -45,7 +47,12 @@ def render(report: Report, panels: Sequence[Panel] = PANELS) -> str | None:
     body.append(
         f'<text x="20" y="{y}" class="note">{escape(where)}; load average before: {report.load_before[0]:.1f}</text>'
     )
-    return _document(body, y + _TOP)
+    shown = "; ".join(_in_words(panel.title, figure) for panel, figure in found)
+    return svg.document(svg.Picture(_WIDTH, y + _TOP, "The engines side by side, by make bench", shown), body, _style())
+
+
+def _in_words(title: str, figure: Figure) -> str:
+    return f"{title}: " + ", ".join(f"{name} {number(value)} {figure.unit}" for name, value in figure.values.items())
 
 
 def _find(report: Report, panel: Panel) -> Figure | None:
@@ -53,7 +60,9 @@ def _find(report: Report, panel: Panel) -> Figure | None:
 
 
 def _panel(title: str, figure: Figure, systems: Sequence[str], top: int) -> Iterator[str]:
-    yield f'<text x="20" y="{top + 14}" class="title">{escape(title)} ({escape(figure.unit)})</text>'
+    direction = "higher is better" if figure.unit.more_is_better else "lower is better"
+    yield f'<text x="20" y="{top + 14}" class="name">{escape(title)}</text>'
+    yield f'<text x="{_WIDTH - 20}" y="{top + 14}" class="note" text-anchor="end">{direction}</text>'
     longest = max(figure.values.values())
     space = _WIDTH - _LABELS - _VALUES
     y = top + _TITLE
@@ -62,31 +71,18 @@ def _panel(title: str, figure: Figure, systems: Sequence[str], top: int) -> Iter
             continue
         value = figure.values[system]
         length = max(2.0, space * value / longest) if longest > 0 else 2.0
-        yield f'<text x="{_LABELS - 10}" y="{y + 17}" class="name">{escape(system)}</text>'
-        colour = _COLOURS[index % len(_COLOURS)]
-        yield f'<rect x="{_LABELS}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="3" fill="{colour}"/>'
+        yield f'<text x="{_LABELS - 10}" y="{y + 17}" class="label" text-anchor="end">{escape(system)}</text>'
+        shape = f'x="{_LABELS}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="3"'
+        yield f'<rect {shape} class="bar{index % len(_COLOURS)}"/>'
         text = f"{number(value)} {figure.unit}"
-        yield f'<text x="{_LABELS + length + 8:.1f}" y="{y + 17}" class="value">{escape(text)}</text>'
+        yield f'<text x="{_LABELS + length + 8:.1f}" y="{y + 17}" class="label">{escape(text)}</text>'
+        times = times_better(figure, system) if system != BASE else None
+        if times is not None and times > 1:
+            yield f'<text x="{_LABELS + length + 100:.1f}" y="{y + 17}" class="name">{times:.1f} x better</text>'
         y += _BAR + _GAP
 
 
-def _document(body: Sequence[str], height: int) -> str:
-    style = (
-        ".title{font-weight:600;fill:#1a202c}.name{fill:#2d3748;text-anchor:end}.value{fill:#2d3748}"
-        ".note{font-size:11.5px;fill:#4a5568}"
-    )
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}"'
-        ' font-family="system-ui, sans-serif" font-size="14" role="img" aria-labelledby="t">'
-    )
-    return "\n".join(
-        [
-            opening,
-            '<title id="t">Measured by make bench: the engines side by side</title>',
-            f"<style>{style}</style>",
-            f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-            *body,
-            "</svg>",
-            "",
-        ]
-    )
+def _style() -> str:
+    light = "".join(f".bar{index}{{fill:{light}}}" for index, (light, _) in enumerate(_COLOURS))
+    dark = "".join(f".bar{index}{{fill:{dark}}}" for index, (_, dark) in enumerate(_COLOURS))
+    return f"\n.label{{font-size:13.5px}}\n{light}\n@media (prefers-color-scheme: dark){{{dark}}}"

@@ -48,11 +48,16 @@ def _row(figure: Figure, systems: Sequence[str], notes: list[str]) -> list[str]:
 
 
 def _ratio(figure: Figure) -> str:
-    base, best = figure.values.get(BASE), figure.values.get(BEST)
-    if not base or not best or base < 0 or best < 0:
-        return ""
-    times = best / base if figure.unit.more_is_better else base / best
-    return f"{times:.1f} x"
+    times = times_better(figure, BEST)
+    return f"{times:.1f} x" if times is not None else ""
+
+
+def times_better(figure: Figure, system: str) -> float | None:
+    """Return how many times better a system's figure is than the base's; None where either is absent or not above 0."""
+    base, other = figure.values.get(BASE), figure.values.get(system)
+    if not base or not other or base < 0 or other < 0:
+        return None
+    return other / base if figure.unit.more_is_better else base / other
 
 
 def number(value: float) -> str:
