@@ -1,7 +1,7 @@
 """Leader election: of several operators with one Lease, one acts and the others stand by.
 
-``manager`` joins an election, or none, and gets a ``Leadership`` that says when workers may start, and whether they
-still may. ``elector`` campaigns for the Lease and holds it, ``lease`` knows its record, ``fence`` is the last resort.
+``join`` gives a ``Leadership``: when workers may start, and whether they still may. ``elector`` campaigns for the Lease
+and holds it, ``lease`` reads and writes its record, ``deadline`` ends a process that outlives its lease.
 Reference for users: docs/operating.md.
 """
 

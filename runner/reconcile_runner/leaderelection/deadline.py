@@ -1,8 +1,8 @@
-"""The fence: what ends this process at the latest when its lease is about to expire, whatever the event loop does.
+"""A deadline timer: ends this process before its lease expires, whatever the event loop does.
 
-``elector`` moves it with each renewal. An elector that cannot renew ends every run in time by itself; the fence is for
-what keeps it from doing so: an event loop that hangs, a process that was stopped, a run that will not end. The
-processes of runs end with their parent (``execution.launcher``).
+Each renewal sets it again. An elector that cannot renew ends every run in time by itself; the timer is for what keeps
+it from doing so: an event loop that hangs, a process that was stopped, a run that does not end. The processes of runs
+end with their parent (``execution.launcher``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from types import FrameType
 from typing import Final, NoReturn, Protocol
 
 EXIT_CODE: Final = 1
-_SHORTEST: Final = 0.001
-_LAST_WORDS: Final = (
+_MIN_TIMER_SECONDS: Final = 0.001
+_EXIT_LOG_LINE: Final = (
     b'{"level": "error", "logger": "leaderelection", '
     b'"msg": "the lease is about to expire and this process has not ended: it is ended at once"}\n'
 )
@@ -24,21 +24,21 @@ _CLOCK_BOOTTIME: Final = 7
 """Linux: goes on while the machine is suspended, which Python's monotonic clock does not."""
 
 
-class Fence(Protocol):
-    """Ends this process unless it is moved, or taken down, in time."""
+class DeadlineTimer(Protocol):
+    """Ends this process unless it is set again, or cancelled, in time."""
 
-    def put_up(self, end_in: float, kill_in: float) -> None:
-        """End the process in ``end_in`` seconds, with words; kill it in ``kill_in``, whatever state it is in.
+    def set(self, end_in: float, kill_in: float) -> None:
+        """End the process in ``end_in`` seconds, with a log line; kill it in ``kill_in``, whatever state it is in.
 
-        Both take the place of what was said before.
+        Both replace what was set before. What is not above zero means at once.
         """
 
-    def take_down(self) -> None:
-        """Let the process live."""
+    def cancel(self) -> None:
+        """Do not end the process."""
 
 
 class KernelTimer:
-    """Two timers of the kernel's, which go on when this process does not. For the main thread.
+    """Implements ``DeadlineTimer`` with two timers of the kernel. Use it in the main thread.
 
     SIGALRM ends it, with a handler and not by default, because the first process of a container ignores signals that it
     does not handle. SIGKILL ends a process that cannot even handle a signal, such as one that is stopped (Linux; not
@@ -48,14 +48,14 @@ class KernelTimer:
     def __init__(self) -> None:
         self._killer = _KillTimer() if sys.platform == "linux" else None
 
-    def put_up(self, end_in: float, kill_in: float) -> None:
+    def set(self, end_in: float, kill_in: float) -> None:
         """Arm both timers."""
         signal.signal(signal.SIGALRM, _end_at_once)
-        signal.setitimer(signal.ITIMER_REAL, max(end_in, _SHORTEST))
+        signal.setitimer(signal.ITIMER_REAL, max(end_in, _MIN_TIMER_SECONDS))
         if self._killer is not None:
-            self._killer.set(max(kill_in, _SHORTEST))
+            self._killer.set(max(kill_in, _MIN_TIMER_SECONDS))
 
-    def take_down(self) -> None:
+    def cancel(self) -> None:
         """Disarm both timers."""
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         if self._killer is not None:
@@ -94,7 +94,7 @@ class _KillTimer:
         self._check(self._libc.timer_create(_CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._timer)))
 
     def set(self, seconds: float) -> None:
-        """Fire in ``seconds``, in place of what was said before; 0: never."""
+        """Fire in ``seconds``; 0: never. Replaces what was set before."""
         whole = int(seconds)
         spec = _TimerSpec(seconds=whole, nanoseconds=int((seconds - whole) * 1e9))
         self._check(self._libc.timer_settime(self._timer, 0, ctypes.byref(spec), None))
@@ -107,5 +107,5 @@ class _KillTimer:
 
 def _end_at_once(_number: int, _frame: FrameType | None) -> NoReturn:
     # Not through the log: the signal may have come in the middle of a line.
-    os.write(2, _LAST_WORDS)
+    os.write(2, _EXIT_LOG_LINE)
     os._exit(EXIT_CODE)

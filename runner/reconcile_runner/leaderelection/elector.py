@@ -19,7 +19,7 @@ from reconcile_runner.backoff import Backoff
 from reconcile_runner.client import ApiClient, OutageLog, WatchEventType
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ConflictError, LeaseLostError, NotFoundError
-from reconcile_runner.leaderelection.deadline import Fence
+from reconcile_runner.leaderelection.deadline import DeadlineTimer
 from reconcile_runner.leaderelection.lease import (
     NOBODY,
     Candidate,
@@ -38,13 +38,13 @@ from reconcile_runner.options import ElectionSettings
 RETRY_PERIOD: Final = 2.0
 """Seconds from one renewal to the next, and from one attempt to the next (controller-runtime's; there is no flag)."""
 
-RENEWAL_RETRY: Final = 1.0
+RENEWAL_RETRY_PERIOD: Final = 1.0
 """Seconds from a renewal that failed to the next attempt: there are few before the deadline."""
 
 RELEASE_TIMEOUT: Final = 3.0
 """Seconds that a release may take: it only saves the others waiting."""
 
-WATCH_LIFETIME: Final = 300
+WATCH_TIMEOUT: Final = 300
 """Seconds after which the API server ends a watch of the Lease."""
 
 _log = get_logger(__name__)
@@ -71,7 +71,7 @@ class Elector:
         namespace: str,
         identity: str,
         clock: Clock,
-        fence: Fence,
+        deadline_timer: DeadlineTimer,
         on_loss: Callable[[], None],
     ) -> None:
         self._client = client
@@ -79,7 +79,7 @@ class Elector:
         self._namespace = namespace
         self._candidate = Candidate(identity, settings.lease_duration)
         self._clock = clock
-        self._fence = fence
+        self._deadline_timer = deadline_timer
         self._on_loss = on_loss
         self.lease = f"{namespace}/{settings.name}"
         self._path = f"{collection_path(namespace)}/{settings.name}"
@@ -128,7 +128,7 @@ class Elector:
                     await self._release()
             except (ApiError, ApiUnreachableError) as error:
                 self._log.warning("the lease could not be released: others wait for its end", error=str(error))
-        self._fence.take_down()
+        self._deadline_timer.cancel()
 
     # Campaign
 
@@ -196,7 +196,7 @@ class Elector:
         params = {
             "fieldSelector": f"metadata.name={self._settings.name}",
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(WATCH_LIFETIME),
+            "timeoutSeconds": str(WATCH_TIMEOUT),
         }
         backoff = Backoff()
         while True:
@@ -234,7 +234,7 @@ class Elector:
                 self._end_if_too_late(str(error))
                 if self._outage.should_log(type(error).__name__):
                     self._log.warning("the lease cannot be renewed, trying again", error=str(error))
-                await self._clock.sleep(min(RENEWAL_RETRY, self._deadline() - self._clock.monotonic()))
+                await self._clock.sleep(min(RENEWAL_RETRY_PERIOD, self._deadline() - self._clock.monotonic()))
                 self._end_if_too_late(str(error))
             else:
                 self._end_if_too_late("the answer came too late")
@@ -275,7 +275,7 @@ class Elector:
         # Most of the time between deadline and expiry is for the elector to end the runs by itself.
         expiry = begun + self._settings.lease_duration - self._clock.monotonic()
         between = self._settings.lease_duration - self._settings.renew_deadline
-        self._fence.put_up(expiry - between / 5, expiry - between / 10)
+        self._deadline_timer.set(expiry - between / 5, expiry - between / 10)
 
     # Requests
 

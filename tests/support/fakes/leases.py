@@ -126,16 +126,16 @@ class Line:
         return answer
 
 
-class FakeFence:
-    """Implements ``reconcile_runner.leaderelection.deadline.Fence``: remembers when it would have ended the process."""
+class FakeDeadlineTimer:
+    """Implements ``leaderelection.deadline.DeadlineTimer``: remembers when it would have ended the process."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self.falls_at: float | None = None
+        self.ends_at: float | None = None
 
-    def put_up(self, end_in: float, kill_in: float) -> None:
+    def set(self, end_in: float, kill_in: float) -> None:
         assert end_in < kill_in
-        self.falls_at = self._monotonic() + kill_in
+        self.ends_at = self._monotonic() + kill_in
 
-    def take_down(self) -> None:
-        self.falls_at = None
+    def cancel(self) -> None:
+        self.ends_at = None

@@ -18,7 +18,7 @@ from reconcile_runner.leaderelection.elector import RETRY_PERIOD, Elector
 from reconcile_runner.leaderelection.lease import micro_time
 from reconcile_runner.options import ElectionSettings
 from tests.support.fakes.clock import FakeClock, FakeTimer, settle
-from tests.support.fakes.leases import LEASE, LEASES, NAME, NAMESPACE, FakeFence, LeaseServer, Line, Weather
+from tests.support.fakes.leases import LEASE, LEASES, NAME, NAMESPACE, FakeDeadlineTimer, LeaseServer, Line, Weather
 
 SETTINGS = ElectionSettings(NAME, NAMESPACE)
 LEASE_DURATION, RENEW_DEADLINE = 15.0, 10.0
@@ -54,9 +54,9 @@ class Contender:
         self.name = name
         self.clock = clock
         self.line = Line(server, may_watch=may_watch)
-        self.fence = FakeFence(clock.monotonic)
+        self.deadline_timer = FakeDeadlineTimer(clock.monotonic)
         self.losses = 0
-        self.elector = Elector(self.line, SETTINGS, NAMESPACE, name, clock, self.fence, self._lost)
+        self.elector = Elector(self.line, SETTINGS, NAMESPACE, name, clock, self.deadline_timer, self._lost)
         self.task = asyncio.create_task(self.elector.run(), name=f"election of {name}")
 
     def _lost(self) -> None:
@@ -67,8 +67,8 @@ class Contender:
         return self.elector.is_leading()
 
     @property
-    def is_fenced_out(self) -> bool:
-        return self.fence.falls_at is not None and self.clock.monotonic() >= self.fence.falls_at
+    def is_past_deadline(self) -> bool:
+        return self.deadline_timer.ends_at is not None and self.clock.monotonic() >= self.deadline_timer.ends_at
 
     async def die(self) -> None:
         """End as SIGKILL does: nothing is released."""
@@ -329,8 +329,8 @@ class TestHolding:
             assert not two.leads
         assert arena.clock.monotonic() - renewed_at <= RENEW_DEADLINE + 0.25
         assert not one.leads
-        assert one.fence.falls_at is not None
-        assert arena.clock.monotonic() < one.fence.falls_at < renewed_at + LEASE_DURATION
+        assert one.deadline_timer.ends_at is not None
+        assert arena.clock.monotonic() < one.deadline_timer.ends_at < renewed_at + LEASE_DURATION
         await arena.seconds_until(two)
         assert arena.clock.monotonic() >= renewed_at + LEASE_DURATION
         await arena.clock.advance(60)
@@ -394,22 +394,22 @@ class TestHolding:
         await arena.clock.advance(0)
         assert (one.leads, one.losses) == (False, 1)
 
-    async def test_each_renewal_moves_the_fence(self, arena: Arena) -> None:
+    async def test_each_renewal_sets_the_deadline_timer(self, arena: Arena) -> None:
         one = await arena.enter("one")
         for _ in range(30):
             await arena.clock.advance(1)
-            assert one.fence.falls_at is not None
-            left = one.fence.falls_at - arena.clock.monotonic()
+            assert one.deadline_timer.ends_at is not None
+            left = one.deadline_timer.ends_at - arena.clock.monotonic()
             assert RENEW_DEADLINE - RETRY_PERIOD < left < LEASE_DURATION
 
 
 class TestLeaving:
-    async def test_a_release_is_written_and_takes_the_fence_down(self, arena: Arena) -> None:
+    async def test_a_release_is_written_and_cancels_the_deadline_timer(self, arena: Arena) -> None:
         one = await arena.enter("one")
         await arena.clock.advance(3)
         await one.leave()
         assert (arena.server.spec["holderIdentity"], arena.server.spec["leaseDurationSeconds"]) == ("", 1)
-        assert (one.leads, one.fence.falls_at) == (False, None)
+        assert (one.leads, one.deadline_timer.ends_at) == (False, None)
 
     async def test_it_holds_until_it_is_told_to_release(self, arena: Arena) -> None:
         one, _ = await arena.enter("one"), await arena.enter("two")
@@ -435,7 +435,7 @@ class TestLeaving:
         leaving = asyncio.create_task(one.leave())
         await arena.clock.advance(3)
         assert leaving.done()
-        assert one.fence.falls_at is None
+        assert one.deadline_timer.ends_at is None
         assert [entry["log_level"] for entry in logged.entries].count("warning") == 1
 
     async def test_a_standby_leaves_the_lease_alone(self, arena: Arena) -> None:
@@ -451,7 +451,7 @@ class TestLeaving:
         await arena.clock.advance(RETRY_PERIOD)
         await one.leave()
         assert arena.server.spec["holderIdentity"] == "manager-6b8d_0d9f"
-        assert one.fence.falls_at is None
+        assert one.deadline_timer.ends_at is None
 
     async def test_a_claim_that_was_cut_short_by_the_end_is_released(self, arena: Arena) -> None:
         one = Contender(arena.server, arena.clock, "one")
@@ -499,6 +499,6 @@ async def test_two_never_lead_at_a_time_whatever_happens(seed: int) -> None:
                 await lost.leave()
                 await newcomer()
             assert len(arena.leaders()) <= 1
-            assert not any(contender.is_fenced_out for contender in arena.contenders)
+            assert not any(contender.is_past_deadline for contender in arena.contenders)
             led.update(arena.leaders())
     assert len(led) > 3

@@ -13,11 +13,11 @@ from reconcile_runner import leaderelection
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.leaderelection import Leadership, Unopposed, join
-from reconcile_runner.leaderelection.deadline import Fence
+from reconcile_runner.leaderelection.deadline import DeadlineTimer
 from reconcile_runner.leaderelection.elector import Elector
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import ElectionSettings, Options
-from tests.support.fakes.leases import FakeFence
+from tests.support.fakes.leases import FakeDeadlineTimer
 
 STATUS = "leader_election_master_status"
 
@@ -37,10 +37,10 @@ def kubeconfig(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fence() -> Fence:
-        return FakeFence(SystemClock().monotonic)
+    def timer() -> DeadlineTimer:
+        return FakeDeadlineTimer(SystemClock().monotonic)
 
-    monkeypatch.setattr(leaderelection, "KernelTimer", fence)
+    monkeypatch.setattr(leaderelection, "KernelTimer", timer)
 
 
 def never() -> None:
