@@ -20,12 +20,12 @@ import typer
 
 from reconcile_runner import logs
 from reconcile_runner.cli import electionflags, flags, metricsflags, rbacflags, upstreamflags, values
-from reconcile_runner.cli.environment import kind_settings, log_events, namespaces
+from reconcile_runner.cli.variables import kind_settings, log_events, namespaces
 from reconcile_runner.cli.version import commit, version_line
 from reconcile_runner.compat import ENV_GATHERING
 from reconcile_runner.errors import ConfigError, RunnerError
 from reconcile_runner.options import LogFormat, LogLevel, Options, usable_cpus
-from reconcile_runner.watches.loader import Lookup, Severity, WatchesFileError, load, load_watches
+from reconcile_runner.watches.loader import FindingSeverity, Lookup, WatchesFileError, load, load_watches
 from reconcile_runner.watches.watch import Watch
 
 Serve: TypeAlias = Callable[[Options, tuple[Watch, ...]], int]
@@ -149,12 +149,12 @@ def validate(
     """Check the watches file, unknown keys included, and print everything that is wrong with it."""
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
     try:
-        findings = load(watches_file, os.environ, lookup, unknown_keys=Severity.ERROR).warnings
+        findings = load(watches_file, os.environ, lookup, unknown_keys=FindingSeverity.ERROR).warnings
     except WatchesFileError as error:
         findings = error.findings
     for finding in findings:
         typer.echo(f"{finding.severity}: {finding}")
-    errors = sum(finding.severity is Severity.ERROR for finding in findings)
+    errors = sum(finding.severity is FindingSeverity.ERROR for finding in findings)
     typer.echo(f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
     raise typer.Exit(1 if errors else 0)
 
@@ -226,7 +226,7 @@ def _errors_in_one_line() -> Iterator[None]:
         yield
     except WatchesFileError as error:
         for finding in error.findings:
-            if finding.severity is Severity.ERROR:
+            if finding.severity is FindingSeverity.ERROR:
                 _log.error("invalid watches file", error=str(finding))
             else:
                 _log.warning("watches file", warning=str(finding))

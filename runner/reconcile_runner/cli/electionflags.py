@@ -63,7 +63,7 @@ RenewDeadline: TypeAlias = Annotated[
 BOOLEANS: Final = frozenset({"--leader-elect", "--enable-leader-election"})
 """Those that mean ``true`` where no value follows with ``=``."""
 
-SHORTEST_DEADLINE: Final = 2.4
+MIN_RENEW_DEADLINE: Final = 2.4
 """Seconds that a renew deadline must exceed: client-go's retry period of 2 s and its jitter of 1.2."""
 
 _log = logs.get_logger(__name__)
@@ -114,10 +114,10 @@ def election(
 
 
 def _check(times: Timing) -> None:
-    if times.renew_deadline <= SHORTEST_DEADLINE:
+    if times.renew_deadline <= MIN_RENEW_DEADLINE:
         raise ConfigError(
-            f"--leader-elect-renew-deadline: found {times.renew_deadline:g}s, expected more than {SHORTEST_DEADLINE}s: "
-            "the lease is renewed every 2s"
+            f"--leader-elect-renew-deadline: found {times.renew_deadline:g}s, expected more than "
+            f"{MIN_RENEW_DEADLINE}s: the lease is renewed every 2s"
         )
     if times.lease_duration != int(times.lease_duration):
         raise ConfigError(

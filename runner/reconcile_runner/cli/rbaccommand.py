@@ -50,12 +50,12 @@ def manifest(wanted: Wanted) -> Manifest:
     _check_names(wanted)
     if wanted.lease:
         return Manifest(_of_election(wanted))
-    report = rbac.Report()
-    kinds = _kinds(wanted, report)
+    unknowns = rbac.Unknowns()
+    kinds = _kinds(wanted, unknowns)
     loaded = load(wanted.watches_file, os.environ, wanted.lookup)
-    needs = rbac.needs_of_watches(loaded.watches, kinds, wanted.lookup, report)
+    needs = rbac.needs_of_watches(loaded.watches, kinds, wanted.lookup, unknowns)
     roles = _roles(needs, wanted.name or ROLE_NAME, wanted.namespaces)
-    return Manifest(rbac.text(_comment(loaded.watches), roles), [*map(str, loaded.warnings), *report.lines])
+    return Manifest(rbac.text(_comment(loaded.watches), roles), [*map(str, loaded.warnings), *unknowns.lines])
 
 
 def _check_names(wanted: Wanted) -> None:
@@ -76,12 +76,12 @@ def _of_election(wanted: Wanted) -> str:
     return rbac.text(comment, roles or [rbac.role(name, rules) | {"kind": "Role"}])
 
 
-def _kinds(wanted: Wanted, report: rbac.Report) -> rbac.Kinds:
+def _kinds(wanted: Wanted, unknowns: rbac.Unknowns) -> rbac.KindTable:
     directory = _DEFAULT_CRDS if wanted.crds is None and _DEFAULT_CRDS.is_dir() else wanted.crds
     found = [] if directory is None else rbac.resources_of_crds(directory)
     if wanted.kubeconfig is not None:
         found += asyncio.run(_served(wanted.kubeconfig))
-    return rbac.Kinds(found, report)
+    return rbac.KindTable(found, unknowns)
 
 
 async def _served(kubeconfig: Path) -> list[Resource]:

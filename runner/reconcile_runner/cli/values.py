@@ -17,7 +17,7 @@ NAMESPACE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
-_HIGHEST_PORT = 65535
+_MAX_PORT = 65535
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15})(?P<unit>|Ki|Mi|Gi|Ti)")
 _SIZE_UNITS = ("", "Ki", "Mi", "Gi", "Ti")
 
@@ -55,7 +55,7 @@ def bind_address(flag: str, text: str) -> BindAddress | None:
     bracketed = host.startswith("[") and host.endswith("]")
     if bracketed:
         host = host[1:-1]
-    readable = colon and port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
+    readable = colon and port.isascii() and port.isdecimal() and int(port) <= _MAX_PORT
     if not readable or (":" in host and not bracketed) or "/" in host:
         expected = "[HOST]:PORT, such as :6789, 127.0.0.1:0 or [::1]:6789, or 0 to turn it off"
         raise typer.BadParameter(f"found {text!r}, expected {expected}", param_hint=flag)

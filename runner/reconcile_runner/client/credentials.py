@@ -31,7 +31,7 @@ EXPIRY_MARGIN: Final = timedelta(seconds=30)
 """How long before its expiry an exec plugin's token is renewed."""
 PLUGIN_TIMEOUT: Final = 60.0
 """Seconds that an exec plugin may take."""
-PLUGIN_PAUSE: Final = 10.0
+PLUGIN_RETRY_PERIOD: Final = 10.0
 """Seconds between two renewals by a plugin at least: a server that refuses everything must not start one a request."""
 
 
@@ -177,7 +177,7 @@ class ExecCredentials:
         self._lock = asyncio.Lock()
         self._token = ""
         self._expiry: datetime | None = None
-        self._renewed_at = -PLUGIN_PAUSE
+        self._renewed_at = -PLUGIN_RETRY_PERIOD
         self._take(status)
 
     async def authorization(self) -> str:
@@ -203,7 +203,7 @@ class ExecCredentials:
         return self._expiry is not None and self._clock.now() >= self._expiry - EXPIRY_MARGIN
 
     def _is_rested(self) -> bool:
-        return self._clock.monotonic() - self._renewed_at >= PLUGIN_PAUSE
+        return self._clock.monotonic() - self._renewed_at >= PLUGIN_RETRY_PERIOD
 
     async def _run(self) -> None:
         self._renewed_at = self._clock.monotonic()

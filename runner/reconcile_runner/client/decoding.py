@@ -32,7 +32,7 @@ _ERROR_BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
     HTTPStatus.CONFLICT: ConflictError,
     HTTPStatus.GONE: GoneError,
 }
-_EXCERPT: Final = 200
+_MAX_EXCERPT_CHARACTERS: Final = 200
 """How many characters of an unreadable answer a message quotes."""
 
 
@@ -116,5 +116,5 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _excerpt(body: bytes) -> str:
-    text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+    text = " ".join(body[: 4 * _MAX_EXCERPT_CHARACTERS].decode("utf-8", "replace").split())
+    return text if len(text) <= _MAX_EXCERPT_CHARACTERS else text[:_MAX_EXCERPT_CHARACTERS] + "…"

@@ -22,9 +22,9 @@ from reconcile_runner.logs import get_logger
 
 _log = get_logger(__name__)
 
-MISSING_PERIOD: Final = 2.0
+MISSING_KIND_PERIOD: Final = 2.0
 """Seconds between two looks at a kind that somebody waits for."""
-PRESENT_PERIOD: Final = 30.0
+REFRESH_PERIOD: Final = 30.0
 """Seconds between two looks at the kinds in use."""
 
 _DISCOVERY_PATHS: Final = ("/api", "/apis")
@@ -138,7 +138,7 @@ class Discovery:
             try:
                 resource = await self.resource(gvk)
             except KindNotFoundError as error:
-                delay = MISSING_PERIOD
+                delay = MISSING_KIND_PERIOD
                 backoff.reset()
                 if outage.should_log("missing"):
                     _log.warning("kind is missing, waiting for its CRD", gvk=str(gvk), error=str(error))
@@ -171,7 +171,7 @@ class Discovery:
         """Look at the kinds in use every 30 s, for ever, so that removed and changed ones are noticed."""
         outage = OutageLog(self._clock)
         while True:
-            await self._clock.sleep(PRESENT_PERIOD)
+            await self._clock.sleep(REFRESH_PERIOD)
             try:
                 for group, version in sorted(self._used):
                     await self._ask(group, version)

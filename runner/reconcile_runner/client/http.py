@@ -44,14 +44,14 @@ CONNECT_TIMEOUT: Final = 10.0
 """Seconds for TCP and TLS together."""
 REQUEST_TIMEOUT: Final = 30.0
 """Seconds for a whole request that is neither a watch nor forwarded."""
-LONGEST_LINE: Final = 16 * 2**20
+MAX_LINE_BYTES: Final = 16 * 2**20
 """Bytes of one watch event at most. An object is at most 1.5 MiB in etcd; JSON can make it six times as long."""
-BREATH: Final = 2**18
+YIELD_AFTER_BYTES: Final = 2**18
 """Bytes of watch events that are decoded before other tasks get their turn, which is about 2 ms of work."""
 
 _USER_AGENT: Final = f"ansible-reconcile-runner/{__version__}"
 _OWN_HEADERS: Final = frozenset({"authorization", "host"})
-_NOTHING_ADDED: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_NO_AUTO_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 NO_ANSWER: Final = "<error>"
@@ -110,7 +110,7 @@ class HttpClient:
             connector=connector, connector_owner=False, timeout=endless, auto_decompress=False
         )
         self._watches = aiohttp.ClientSession(
-            connector=make_connector(), timeout=endless, headers=headers, read_bufsize=LONGEST_LINE // 2
+            connector=make_connector(), timeout=endless, headers=headers, read_bufsize=MAX_LINE_BYTES // 2
         )
 
     @property
@@ -207,7 +207,7 @@ class HttpClient:
         """
         url = URL(self.server + path_qs, encoded=True)
         kept = _without_own(headers)
-        return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NOTHING_ADDED)
+        return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NO_AUTO_HEADERS)
 
     async def websocket(self, path_qs: str, protocols: Sequence[str] = ()) -> aiohttp.ClientWebSocketResponse:
         """Open a WebSocket (exec, attach, port-forward); a 401 is tried once more. The caller closes it.
@@ -366,11 +366,11 @@ class HttpClient:
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """Yield the lines of a watch, the last of which may be cut; lets other tasks run during a burst."""
-    since_breath = 0
+    since_yield = 0
     while line := await response.content.readline():
-        since_breath += len(line)
-        if since_breath > BREATH:
-            since_breath = 0
+        since_yield += len(line)
+        if since_yield > YIELD_AFTER_BYTES:
+            since_yield = 0
             await asyncio.sleep(0)
         if not line.isspace():
             yield line

@@ -18,7 +18,7 @@ _WILD = re.compile(r"([*?\[])")
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class FileSearch:
     """What is looked at for the files of one file of tasks.
 
     ``role`` is the directory of the role that the file belongs to, None outside roles; ``play`` the directory of the
@@ -30,7 +30,7 @@ class Search:
     role: Path | None = None
     play: Path | None = None
 
-    def at(self, file: Path) -> Search:
+    def at(self, file: Path) -> FileSearch:
         """Return the search from another file of the same role or playbook."""
         return replace(self, directory=file.parent)
 

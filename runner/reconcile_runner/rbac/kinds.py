@@ -1,4 +1,4 @@
-"""How kinds are served: resource (plural), scope and subresources, without asking anybody where that can be.
+"""How kinds are served: resource (plural), scope and subresources, from files where possible.
 
 Kinds come from CRDs in a directory, from a cluster's discovery, or from the table of ``builtin``; what none of them
 knows is guessed as client-go does, and said. Versions do not matter: rights have none.
@@ -14,17 +14,17 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.rbac.builtin import builtin_resources
-from reconcile_runner.rbac.findings import Place, Report
+from reconcile_runner.rbac.unknowns import Place, Unknowns
 from reconcile_runner.rbac.yamlfiles import YamlFileError, documents
 
 CRD_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 
-class Kinds:
-    """The kinds that are known. Of two that say the same of themselves, the first one counts."""
+class KindTable:
+    """How each known kind is served. Of two resources of one kind, the first one counts."""
 
-    def __init__(self, resources: Iterable[Resource], report: Report) -> None:
-        self._report = report
+    def __init__(self, resources: Iterable[Resource], unknowns: Unknowns) -> None:
+        self._unknowns = unknowns
         self._by_kind: dict[tuple[str, str], Resource] = {}
         for resource in (*resources, *builtin_resources()):
             gvk = resource.gvk
@@ -33,12 +33,12 @@ class Kinds:
                 self._by_kind.setdefault((gvk.group, name), resource)
 
     def find(self, gvk: GroupVersionKind, place: Place | None = None) -> Resource:
-        """Return how a kind is served. ``place``: who asks, for the report of a kind that is not known."""
+        """Return how a kind is served. ``place``: who asks, named where the kind is not known."""
         known = self._by_kind.get((gvk.group, gvk.kind))
         if known is not None:
             return known
         guess = Resource(gvk, _guessed_plural(gvk.kind), namespaced=True, subresources=frozenset({"status", "scale"}))
-        self._report.add(
+        self._unknowns.add(
             place,
             f"{gvk.kind} of {gvk.api_version} is not known: {guess.plural}, namespaced, is a guess; say it with the "
             "kind's CRD in the directory of --crds, or a cluster that serves it, --kubeconfig",

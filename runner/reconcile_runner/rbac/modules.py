@@ -13,10 +13,10 @@ from typing import Final
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.rbac.definitions import Described, UnknownKindError, described
-from reconcile_runner.rbac.findings import Report
-from reconcile_runner.rbac.kinds import Kinds
+from reconcile_runner.rbac.kinds import KindTable
 from reconcile_runner.rbac.rules import Need
 from reconcile_runner.rbac.tasks import Call
+from reconcile_runner.rbac.unknowns import Unknowns
 from reconcile_runner.rbac.variables import is_template
 
 POD: Final = GroupVersionKind("", "v1", "Pod")
@@ -57,8 +57,8 @@ class _Reader:
     """Reads one call."""
 
     call: Call
-    kinds: Kinds
-    report: Report
+    kinds: KindTable
+    unknowns: Unknowns
 
     def objects(self, default_kind: str = "") -> Iterator[tuple[Described, Resource]]:
         for obj in described(self.call, default_kind):
@@ -78,20 +78,20 @@ class _Reader:
         return set() if is_template(value) else {value}
 
     def tell(self, message: str) -> None:
-        self.report.add(self.call.place, message)
+        self.unknowns.add(self.call.place, message)
 
 
-def uses(call: Call, kinds: Kinds, report: Report) -> list[Use]:
-    """Return what a call needs; what cannot be known goes to the report."""
+def uses(call: Call, kinds: KindTable, unknowns: Unknowns) -> list[Use]:
+    """Return what a call needs; what files do not tell goes to ``unknowns``."""
     read = _READERS.get(call.module)
     if read is None:
         return []
     if call.args.get("impersonate_user"):
-        report.add(call.place, f"{call.module}: impersonates somebody; add impersonate by hand")
+        unknowns.add(call.place, f"{call.module}: impersonates somebody; add impersonate by hand")
     try:
-        return list(read(_Reader(call, kinds, report)))
+        return list(read(_Reader(call, kinds, unknowns)))
     except UnknownKindError as error:
-        report.add(call.place, f"{call.module}: {error}; add by hand what this task needs")
+        unknowns.add(call.place, f"{call.module}: {error}; add by hand what this task needs")
         return []
 
 

@@ -1,8 +1,7 @@
-"""What watches need: the operator for itself, the tasks of their roles and playbooks, and what follows from those.
+"""What watches need: the operator itself, the tasks of roles and playbooks, and the dependents that they create.
 
-``cli`` asks for it and has ``manifest`` print the rules. What cannot be known from files goes to the report. The
-operator's own requests are those of ``reflector``, ``status``, ``finalizer``, ``recorder`` and, for dependents,
-``cache`` and ``dependentscan``; ``leaderelection`` has a role of its own.
+What files do not tell goes to ``Unknowns``. The operator's own requests are those of the packages ``cache``,
+``reconciler``, ``recorder`` and, for dependents, ``controller``; leader election has a role of its own.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from typing import Final
 
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.controller.dependents import NEEDED_VERBS, is_event_kind
-from reconcile_runner.rbac.findings import Place, Report
-from reconcile_runner.rbac.kinds import Kinds
-from reconcile_runner.rbac.lookups import lookups
+from reconcile_runner.rbac.filesearch import FileSearch
+from reconcile_runner.rbac.kinds import KindTable
 from reconcile_runner.rbac.modules import EVENT, Use, uses
-from reconcile_runner.rbac.places import Search
 from reconcile_runner.rbac.rules import Need
-from reconcile_runner.rbac.tasks import Walk
+from reconcile_runner.rbac.tasks import TaskWalk
+from reconcile_runner.rbac.templatelookups import lookups
+from reconcile_runner.rbac.unknowns import Place, Unknowns
 from reconcile_runner.rbac.variables import Variables
 from reconcile_runner.rbac.yamlfiles import YamlFileError, text_of
 from reconcile_runner.reconciler.finalizer import for_deletion
@@ -26,20 +25,20 @@ from reconcile_runner.watches.loader import Lookup
 from reconcile_runner.watches.watch import Watch
 
 _READ: Final = frozenset({"get", "list", "watch"})
-_UNHEARD: Final = (
-    "makes a Secret, whose changes and deletion reconcile nothing: to hear of them the operator would have to read "
+_SECRETS_ARE_NOT_WATCHED: Final = (
+    "makes a Secret, whose changes and deletion reconcile nothing: to watch them the operator would have to read "
     "every Secret; add list and watch on secrets by hand, or put the kind into the watch's blacklist"
 )
 _LEASES: Final = ("coordination.k8s.io", "leases")
 
 
-def needs_of_watches(watches: Iterable[Watch], kinds: Kinds, lookup: Lookup, report: Report) -> list[Need]:
+def needs_of_watches(watches: Iterable[Watch], kinds: KindTable, lookup: Lookup, unknowns: Unknowns) -> list[Need]:
     """Return what the watches need, in any order and more than once."""
-    unheard: list[Place] = []
-    needs = [need for watch in watches for need in _needs_of_watch(watch, kinds, lookup, report, unheard)]
+    unwatched_secrets: list[Place] = []
+    needs = [need for watch in watches for need in _needs_of_watch(watch, kinds, lookup, unknowns, unwatched_secrets)]
     if not any(_is_of_every_secret(need) for need in needs):
-        for place in unheard:
-            report.add(place, _UNHEARD)
+        for place in unwatched_secrets:
+            unknowns.add(place, _SECRETS_ARE_NOT_WATCHED)
     return needs
 
 
@@ -55,22 +54,24 @@ def _is_of_every_secret(need: Need) -> bool:
     return (need.group, need.resource, need.name) == ("", "secrets", "") and need.verbs >= NEEDED_VERBS
 
 
-def _needs_of_watch(watch: Watch, kinds: Kinds, lookup: Lookup, report: Report, unheard: list[Place]) -> Iterator[Need]:
+def _needs_of_watch(
+    watch: Watch, kinds: KindTable, lookup: Lookup, unknowns: Unknowns, unwatched_secrets: list[Place]
+) -> Iterator[Need]:
     owner = kinds.find(watch.gvk)
     yield from (use.need for use in _of_operator(watch, owner, kinds))
-    for use, place in _of_contents(watch, kinds, lookup, report):
+    for use, place in _of_contents(watch, kinds, lookup, unknowns):
         yield use.need
         if use.creates:
             dependents = _of_dependents(watch, owner, use.resource)
             if dependents is not None and _is_secret(use.resource):
-                unheard.append(place)
+                unwatched_secrets.append(place)
             elif dependents is not None:
                 yield dependents.need
         for blocked in use.blocks:
             yield Use(kinds.find(blocked, place) if blocked.kind else owner, frozenset({"update"}), "finalizers").need
 
 
-def _of_operator(watch: Watch, owner: Resource, kinds: Kinds) -> Iterator[Use]:
+def _of_operator(watch: Watch, owner: Resource, kinds: KindTable) -> Iterator[Use]:
     """Yield what the operator does for a watch itself."""
     yield Use(owner, _READ)
     if watch.manage_status:
@@ -83,12 +84,12 @@ def _of_operator(watch: Watch, owner: Resource, kinds: Kinds) -> Iterator[Use]:
     yield Use(kinds.find(EVENT), frozenset({"create", "patch"}), everywhere=not owner.namespaced)
 
 
-def _of_contents(watch: Watch, kinds: Kinds, lookup: Lookup, report: Report) -> Iterator[tuple[Use, Place]]:
+def _of_contents(watch: Watch, kinds: KindTable, lookup: Lookup, unknowns: Unknowns) -> Iterator[tuple[Use, Place]]:
     """Yield what the watch's role or playbook needs, and its finalizer's."""
     for run in (watch, for_deletion(watch)) if watch.finalizer else (watch,):
-        walk = Walk(report)
+        walk = TaskWalk(unknowns)
         variables = Variables(top=(run.vars,))
-        search = Search(lookup, lookup.working_directory)
+        search = FileSearch(lookup, lookup.working_directory)
         if run.playbook is not None:
             calls = walk.playbook(run.playbook, variables, search)
         elif run.role is not None:
@@ -96,23 +97,23 @@ def _of_contents(watch: Watch, kinds: Kinds, lookup: Lookup, report: Report) -> 
         else:
             continue
         for call in calls:
-            for use in uses(call, kinds, report):
+            for use in uses(call, kinds, unknowns):
                 yield use, call.place
-        yield from _of_lookups(walk, run, kinds, report)
+        yield from _of_lookups(walk, run, kinds, unknowns)
 
 
-def _of_lookups(walk: Walk, run: Watch, kinds: Kinds, report: Report) -> Iterator[tuple[Use, Place]]:
+def _of_lookups(walk: TaskWalk, run: Watch, kinds: KindTable, unknowns: Unknowns) -> Iterator[tuple[Use, Place]]:
     for file in walk.files:
         try:
             text = text_of(file)
         except YamlFileError:  # no text, or said already
             continue
-        for use in lookups(text, Place(file), kinds, report):
+        for use in lookups(text, Place(file), kinds, unknowns):
             yield use, Place(file)
     content = run.playbook or run.role
     for value in run.vars.values():
         if content is not None and isinstance(value, str):
-            yield from ((use, Place(content)) for use in lookups(value, Place(content), kinds, report))
+            yield from ((use, Place(content)) for use in lookups(value, Place(content), kinds, unknowns))
 
 
 def _of_dependents(watch: Watch, owner: Resource, made: Resource) -> Use | None:

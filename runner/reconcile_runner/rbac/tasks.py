@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from reconcile_runner.rbac.findings import Place, Report
+from reconcile_runner.rbac.filesearch import FileSearch
 from reconcile_runner.rbac.modulenames import canonical
-from reconcile_runner.rbac.places import Search
+from reconcile_runner.rbac.unknowns import Place, Unknowns
 from reconcile_runner.rbac.variables import Variables, is_template
 from reconcile_runner.rbac.yamlfiles import YamlFileError, documents
 
@@ -23,7 +23,7 @@ _INCLUDE_TASKS: Final = frozenset({"include_tasks", "import_tasks", "include"})
 _INCLUDE_ROLE: Final = frozenset({"include_role", "import_role"})
 _LOOPS: Final = ("loop", "with_items", "with_list")
 _GROUP: Final = "group"
-_MOST_ITEMS: Final = 1000
+_MAX_LOOP_ITEMS: Final = 1000
 _WORDS: Final = re.compile(r"""(\w+)=((?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s])+)""")
 
 
@@ -35,7 +35,7 @@ class Call:
     module: str
     args: Mapping[str, Any]
     variables: Variables
-    search: Search
+    search: FileSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class _Context:
     """What holds for tasks from outside: variables, defaults of modules, where files are looked for."""
 
     variables: Variables
-    search: Search
+    search: FileSearch
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def inside(self, outer: Mapping[str, Any]) -> _Context:
@@ -52,19 +52,19 @@ class _Context:
         return replace(self, variables=self.variables.within(outer.get("vars")), defaults=defaults)
 
 
-class Walk:
+class TaskWalk:
     """One walk through all that a watch runs with one set of variables. Iterate over ``calls``."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, unknowns: Unknowns) -> None:
+        self._unknowns = unknowns
         self._visited: set[tuple[Path, str]] = set()
         self.files: dict[Path, None] = {}
 
-    def role(self, directory: Path, variables: Variables, search: Search) -> Iterator[Call]:
+    def role(self, directory: Path, variables: Variables, search: FileSearch) -> Iterator[Call]:
         """Yield the calls of a role."""
         yield from self._role(directory, _Context(variables, search), {}, "main")
 
-    def playbook(self, file: Path, variables: Variables, search: Search) -> Iterator[Call]:
+    def playbook(self, file: Path, variables: Variables, search: FileSearch) -> Iterator[Call]:
         """Yield the calls of a playbook."""
         yield from self._playbook(file, _Context(variables, search))
 
@@ -105,7 +105,7 @@ class Walk:
         name = str(context.variables.resolve(name))
         directory = context.search.role_named(name)
         if directory is None:
-            self._report.add(place, f"found role {name!r}, expected one that can be found: add what it needs by hand")
+            self._unknowns.add(place, f"found role {name!r}, expected one that can be found: add what it needs by hand")
             return
         yield from self._role(directory, context, params, tasks_from)
 
@@ -163,7 +163,7 @@ class Walk:
         name = str(context.variables.resolve(args.get("file") or args.get("_raw_params") or ""))
         found = context.search.files("tasks", name)
         if not found:
-            self._report.add(
+            self._unknowns.add(
                 place, f"found tasks {name!r}, expected a file that can be found: add by hand what its tasks need"
             )
         for file in found:
@@ -188,7 +188,7 @@ class Walk:
         try:
             loaded = documents(file)
         except YamlFileError as error:
-            self._report.add(Place(file), f"{error}; nothing of it is among the rules")
+            self._unknowns.add(Place(file), f"{error}; nothing of it is among the rules")
             return None
         return loaded[0] if loaded else None
 
@@ -237,7 +237,7 @@ def _loop(task: Mapping[str, Any], variables: Variables) -> Iterator[Variables]:
     if not isinstance(listed, list):
         yield variables
         return
-    for item in listed[:_MOST_ITEMS]:
+    for item in listed[:_MAX_LOOP_ITEMS]:
         yield variables.at_item(name, item)
 
 

@@ -1,6 +1,6 @@
 """The lookup ``kubernetes.core.k8s`` inside templates: it reads, and wherever it stands, it needs the right to.
 
-``needs`` has it look through all texts of a watch: its files of tasks and variables, the templates of its roles.
+The texts are files of tasks and variables, and the templates of roles.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
-from reconcile_runner.rbac.findings import Place, Report
-from reconcile_runner.rbac.kinds import Kinds
+from reconcile_runner.rbac.kinds import KindTable
 from reconcile_runner.rbac.modules import Use
+from reconcile_runner.rbac.unknowns import Place, Unknowns
 
 _CALL: Final = re.compile(
     r"""\b(?:lookup|query|q)\(\s*['"](?:kubernetes\.core\.|community\.kubernetes\.|community\.okd\.)?k8s['"]\s*(?P<rest>,|\))"""
@@ -21,8 +21,8 @@ _OPTION: Final = re.compile(r"""(?P<name>\w+)\s*=\s*(?:'(?P<single>[^']*)'|"(?P<
 _COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)
 
 
-def lookups(text: str, place: Place, kinds: Kinds, report: Report) -> Iterator[Use]:
-    """Yield what the lookups in a text need; what cannot be known goes to the report."""
+def lookups(text: str, place: Place, kinds: KindTable, unknowns: Unknowns) -> Iterator[Use]:
+    """Yield what the lookups in a text need; what files do not tell goes to ``unknowns``."""
     text = _COMMENT.sub("", text)
     for call in _CALL.finditer(text):
         options = {it["name"]: it for it in _OPTION.finditer(_arguments(text[call.end("rest") - 1 :]))}
@@ -30,7 +30,7 @@ def lookups(text: str, place: Place, kinds: Kinds, report: Report) -> Iterator[U
             continue
         kind, version = _literal(options.get("kind")), _literal(options.get("api_version"), "v1")
         if not kind or not version:
-            report.add(
+            unknowns.add(
                 place, f"found {_shown(text, call)}, expected a kind in quotes; add by hand the right to read it"
             )
             continue

@@ -1,4 +1,4 @@
-"""What cannot be known from watches and roles, and what to do about it by hand: one line each, for the user."""
+"""What files do not tell of the rights that watches need: one line each, for the user to add by hand."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Place:
 
 
 @dataclass(slots=True)
-class Report:
-    """The lines, each once, in the order in which they came up."""
+class Unknowns:
+    """Collects the lines, each once, in the order of their first appearance."""
 
     lines: list[str] = field(default_factory=list)
 

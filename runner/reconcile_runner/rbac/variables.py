@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-_DEEPEST: Final = 10
+_MAX_REFERENCE_DEPTH: Final = 10
 """References that lead to references, before they are taken for circular."""
 
 _REFERENCE: Final = re.compile(
@@ -61,7 +61,7 @@ class Variables:
         """Return a value with the references in it replaced, at any depth, where they lead to something known."""
         match value:
             case str():
-                return self._resolve_text(value, depth) if depth < _DEEPEST else value
+                return self._resolve_text(value, depth) if depth < _MAX_REFERENCE_DEPTH else value
             case dict():
                 return {key: self.resolve(item, depth) for key, item in value.items()}
             case list():

@@ -23,15 +23,15 @@ from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ApiError, ApiUnreachableError
 from reconcile_runner.logs import get_logger
 
-AUTHENTICATED_FOR: Final = 60.0
+AUTHENTICATED_TTL: Final = 60.0
 """Seconds for which it is remembered whose a token is, or that it is nobody's."""
-ALLOWED_FOR: Final = 300.0
+ALLOWED_TTL: Final = 300.0
 """Seconds for which a right is remembered."""
-DENIED_FOR: Final = 30.0
+DENIED_TTL: Final = 30.0
 """Seconds for which it is remembered that there is no right."""
 REVIEW_TIMEOUT: Final = 10.0
 """Seconds that both reviews may take together: as long as Prometheus waits for a scrape."""
-MEMORY_SIZE: Final = 1000
+MAX_REMEMBERED_ANSWERS: Final = 1000
 """How many answers of each kind are remembered; a further one takes the place of the oldest."""
 
 _BEARER = re.compile(r"bearer +(?P<token>[!-~]+)", re.IGNORECASE | re.ASCII)
@@ -118,7 +118,7 @@ class AuthenticationAndAuthorization:
     async def _authenticate(self, token: str) -> _User | None:
         async def ask() -> _Answer[_User | None]:
             status = await self._ask(_TOKEN_REVIEW, {"token": token})
-            return _Answer(_user_of(status), AUTHENTICATED_FOR)
+            return _Answer(_user_of(status), AUTHENTICATED_TTL)
 
         return await self._users.answer(token.encode(), ask)
 
@@ -128,7 +128,7 @@ class AuthenticationAndAuthorization:
         async def ask() -> _Answer[bool]:
             status = await self._ask(_ACCESS_REVIEW, spec)
             allowed = status.get("allowed") is True and not status.get("denied")
-            return _Answer(allowed, ALLOWED_FOR if allowed else DENIED_FOR)
+            return _Answer(allowed, ALLOWED_TTL if allowed else DENIED_TTL)
 
         return await self._rights.answer(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS), ask)
 
@@ -194,6 +194,6 @@ class _Memory(Generic[_Value]):
     def _keep(self, digest: bytes, answer: _Answer[_Value]) -> None:
         # Taken out first, so that the order is that of asking.
         self._known.pop(digest, None)
-        if len(self._known) >= MEMORY_SIZE:
+        if len(self._known) >= MAX_REMEMBERED_ANSWERS:
             del self._known[next(iter(self._known))]
         self._known[digest] = (answer, self._clock.monotonic() + answer.seconds)

@@ -26,10 +26,10 @@ from reconcile_runner.errors import ConfigError
 from reconcile_runner.logs import get_logger
 from reconcile_runner.options import DEFAULT_CERT_DIR, SecureServing
 
-VALIDITY: Final = dt.timedelta(days=365)
+SELF_SIGNED_VALIDITY: Final = dt.timedelta(days=365)
 """How long a certificate that is made here is valid; another takes its place a day before its end."""
-_MARGIN: Final = dt.timedelta(days=1)
-_OLDEST: Final = ssl.TLSVersion.TLSv1_2
+_VALIDITY_MARGIN: Final = dt.timedelta(days=1)
+_MIN_TLS_VERSION: Final = ssl.TLSVersion.TLSv1_2
 _PROTOCOLS: Final = ["http/1.1"]
 
 _log = get_logger(__name__)
@@ -82,7 +82,7 @@ class SelfSigned:
 
     def current(self) -> ssl.SSLContext:
         """Return the certificate of now."""
-        if self._clock.now() >= self._end - _MARGIN:
+        if self._clock.now() >= self._end - _VALIDITY_MARGIN:
             try:
                 self._make()
             except OSError as error:
@@ -95,7 +95,7 @@ class SelfSigned:
         context = _server_context()
         use_certificate(context, certificate, key)
         self._context = context
-        self._end = now + VALIDITY
+        self._end = now + SELF_SIGNED_VALIDITY
 
 
 def open_certificate(wanted: SecureServing, clock: Clock) -> ServingCertificate:
@@ -123,7 +123,7 @@ def serving_context(certificate: ServingCertificate) -> ssl.SSLContext:
 
 def _server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _OLDEST
+    context.minimum_version = _MIN_TLS_VERSION
     context.set_alpn_protocols(_PROTOCOLS)
     return context
 
@@ -137,8 +137,8 @@ def _self_signed(now: dt.datetime) -> tuple[str, str]:
     addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - _MARGIN)
-        .not_valid_after(now + VALIDITY)
+        .not_valid_before(now - _VALIDITY_MARGIN)
+        .not_valid_after(now + SELF_SIGNED_VALIDITY)
         .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

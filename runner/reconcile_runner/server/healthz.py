@@ -25,7 +25,7 @@ class Probe(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProbeReport:
     """The answer to a probe: each check's name and problem (None: fine)."""
 
     results: tuple[tuple[str, str | None], ...]
@@ -63,6 +63,6 @@ class Checks:
         """Say that every check has been added: a probe that comes before must not be told that all is well."""
         self._checks[Probe.READYZ][_START] = lambda: None
 
-    def report(self, probe: Probe) -> Report:
+    def report(self, probe: Probe) -> ProbeReport:
         """Ask every check of a probe."""
-        return Report(tuple((name, check()) for name, check in self._checks[probe].items()))
+        return ProbeReport(tuple((name, check()) for name, check in self._checks[probe].items()))

@@ -21,7 +21,7 @@ from reconcile_runner.server.usermetrics import UserMetricError, UserMetrics
 
 METRICS_PATH: Final = "/metrics"
 
-_LARGEST_REQUEST: Final = 64 * 1024
+_MAX_REQUEST_BYTES: Final = 64 * 1024
 """Bytes of a request's body; a larger one is answered with 413."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,7 +42,7 @@ class HttpServer:
         self._name = name
         self._wanted = address
         self._tls = tls
-        application = web.Application(client_max_size=_LARGEST_REQUEST)
+        application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
         add_route = application.router.add_post if takes_posts else application.router.add_get
         for path, handler in routes.items():
             add_route(path, handler)

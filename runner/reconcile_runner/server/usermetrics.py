@@ -19,10 +19,10 @@ from reconcile_runner.errors import RunnerError
 from reconcile_runner.logs import get_logger
 from reconcile_runner.metrics import Metrics
 
-BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+HISTOGRAM_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Of histograms, as upstream's have them (Go's ``prometheus.DefBuckets``)."""
 
-MOST_METRICS: Final = 1000
+MAX_USER_METRICS: Final = 1000
 """A role that puts an object's name into a metric's must not fill the memory."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
@@ -135,8 +135,10 @@ class UserMetrics:
             raise UserMetricError(f"{name}: found a {kind}, expected a {known}: the type of a metric does not change")
         if not _NAME.fullmatch(name):
             raise UserMetricError(f"name: found {name!r}, expected letters, digits, '_' and ':', and no digit first")
-        if len(self._types) >= MOST_METRICS:
-            raise UserMetricError(f"{name}: there are {MOST_METRICS} metrics already, which is as many as there may be")
+        if len(self._types) >= MAX_USER_METRICS:
+            raise UserMetricError(
+                f"{name}: there are {MAX_USER_METRICS} metrics already, which is as many as there may be"
+            )
         series = [name + suffix for suffix in _SUFFIXES[kind]]
         for each in series:
             if each in self._taken:
@@ -155,7 +157,7 @@ class UserMetrics:
             case UserMetricType.GAUGE:
                 self._gauges[name] = Gauge(name, help_text, registry=self._registry)
             case UserMetricType.HISTOGRAM:
-                self._observers[name] = Histogram(name, help_text, registry=self._registry, buckets=BUCKETS)
+                self._observers[name] = Histogram(name, help_text, registry=self._registry, buckets=HISTOGRAM_BUCKETS)
             case UserMetricType.SUMMARY:
                 self._observers[name] = Summary(name, help_text, registry=self._registry)
 

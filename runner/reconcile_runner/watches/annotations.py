@@ -22,7 +22,7 @@ from reconcile_runner.compat import (
 )
 from reconcile_runner.errors import RunnerError
 
-_HIGHEST_VERBOSITY = 7
+_MAX_VERBOSITY = 7
 
 
 class OverrideError(RunnerError):
@@ -51,7 +51,7 @@ def overrides_of(obj: KubeObject) -> Overrides:
         if name.startswith(DEAD_ANNOTATION_PREFIX)
     ]
     return Overrides(
-        _number(found, ANNOTATION_VERBOSITY, warnings, _HIGHEST_VERBOSITY),
+        _number(found, ANNOTATION_VERBOSITY, warnings, _MAX_VERBOSITY),
         _number(found, ANNOTATION_MAX_RUNNER_ARTIFACTS, warnings),
         tuple(warnings),
     )

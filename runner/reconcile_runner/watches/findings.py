@@ -10,7 +10,7 @@ from pathlib import Path
 from reconcile_runner.errors import ConfigError
 
 
-class Severity(enum.StrEnum):
+class FindingSeverity(enum.StrEnum):
     """Whether a finding makes a start impossible."""
 
     ERROR = "error"
@@ -25,7 +25,7 @@ class Finding:
     ``kind`` is the entry's, as far as it says one; ``field`` is the path inside the entry, as it is spelt in the file.
     """
 
-    severity: Severity
+    severity: FindingSeverity
     file: Path
     message: str
     line: int | None = None
@@ -49,10 +49,12 @@ class WatchesFileError(ConfigError):
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
-        super().__init__("\n".join(str(finding) for finding in self.findings if finding.severity is Severity.ERROR))
+        super().__init__(
+            "\n".join(str(finding) for finding in self.findings if finding.severity is FindingSeverity.ERROR)
+        )
 
 
-_LONGEST_VALUE = 60
+_MAX_VALUE_CHARACTERS = 60
 
 
 def describe(value: object) -> str:
@@ -65,7 +67,7 @@ def describe(value: object) -> str:
         case int() | float():
             return f"{value} (a number)"
         case str():
-            return repr(value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…")
+            return repr(value if len(value) <= _MAX_VALUE_CHARACTERS else value[: _MAX_VALUE_CHARACTERS - 1] + "…")
         case list():
             return "an empty list" if not value else "a list"
         case dict():

@@ -16,13 +16,13 @@ from typing import Any
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.compat import ENV_COLLECTIONS_PATH, ENV_ROLES_PATH
 from reconcile_runner.logs import get_logger
-from reconcile_runner.watches.findings import Finding, Severity, WatchesFileError, describe
+from reconcile_runner.watches.findings import Finding, FindingSeverity, WatchesFileError, describe
 from reconcile_runner.watches.lookup import Lookup
 from reconcile_runner.watches.validation import Entry, check
 from reconcile_runner.watches.watch import Watch
 from reconcile_runner.watches.yamltext import Document, YamlTextError, read
 
-__all__ = ["Finding", "Lookup", "Severity", "WatchesFile", "WatchesFileError", "load", "load_watches"]
+__all__ = ["Finding", "FindingSeverity", "Lookup", "WatchesFile", "WatchesFileError", "load", "load_watches"]
 
 _log = get_logger(__name__)
 
@@ -52,7 +52,7 @@ def load_watches(path: Path, lookup: Lookup | None = None) -> tuple[Watch, ...]:
 
 
 def load(
-    path: Path, environ: Mapping[str, str], lookup: Lookup, *, unknown_keys: Severity = Severity.WARNING
+    path: Path, environ: Mapping[str, str], lookup: Lookup, *, unknown_keys: FindingSeverity = FindingSeverity.WARNING
 ) -> WatchesFile:
     """Read and check a watches file.
 
@@ -69,7 +69,7 @@ def load(
         findings += found
         watches += [watch] if watch is not None else []
     findings.sort(key=lambda finding: (finding.entry or 0, finding.line or 0))
-    if any(finding.severity is Severity.ERROR for finding in findings):
+    if any(finding.severity is FindingSeverity.ERROR for finding in findings):
         raise WatchesFileError(findings)
     return WatchesFile(tuple(watches), tuple(findings))
 
@@ -85,7 +85,7 @@ def _read_document(path: Path, environ: Mapping[str, str]) -> Document:
     try:
         return read(text, environ)
     except YamlTextError as error:
-        findings = [Finding(Severity.ERROR, path, problem.message, problem.line) for problem in error.problems]
+        findings = [Finding(FindingSeverity.ERROR, path, problem.message, problem.line) for problem in error.problems]
         raise WatchesFileError(findings) from error
 
 
@@ -106,8 +106,8 @@ def _duplicates(entries: Iterable[Entry]) -> Iterable[Finding]:
         earlier = first.setdefault(entry.gvk, entry)
         if earlier is not entry:
             message = f"found a second watch of this kind, expected one; the first is entry {earlier.number}"
-            yield entry.finding(Severity.ERROR, message)
+            yield entry.finding(FindingSeverity.ERROR, message)
 
 
 def _unusable(path: Path, message: str) -> WatchesFileError:
-    return WatchesFileError([Finding(Severity.ERROR, path, message)])
+    return WatchesFileError([Finding(FindingSeverity.ERROR, path, message)])

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector, Operator, Requirement
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.cache.event import EventType
-from reconcile_runner.watches.findings import Finding, Severity, describe
+from reconcile_runner.watches.findings import Finding, FindingSeverity, describe
 from reconcile_runner.watches.lookup import Lookup
 from reconcile_runner.watches.schema import (
     EXPECTED,
@@ -78,7 +78,7 @@ class Entry:
             return GroupVersionKind(group, version, kind)
         return None
 
-    def finding(self, severity: Severity, message: str, path: tuple[str | int, ...] = ()) -> Finding:
+    def finding(self, severity: FindingSeverity, message: str, path: tuple[str | int, ...] = ()) -> Finding:
         """Return a finding about the value at ``path`` inside this entry."""
         kind = self.field("kind")
         label = f"{self.gvk.api_version} {self.gvk.kind}" if self.gvk else kind if isinstance(kind, str) else ""
@@ -86,18 +86,18 @@ class Entry:
         return Finding(severity, self.file, message, line, self.number, label, _spelt(path))
 
 
-def check(entry: Entry, lookup: Lookup, unknown_keys: Severity) -> tuple[Watch | None, list[Finding]]:
+def check(entry: Entry, lookup: Lookup, unknown_keys: FindingSeverity) -> tuple[Watch | None, list[Finding]]:
     """Return the entry's watch (None where it has an error) and everything there is to say about it."""
     if not isinstance(entry.value, dict):
         message = f"found {describe(entry.value)}, expected a mapping with version, kind and role or playbook"
-        return None, [entry.finding(Severity.ERROR, message)]
+        return None, [entry.finding(FindingSeverity.ERROR, message)]
     value, findings = _choose_content(entry, entry.value)
     shape, broken = _shape(entry, value, lookup, unknown_keys)
     findings += broken
     findings += _undefined_references(entry)
     if shape is not None:
         findings += _warnings(entry, shape)
-    if shape is None or any(finding.severity is Severity.ERROR for finding in findings):
+    if shape is None or any(finding.severity is FindingSeverity.ERROR for finding in findings):
         return None, findings
     return _watch(shape), findings
 
@@ -106,7 +106,7 @@ def _choose_content(entry: Entry, value: dict[str, Any]) -> tuple[dict[str, Any]
     """Leave one of ``playbook`` and ``role``, in the entry and in its finalizer; the entry needs one of them."""
     chosen, findings = _playbook_first(entry, value, ())
     if not any(key.lower() in {"playbook", "role"} for key in chosen):
-        findings.append(entry.finding(Severity.ERROR, "found neither playbook nor role, expected one of them"))
+        findings.append(entry.finding(FindingSeverity.ERROR, "found neither playbook nor role, expected one of them"))
     for key, finalizer in chosen.items():
         if key.lower() == "finalizer" and isinstance(finalizer, dict):
             chosen[key], found = _playbook_first(entry, finalizer, ("finalizer",))
@@ -122,19 +122,21 @@ def _playbook_first(entry: Entry, value: dict[str, Any], path: tuple[str, ...]) 
     if len(contents) - len(dropped) > 1:
         dropped.add("role")
         message = "is ignored, because playbook is set as well"
-        findings.append(entry.finding(Severity.WARNING, message, (*path, "role")))
+        findings.append(entry.finding(FindingSeverity.WARNING, message, (*path, "role")))
     return {key: content for key, content in value.items() if key.lower() not in dropped}, findings
 
 
 def _shape(
-    entry: Entry, value: dict[str, Any], lookup: Lookup, unknown_keys: Severity
+    entry: Entry, value: dict[str, Any], lookup: Lookup, unknown_keys: FindingSeverity
 ) -> tuple[EntryShape | None, list[Finding]]:
     try:
         return EntryShape.model_validate(value, context=lookup), []
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False)
     findings = [
-        entry.finding(unknown_keys if error["type"] == UNKNOWN_KEY else Severity.ERROR, _message(error), error["loc"])
+        entry.finding(
+            unknown_keys if error["type"] == UNKNOWN_KEY else FindingSeverity.ERROR, _message(error), error["loc"]
+        )
         for error in errors
     ]
     if any(error["type"] != UNKNOWN_KEY for error in errors):
@@ -197,7 +199,7 @@ def _shape_at(path: tuple[str | int, ...]) -> type[Shape]:
 
 def _undefined_references(entry: Entry) -> list[Finding]:
     return [
-        entry.finding(Severity.WARNING, f"${{{name}}} stays as it is: no such environment variable is set", path)
+        entry.finding(FindingSeverity.WARNING, f"${{{name}}} stays as it is: no such environment variable is set", path)
         for path, text in _texts(entry.value, ())
         for name in UNDEFINED_REFERENCE.findall(text)
     ]
@@ -217,23 +219,25 @@ def _texts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[s
 
 def _warnings(entry: Entry, shape: EntryShape) -> Iterator[Finding]:
     if shape.upstream_status and not shape.manage_status:
-        yield entry.finding(Severity.WARNING, "has no effect, because manageStatus is false", ("upstreamStatus",))
+        yield entry.finding(
+            FindingSeverity.WARNING, "has no effect, because manageStatus is false", ("upstreamStatus",)
+        )
     if shape.manage_status and _looks_built_in(shape.group):
         message = "conditions would be written into the status of a built-in kind; say false unless you mean it"
-        yield entry.finding(Severity.WARNING, message, ("manageStatus",))
+        yield entry.finding(FindingSeverity.WARNING, message, ("manageStatus",))
     for index, trigger in enumerate(shape.triggers):
         if trigger.on is None:
             continue
         path = ("triggers", index, "on")
         if EventType.UPDATED not in trigger.events:
-            yield entry.finding(Severity.WARNING, "has no effect, because events leaves out updated", path)
+            yield entry.finding(FindingSeverity.WARNING, "has no effect, because events leaves out updated", path)
         if (
             shape.manage_status
             and _gvk(trigger) == _gvk(shape)
             and any(on.text.startswith("status") for on in trigger.on)
         ):
             message = "each status that a run writes starts runs again: this trigger is on the watch's own kind"
-            yield entry.finding(Severity.WARNING, message, path)
+            yield entry.finding(FindingSeverity.WARNING, message, path)
 
 
 def _looks_built_in(group: str) -> bool:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from reconcile_runner.rbac import Report
+from reconcile_runner.rbac import Unknowns
 from tests.unit.rbac.roles import Workplace
 
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     monkeypatch.chdir(tmp_path)
-    return Workplace(tmp_path, Report())
+    return Workplace(tmp_path, Unknowns())

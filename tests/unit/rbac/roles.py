@@ -11,10 +11,10 @@ import yaml
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.rbac import Kinds, Report, needs_of_watches, rules_of
-from reconcile_runner.rbac.findings import Report as Findings
-from reconcile_runner.rbac.places import Search
-from reconcile_runner.rbac.tasks import Call, Walk
+from reconcile_runner.rbac import KindTable, Unknowns, needs_of_watches, rules_of
+from reconcile_runner.rbac.filesearch import FileSearch
+from reconcile_runner.rbac.tasks import Call, TaskWalk
+from reconcile_runner.rbac.unknowns import Unknowns as Findings
 from reconcile_runner.rbac.variables import Variables
 from reconcile_runner.watches.loader import Lookup
 from reconcile_runner.watches.watch import Watch
@@ -33,7 +33,7 @@ class Workplace:
     """A working directory with roles and playbooks."""
 
     directory: Path
-    report: Findings
+    unknowns: Findings
 
     def write(self, path: str, content: object) -> Path:
         """Write a file below the directory: text as it is, anything else as YAML."""
@@ -51,24 +51,24 @@ class Workplace:
         return Lookup("", str(self.directory / "collections"), self.directory)
 
     @property
-    def search(self) -> Search:
-        return Search(self.lookup, self.directory)
+    def search(self) -> FileSearch:
+        return FileSearch(self.lookup, self.directory)
 
-    def kinds(self) -> Kinds:
-        return Kinds([THINGS, REALMS], self.report)
+    def kinds(self) -> KindTable:
+        return KindTable([THINGS, REALMS], self.unknowns)
 
     def calls(self, tasks: object, **variables: object) -> list[Call]:
         """Return the calls of a role of these tasks."""
-        return list(Walk(self.report).role(self.role(tasks), Variables(top=(variables,)), self.search))
+        return list(TaskWalk(self.unknowns).role(self.role(tasks), Variables(top=(variables,)), self.search))
 
     def rights(self, *watches: Watch) -> Rights:
         """Return what the watches need."""
-        return rights_of(rules_of(needs_of_watches(watches, self.kinds(), self.lookup, self.report)))
+        return rights_of(rules_of(needs_of_watches(watches, self.kinds(), self.lookup, self.unknowns)))
 
     def rights_of_tasks(self, tasks: object, **options: Any) -> Rights:
         """Return what a watch of Things needs more for a role of these tasks than for an empty one."""
         whole = self.rights(Watch(THING, role=self.role(tasks), **options))
-        bare = Workplace(self.directory, Report()).rights(Watch(THING, role=self.role([], "bare"), **options))
+        bare = Workplace(self.directory, Unknowns()).rights(Watch(THING, role=self.role([], "bare"), **options))
         more = {resource: verbs - bare.get(resource, set()) for resource, verbs in whole.items()}
         return {resource: verbs for resource, verbs in more.items() if verbs}
 

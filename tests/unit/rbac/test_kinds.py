@@ -7,8 +7,8 @@ import pytest
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.errors import ConfigError
-from reconcile_runner.rbac.findings import Place, Report
-from reconcile_runner.rbac.kinds import Kinds, resources_of_crds
+from reconcile_runner.rbac.kinds import KindTable, resources_of_crds
+from reconcile_runner.rbac.unknowns import Place, Unknowns
 from tests.unit.rbac.roles import Workplace
 
 CRD = {
@@ -26,23 +26,23 @@ CRD = {
 
 @pytest.mark.parametrize("kind", ["Deployment", "deployments", "deployment"])
 def test_a_kind_is_found_by_any_of_the_names_that_kubernetes_core_takes(kind: str) -> None:
-    found = Kinds([], Report()).find(GroupVersionKind("apps", "v1", kind))
+    found = KindTable([], Unknowns()).find(GroupVersionKind("apps", "v1", kind))
     assert (found.plural, found.namespaced, "scale" in found.subresources) == ("deployments", True, True)
 
 
 def test_what_a_cluster_or_a_crd_says_wins_over_the_table() -> None:
     own = Resource(GroupVersionKind("apps", "v1", "Deployment"), "others", namespaced=False)
-    assert Kinds([own], Report()).find(own.gvk) is own
+    assert KindTable([own], Unknowns()).find(own.gvk) is own
 
 
 @pytest.mark.parametrize(
     ("kind", "plural"), [("Widget", "widgets"), ("Policy", "policies"), ("Bus", "buses")], ids=["s", "ies", "es"]
 )
 def test_a_kind_that_nobody_knows_is_guessed_and_reported(kind: str, plural: str) -> None:
-    report = Report()
-    found = Kinds([], report).find(GroupVersionKind("x.org", "v1", kind), Place(Path("/a.yml"), "task 'b'"))
+    unknowns = Unknowns()
+    found = KindTable([], unknowns).find(GroupVersionKind("x.org", "v1", kind), Place(Path("/a.yml"), "task 'b'"))
     assert (found.plural, found.namespaced) == (plural, True)
-    [line] = report.lines
+    [line] = unknowns.lines
     assert line.startswith(f"/a.yml: task 'b': {kind} of x.org/v1 is not known: {plural}, namespaced, is a guess;")
     assert "--crds" in line
     assert "--kubeconfig" in line

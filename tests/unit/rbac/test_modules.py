@@ -157,11 +157,11 @@ def test_what_is_to_be_added_by_hand_is_reported_with_file_and_task(
     workplace: Workplace, module: str, args: dict[str, Any], message: str
 ) -> None:
     workplace.rights_of_tasks([{"name": "Do it", module: args}])
-    [line] = workplace.report.lines
+    [line] = workplace.unknowns.lines
     assert line.startswith(f"roles/it/tasks/main.yml: task 'Do it': {message}")
 
 
 def test_free_form_commands_are_looked_at(workplace: Workplace) -> None:
     workplace.rights_of_tasks([{"shell": "cat x | kubectl apply -f -"}])
-    [line] = workplace.report.lines
+    [line] = workplace.unknowns.lines
     assert line == "roles/it/tasks/main.yml: task 1: runs kubectl: add by hand what that needs"

@@ -92,17 +92,17 @@ def test_dependents_of_an_owner_without_namespace_refer_to_it_and_are_watched(wo
 def test_secrets_that_are_made_are_no_reason_to_read_all_of_them_and_that_is_said_once(workplace: Workplace) -> None:
     watch = Watch(THING, role=workplace.role(MAKES_SECRET), finalizer=Finalizer("example.com/x"))
     workplace.rights(watch)
-    [line] = workplace.report.lines
+    [line] = workplace.unknowns.lines
     assert line.startswith("roles/it/tasks/main.yml: task 1: makes a Secret")
-    workplace.report.lines.clear()
+    workplace.unknowns.lines.clear()
     workplace.rights(Watch(THING, role=watch.role, blacklist=frozenset({SECRET})))
-    assert workplace.report.lines == []
+    assert workplace.unknowns.lines == []
 
 
 def test_a_watch_of_secrets_is_the_right_to_read_them(workplace: Workplace) -> None:
     rights = workplace.rights(Watch(SECRET, role=workplace.role(MAKES_SECRET), manage_status=False))
     assert rights["secrets"] == READ | {"create", "patch"}
-    assert workplace.report.lines == []
+    assert workplace.unknowns.lines == []
 
 
 def test_a_reference_that_keeps_the_owner_from_going_is_an_update_of_its_finalizers(workplace: Workplace) -> None:
@@ -142,7 +142,7 @@ def test_lookups_are_found_in_all_files_of_a_role(workplace: Workplace, file: st
     workplace.write("roles/it/templates/binary", "")
     (workplace.directory / "roles/it/templates/binary").write_bytes(b"\xff\xfe\x00")
     assert workplace.rights(Watch(THING, role=role))["nodes"] == {"list"}
-    assert workplace.report.lines == []
+    assert workplace.unknowns.lines == []
 
 
 def test_lookups_are_found_in_the_variables_of_a_watch(workplace: Workplace) -> None:

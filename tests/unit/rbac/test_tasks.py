@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconcile_runner.rbac.tasks import Call, Walk
+from reconcile_runner.rbac.tasks import Call, TaskWalk
 from reconcile_runner.rbac.variables import Variables
 from reconcile_runner.watches.watch import Watch
 from tests.unit.rbac.roles import THING, Workplace
@@ -114,7 +114,7 @@ def test_included_tasks_are_followed_with_their_variables(workplace: Workplace) 
         {"import_tasks": "deep/more.yml", "vars": {"which": "two"}},
     ]
     assert names(workplace.calls(tasks)) == ["one", "last", "two", "last"]
-    assert workplace.report.lines == []
+    assert workplace.unknowns.lines == []
 
 
 def test_a_file_with_a_variable_in_its_name_stands_for_all_that_it_can_mean(workplace: Workplace) -> None:
@@ -142,7 +142,7 @@ def test_files_that_include_each_other_end(workplace: Workplace) -> None:
 )
 def test_what_cannot_be_followed_is_reported(workplace: Workplace, task: dict[str, Any], line: str) -> None:
     assert workplace.calls([task]) == []
-    [found] = workplace.report.lines
+    [found] = workplace.unknowns.lines
     assert found.startswith(f"roles/it/tasks/main.yml: {line}")
 
 
@@ -169,7 +169,7 @@ def test_tasks_that_ansible_would_refuse_end_nothing(workplace: Workplace, task:
 
 def test_bad_yaml_is_reported(workplace: Workplace) -> None:
     assert workplace.calls("- a: [") == []
-    [found] = workplace.report.lines
+    [found] = workplace.unknowns.lines
     assert found.startswith("roles/it/tasks/main.yml: found no YAML")
 
 
@@ -191,7 +191,7 @@ class TestRoles:
         ]
         found = names(workplace.calls(tasks))
         assert found == ["dependency param", "included var", "part", "handler"]
-        assert workplace.report.lines == []
+        assert workplace.unknowns.lines == []
 
     def test_what_a_role_is_given_wins_over_its_own(self, workplace: Workplace) -> None:
         workplace.role([read("{{ a }} {{ b }}")], "other")
@@ -209,7 +209,7 @@ class TestRoles:
 class TestPlaybooks:
     def play(self, workplace: Workplace, playbook: object) -> list[str]:
         file = workplace.write("playbooks/it.yml", playbook)
-        return names(list(Walk(workplace.report).playbook(file, Variables(), workplace.search)))
+        return names(list(TaskWalk(workplace.unknowns).playbook(file, Variables(), workplace.search)))
 
     def test_all_sections_of_a_play_are_read(self, workplace: Workplace) -> None:
         workplace.role([read("role {{ given }}")], "other")

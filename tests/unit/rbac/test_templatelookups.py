@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from reconcile_runner.rbac.findings import Place
-from reconcile_runner.rbac.lookups import lookups
 from reconcile_runner.rbac.rules import rules_of
+from reconcile_runner.rbac.templatelookups import lookups
+from reconcile_runner.rbac.unknowns import Place
 from tests.unit.rbac.roles import Rights, Workplace, rights_of
 
 TEXTS: list[tuple[str, Rights]] = [
@@ -26,13 +26,13 @@ TEXTS: list[tuple[str, Rights]] = [
 
 @pytest.mark.parametrize(("text", "rights"), TEXTS, ids=[text for text, _ in TEXTS])
 def test_a_lookup_needs_the_right_to_read(workplace: Workplace, text: str, rights: Rights) -> None:
-    found = lookups(text, Place(Path("/a.yml")), workplace.kinds(), workplace.report)
+    found = lookups(text, Place(Path("/a.yml")), workplace.kinds(), workplace.unknowns)
     assert rights_of(rules_of(use.need for use in found)) == rights
-    assert workplace.report.lines == []
+    assert workplace.unknowns.lines == []
 
 
 @pytest.mark.parametrize("text", ["lookup('k8s', kind=k)", "lookup('k8s', kind='Pod', api_version=v)", "query('k8s')"])
 def test_a_kind_that_is_not_in_quotes_is_reported(workplace: Workplace, text: str) -> None:
-    assert list(lookups(text, Place(Path("/a.yml")), workplace.kinds(), workplace.report)) == []
-    [line] = workplace.report.lines
+    assert list(lookups(text, Place(Path("/a.yml")), workplace.kinds(), workplace.unknowns)) == []
+    [line] = workplace.unknowns.lines
     assert line.startswith(f"/a.yml: found {text}, expected a kind in quotes")

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError
 from reconcile_runner.server.authfilter import (
-    ALLOWED_FOR,
-    AUTHENTICATED_FOR,
-    DENIED_FOR,
-    MEMORY_SIZE,
+    ALLOWED_TTL,
+    AUTHENTICATED_TTL,
+    DENIED_TTL,
+    MAX_REMEMBERED_ANSWERS,
     AuthenticationAndAuthorization,
 )
 from tests.support.fakes.client import FakeClient
@@ -149,14 +149,14 @@ async def test_answers_are_remembered_for_as_long_as_controller_runtime_does(
         return after[0] - before[0], after[1] - before[1]
 
     assert await asked_after(0, "good") == (1, 1)
-    assert await asked_after(AUTHENTICATED_FOR - 1, "good") == (0, 0)
+    assert await asked_after(AUTHENTICATED_TTL - 1, "good") == (0, 0)
     assert await asked_after(1, "good") == (1, 0)
-    assert await asked_after(ALLOWED_FOR - AUTHENTICATED_FOR, "good") == (1, 1)
+    assert await asked_after(ALLOWED_TTL - AUTHENTICATED_TTL, "good") == (1, 1)
     assert await asked_after(0, "other") == (1, 1)
-    assert await asked_after(DENIED_FOR - 1, "other") == (0, 0)
+    assert await asked_after(DENIED_TTL - 1, "other") == (0, 0)
     assert await asked_after(1, "other") == (0, 1)
     assert await asked_after(0, "nobody") == (1, 0)
-    assert await asked_after(AUTHENTICATED_FOR - 1, "nobody") == (0, 0)
+    assert await asked_after(AUTHENTICATED_TTL - 1, "nobody") == (0, 0)
     assert await asked_after(1, "nobody") == (1, 0)
 
 
@@ -179,14 +179,14 @@ async def test_what_is_known_does_not_wait_for_what_is_asked(
 async def test_memory_is_bounded_and_the_oldest_is_forgotten(
     cluster: Cluster, access: AuthenticationAndAuthorization
 ) -> None:
-    for number in range(MEMORY_SIZE):
+    for number in range(MAX_REMEMBERED_ANSWERS):
         await ask(access, f"token-{number}")
-    assert cluster.count()[0] == MEMORY_SIZE
+    assert cluster.count()[0] == MAX_REMEMBERED_ANSWERS
     await ask(access)
     await ask(access, "token-1")
-    assert cluster.count()[0] == MEMORY_SIZE + 1
+    assert cluster.count()[0] == MAX_REMEMBERED_ANSWERS + 1
     await ask(access, "token-0")
-    assert cluster.count()[0] == MEMORY_SIZE + 2
+    assert cluster.count()[0] == MAX_REMEMBERED_ANSWERS + 2
 
 
 @pytest.mark.parametrize(

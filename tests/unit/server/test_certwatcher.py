@@ -149,7 +149,7 @@ async def test_a_made_certificate_is_made_again_before_it_ends() -> None:
     async with served(SelfSigned(clock)) as port:
         first = await presented(port)
         assert first.not_valid_before_utc < clock.now() < first.not_valid_after_utc
-        await clock.advance(certwatcher.VALIDITY.total_seconds() - 2 * 86400)
+        await clock.advance(certwatcher.SELF_SIGNED_VALIDITY.total_seconds() - 2 * 86400)
         assert await presented(port) == first
         await clock.advance(86400)
         second = await presented(port)

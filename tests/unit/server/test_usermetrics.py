@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconcile_runner.metrics import DEFINITIONS, Metrics
-from reconcile_runner.server.usermetrics import MOST_METRICS, UserMetricError, UserMetrics
+from reconcile_runner.server.usermetrics import MAX_USER_METRICS, UserMetricError, UserMetrics
 
 
 @pytest.fixture
@@ -189,9 +189,9 @@ def test_a_name_is_refused_whose_suffix_would_clash(user_metrics: UserMetrics) -
 
 
 def test_there_is_an_end_to_new_names(user_metrics: UserMetrics) -> None:
-    for number in range(MOST_METRICS):
+    for number in range(MAX_USER_METRICS):
         post(user_metrics, f"of_object_{number}", counter={})
-    with pytest.raises(UserMetricError, match=f"there are {MOST_METRICS} metrics already"):
+    with pytest.raises(UserMetricError, match=f"there are {MAX_USER_METRICS} metrics already"):
         post(user_metrics, "one_more", counter={})
     post(user_metrics, "of_object_0", counter={"increment": True})
 

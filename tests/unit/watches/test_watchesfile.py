@@ -13,7 +13,7 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.cache.event import EventType
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.watches import loader as loader_module
-from reconcile_runner.watches.loader import Lookup, Severity, WatchesFile, WatchesFileError, load, load_watches
+from reconcile_runner.watches.loader import FindingSeverity, Lookup, WatchesFile, WatchesFileError, load, load_watches
 from reconcile_runner.watches.watch import Finalizer, Match, NamespaceScope, Trigger, Watch
 from tests.support.paths import REPOSITORY, TESTDATA
 
@@ -68,8 +68,8 @@ def test_a_valid_file_is_loaded_with_the_warnings_at_its_head(path: Path) -> Non
 
 def test_an_unknown_key_is_an_error_where_asked_for() -> None:
     with pytest.raises(WatchesFileError) as refused:
-        load(WATCHES / "valid_warnings.yaml", ENVIRON, LOOKUP, unknown_keys=Severity.ERROR)
-    fields = [finding.field for finding in refused.value.findings if finding.severity is Severity.ERROR]
+        load(WATCHES / "valid_warnings.yaml", ENVIRON, LOOKUP, unknown_keys=FindingSeverity.ERROR)
+    fields = [finding.field for finding in refused.value.findings if finding.severity is FindingSeverity.ERROR]
     assert fields == [
         "maxWorkers",
         "reconcileperiods",
@@ -345,7 +345,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 def test_the_projects_own_watches_file_is_valid_and_says_what_the_design_says() -> None:
     lookup = Lookup(roles_path="", collections_path="", working_directory=REPOSITORY)
-    loaded = load(REPOSITORY / "watches.yaml", {}, lookup, unknown_keys=Severity.ERROR)
+    loaded = load(REPOSITORY / "watches.yaml", {}, lookup, unknown_keys=FindingSeverity.ERROR)
     assert loaded.warnings == ()
     assert loaded.watches == (
         Watch(
