@@ -162,12 +162,12 @@ PHASE_DURATION: Final = Definition(
 )
 TRIGGER_EVENTS: Final = Definition(
     "reconcile_runner_trigger_events_total",
-    "Total number of events of linked objects that reconcile at least one object",
+    "Total number of events of trigger objects that reconcile at least one object",
     ("controller", "trigger"),
 )
 TRIGGERED_REQUESTS: Final = Definition(
     "reconcile_runner_triggered_requests_total",
-    "Total number of objects that events of linked objects asked to reconcile",
+    "Total number of objects that events of trigger objects asked to reconcile",
     ("controller", "trigger"),
 )
 
@@ -346,7 +346,7 @@ class Metrics:
         self.phase_duration.labels(controller, phase).observe(seconds)
 
     def trigger_fired(self, controller: str, trigger: GroupVersionKind, requests: int) -> None:
-        """Count an event of a linked object that asked to reconcile ``requests`` objects (more than none)."""
+        """Count an event of a trigger object that asked to reconcile ``requests`` objects (more than none)."""
         self._trigger_events.labels(controller, str(trigger)).inc()
         self._triggered_requests.labels(controller, str(trigger)).inc(requests)
 

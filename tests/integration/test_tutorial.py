@@ -69,7 +69,7 @@ def test_the_tutorial_from_beginning_to_end(kube: Kube, running: OperatorProcess
     becomes(kube, namespace, "foo-02", False)
     for moment in ("reconciling", "reconciled", "pod linked found", "happy status updated"):
         assert running.messages(moment, name="foo-01", namespace=namespace), moment
-    assert running.messages("linked object issued an event"), running.text()
+    assert running.messages("trigger object issued an event"), running.text()
 
 
 def test_the_friend_may_live_in_another_namespace(kube: Kube, running: OperatorProcess, namespace: str) -> None:

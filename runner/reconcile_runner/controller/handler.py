@@ -1,7 +1,7 @@
 """Which objects an event reconciles: pure functions from an event to requests.
 
-``source`` calls them with the events that ``predicate`` let pass, and puts the requests into the ``workqueue``. What a
-trigger is linked to is looked up in a field index of the cache, never searched: an event costs the same with 10 objects
+``source`` calls them with the events that ``predicate`` let pass, and puts the requests into the ``workqueue``. What
+matches a trigger is looked up in a field index of the cache, never searched: an event costs the same with 10 objects
 or 100,000.
 """
 
@@ -30,20 +30,20 @@ def for_object(event: Event) -> tuple[Request, ...]:
 
 
 def for_trigger(trigger: Trigger, index: Index, event: Event) -> tuple[Request, ...]:
-    """Return the requests for the objects linked to the event's object, each once.
+    """Return the requests for the objects that match the event's object, each once.
 
-    An update counts with the values before and after it, so that whoever lost its link is reconciled too; a deletion
-    with the last known ones. With ``namespace: same`` only objects in the event object's namespace are linked.
+    An update counts with the values before and after it, so that an object that no longer matches is reconciled too; a
+    deletion with the last known ones. With ``namespace: same`` only objects in the event object's namespace match.
     """
     source = trigger.match.source
     values = source.values(event.object)
     if event.old is not None:
         values |= source.values(event.old)
-    linked = dict.fromkeys(key for value in sorted(values) for key in index.lookup(value))
+    matching = dict.fromkeys(key for value in sorted(values) for key in index.lookup(value))
     if trigger.namespace is NamespaceScope.SAME:
         namespace = key_of(event.object).namespace
-        return tuple(key for key in linked if key.namespace == namespace)
-    return tuple(linked)
+        return tuple(key for key in matching if key.namespace == namespace)
+    return tuple(matching)
 
 
 def for_owners(gvk: GroupVersionKind, event: Event) -> tuple[Request, ...]:

@@ -61,7 +61,7 @@ def is_wanted_afresh(event: Event) -> bool:
 
 
 def matters_to_trigger(trigger: Trigger, event: Event) -> bool:
-    """Tell whether an event of a linked kind asks for a reconcile of the objects that it is linked to."""
+    """Tell whether an event of a trigger asks for a reconcile of the objects that match."""
     old = event.old
     if event.type is not EventType.UPDATED or old is None:
         return event.type in trigger.events

@@ -99,7 +99,7 @@ class Wording:
     object_key: str
 
 
-TRIGGER_WORDING: Final = Wording("linked object issued an event", "linked_gvk", "linked_object")
+TRIGGER_WORDING: Final = Wording("trigger object issued an event", "trigger_gvk", "trigger_object")
 DEPENDENT_WORDING: Final = Wording("dependent issued an event", "dependent_gvk", "dependent")
 
 
@@ -222,7 +222,7 @@ class TriggerSource(RelatedSource):
         again = sum(self._primary.queue.add(key, Priority.BACKGROUND) for key in selected)
         if again:
             _log.info(
-                "linked kind was listed after objects had been reconciled: reconciling them again",
+                "trigger kind was listed after objects had been reconciled: reconciling them again",
                 **{LogKey.GVK.value: str(self._primary.watch.gvk), TRIGGER_WORDING.gvk_key: str(self.gvk)},
                 requests=again,
             )

@@ -64,8 +64,8 @@ from reconcile_runner.server.usermetrics import UserMetrics
 from reconcile_runner.watches.watch import Watch
 
 SYNC_PATIENCE: Final = 10.0
-"""Seconds that workers wait for every kind to be listed. After that they start with the kinds that are: a linked kind
-that is missing must not keep objects from being reconciled, and ``source`` makes good what it has to say later."""
+"""Seconds that workers wait for every kind to be listed. After that they start with those that are: a trigger's kind
+that is missing must not keep objects from being reconciled. Once it is listed, they are reconciled again."""
 
 _log = get_logger(__name__)
 

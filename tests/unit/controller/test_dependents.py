@@ -3,12 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.cache.informer import Informer, NamespaceStore
 from reconcile_runner.client.discovery import Resource
+from reconcile_runner.controller import source as source_module
 from reconcile_runner.controller.dependents import MAX_OBSERVED, Dependents
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.controller.workqueue import WorkQueue
@@ -25,6 +28,13 @@ ROLES = Resource(GroupVersionKind("rbac", "v1", "ClusterRole"), "clusterroles", 
 SERVICES = Resource(GroupVersionKind("", "v1", "Service"), "services", True, frozenset({"status"}), VERBS)
 EVENTS = Resource(GroupVersionKind("", "v1", "Event"), "events", namespaced=True, verbs=VERBS)
 REVIEWS = Resource(GroupVersionKind("a", "v1", "Review"), "reviews", namespaced=True, verbs=frozenset({"create"}))
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+    capture = LogCapture()
+    monkeypatch.setattr(source_module, "_log", structlog.wrap_logger(None, processors=[capture]))
+    return capture
 
 
 class Bench:
@@ -270,3 +280,23 @@ def test_a_kind_that_is_watched_anyway_is_observed() -> None:
     assert b.kinds.kinds == {}
     listener(Event(EventType.CREATED, owned(), initial=True))
     assert MAPS.gvk in b.kinds.kinds
+
+
+async def test_says_which_dependent_issued_which_event(logged: LogCapture) -> None:
+    b = Bench()
+    b.observe(MAPS, owned())
+    store = b.kinds.store(MAPS.gvk)
+    store.replace([owned()])
+    store.delete(owned(2))
+    assert logged.entries == [
+        {
+            "event": "dependent issued an event",
+            "log_level": "info",
+            "gvk": str(FOO),
+            "event_type": "deleted",
+            "dependent_gvk": str(MAPS.gvk),
+            "dependent": "ns/x",
+            "requests": 1,
+            "objects": ["ns/owner"],
+        }
+    ]

@@ -51,7 +51,7 @@ def test_a_cluster_scoped_object_has_no_namespace() -> None:
 
 
 @pytest.mark.parametrize("kind", [EventType.CREATED, EventType.DELETED])
-def test_a_linked_object_reconciles_those_whose_field_has_its_value(index: CountingIndex, kind: EventType) -> None:
+def test_a_trigger_object_reconciles_those_whose_field_has_its_value(index: CountingIndex, kind: EventType) -> None:
     assert set(for_trigger(trigger(), index, Event(kind, pod("jack")))) == {ONE, ELSEWHERE}
 
 
@@ -64,7 +64,7 @@ def test_an_object_without_the_source_field_asks_the_index_nothing(index: Counti
     assert index.asked == []
 
 
-def test_a_moved_link_reconciles_the_old_and_the_new_ones_each_once(index: CountingIndex) -> None:
+def test_a_changed_value_reconciles_the_old_and_the_new_matches_each_once(index: CountingIndex) -> None:
     event = Event(EventType.UPDATED, pod("p", friend="joe"), pod("p", friend="jack"))
     requests = for_trigger(trigger("metadata.labels.friend"), index, event)
     assert len(requests) == 3
@@ -77,7 +77,7 @@ def test_the_same_namespace_only_where_asked_for(index: CountingIndex) -> None:
     assert set(for_trigger(trigger(), index, event)) == {ONE, ELSEWHERE}
 
 
-def test_any_element_of_a_list_links(index: CountingIndex) -> None:
+def test_any_element_of_a_list_matches(index: CountingIndex) -> None:
     event = Event(EventType.CREATED, {"metadata": {"name": "p"}, "friends": ["joe", "jack", "joe"]})
     assert set(for_trigger(trigger("friends[*]"), index, event)) == {ONE, TWO, ELSEWHERE}
     assert sorted(index.asked) == ["jack", "joe"]

@@ -223,11 +223,11 @@ class TestTriggerUpdates:
         either = trigger(on=("metadata.labels", "spec"))
         assert matters_to_trigger(either, updated(thing(), thing(spec={"a": 1})))
 
-    def test_a_change_of_the_linking_value_matters_whatever_the_paths_say(self) -> None:
+    def test_a_change_of_the_matched_value_matters_whatever_the_paths_say(self) -> None:
         moved = updated(thing(labels={"friend": "jack"}), thing(labels={"friend": "joe"}))
         assert matters_to_trigger(trigger(match=BY_LABEL, on=("status",)), moved)
 
-    def test_a_change_of_the_linking_value_does_not_matter_where_updates_were_not_asked_for(self) -> None:
+    def test_a_change_of_the_matched_value_does_not_matter_where_updates_were_not_asked_for(self) -> None:
         moved = updated(thing(labels={"friend": "jack"}), thing(labels={"friend": "joe"}))
         only = trigger(EventType.CREATED, EventType.DELETED, match=BY_LABEL)
         assert not matters_to_trigger(only, moved)

@@ -29,7 +29,7 @@ from tests.support.fakes.kinds import FakeKinds
 THING = GroupVersionKind("example.com", "v1", "Thing")
 POD = GroupVersionKind("", "v1", "Pod")
 BY_NAME = Match(FieldPath("metadata.name"), FieldPath("spec.friend"))
-LINKED = Watch(THING, triggers=(Trigger(POD, BY_NAME, frozenset({EventType.CREATED, EventType.DELETED})),))
+TRIGGERED = Watch(THING, triggers=(Trigger(POD, BY_NAME, frozenset({EventType.CREATED, EventType.DELETED})),))
 ONE, TWO = ObjectKey("default", "one"), ObjectKey("default", "two")
 
 _versions = iter(range(1, 1_000_000))
@@ -90,7 +90,7 @@ class Harness:
         return served
 
     def ready(self, priority: int) -> float | None:
-        name = LINKED.controller_name
+        name = TRIGGERED.controller_name
         labels = {"name": name, "controller": name, "priority": str(priority)}
         return self.metrics.registry.get_sample_value("workqueue_depth", labels)
 
@@ -104,7 +104,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
 
 @pytest.fixture
 def harness() -> Harness:
-    return Harness(LINKED)
+    return Harness(TRIGGERED)
 
 
 def test_the_cache_is_what_a_source_asks_for() -> None:
@@ -166,8 +166,8 @@ class TestOwnKind:
         assert await harness.served() == [ONE]
 
 
-class TestLinkedKind:
-    async def test_a_linked_object_reconciles_those_that_name_it(self, harness: Harness) -> None:
+class TestTrigger:
+    async def test_a_trigger_object_reconciles_those_that_name_it(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack"), thing(TWO, "joe")], [])
         harness.kinds.store(POD).upsert(pod("jack", "elsewhere"))
         assert await harness.served() == [ONE]
@@ -190,14 +190,14 @@ class TestLinkedKind:
         assert logged.entries == []
 
     async def test_a_status_update_of_a_named_object_queues_nothing_by_default(self, logged: LogCapture) -> None:
-        harness = Harness(replace(LINKED, triggers=(Trigger(POD, BY_NAME),)))
+        harness = Harness(replace(TRIGGERED, triggers=(Trigger(POD, BY_NAME),)))
         await harness.synced([thing(ONE, "jack")], [pod("jack", spec={"a": 1})])
         for phase in ("Pending", "Running", "Succeeded"):
             harness.kinds.store(POD).upsert(pod("jack", spec={"a": 1}, status={"phase": phase}))
         assert await harness.served() == []
         assert logged.entries == []
 
-    async def test_a_new_value_in_the_object_is_linked_from_then_on(self, harness: Harness) -> None:
+    async def test_a_new_value_in_the_object_counts_from_then_on(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack")], [])
         harness.things.upsert(thing(ONE, "joe", generation=2))
         await harness.served()
@@ -221,12 +221,12 @@ class TestLinkedKind:
         harness.kinds.store(POD).upsert(pod("jack", "zoo"))
         assert logged.entries == [
             {
-                "event": "linked object issued an event",
+                "event": "trigger object issued an event",
                 "log_level": "info",
                 "gvk": "example.com/v1, Kind=Thing",
                 "event_type": "created",
-                "linked_gvk": "/v1, Kind=Pod",
-                "linked_object": "zoo/jack",
+                "trigger_gvk": "/v1, Kind=Pod",
+                "trigger_object": "zoo/jack",
                 "requests": 1,
                 "objects": ["default/one"],
             }
@@ -245,7 +245,7 @@ class TestLinkedKind:
         await harness.synced([thing(ONE, "jack"), thing(TWO, "jack")], [])
         harness.kinds.store(POD).upsert(pod("jack"))
         harness.kinds.store(POD).upsert(pod("stranger"))
-        labels = {"controller": LINKED.controller_name, "trigger": str(POD)}
+        labels = {"controller": TRIGGERED.controller_name, "trigger": str(POD)}
         sample = harness.metrics.registry.get_sample_value
         assert sample("reconcile_runner_trigger_events_total", labels) == 1
         assert sample("reconcile_runner_triggered_requests_total", labels) == 2
@@ -254,7 +254,7 @@ class TestLinkedKind:
         self, logged: LogCapture
     ) -> None:
         blue = LabelSelector((Requirement("colour", Operator.IN, frozenset({"blue"})),))
-        harness = Harness(replace(LINKED, selector=blue))
+        harness = Harness(replace(TRIGGERED, selector=blue))
         await harness.synced([thing(ONE, "jack", colour="red"), thing(TWO, "joe", colour="blue")], [])
         harness.kinds.store(POD).upsert(pod("jack"))
         assert await harness.served() == []
@@ -264,10 +264,10 @@ class TestLinkedKind:
 
     def test_a_kind_is_cached_whole_only_where_more_than_metadata_is_read(self) -> None:
         kinds = FakeKinds()
-        Harness(LINKED, kinds)
+        Harness(TRIGGERED, kinds)
         assert kinds.whole == {THING: True, POD: False}
         kinds = FakeKinds()
-        Harness(replace(LINKED, triggers=(Trigger(POD, BY_NAME),)), kinds)
+        Harness(replace(TRIGGERED, triggers=(Trigger(POD, BY_NAME),)), kinds)
         assert kinds.whole == {THING: True, POD: True}
 
 
@@ -289,7 +289,7 @@ class CountingKind(Informer):
 
 
 @pytest.mark.parametrize("count", [10, 10_000])
-async def test_a_linked_event_costs_the_same_with_many_objects(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_trigger_event_costs_the_same_with_many_objects(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lookups: list[str] = []
     lookup = Indexer.lookup
 
@@ -300,7 +300,7 @@ async def test_a_linked_event_costs_the_same_with_many_objects(count: int, monke
     monkeypatch.setattr(Indexer, "lookup", counted)
     kinds, counting = FakeKinds(), CountingKind()
     kinds._kinds[THING] = counting
-    harness = Harness(LINKED, kinds)
+    harness = Harness(TRIGGERED, kinds)
     await harness.synced([thing(ObjectKey("default", f"t{n}"), f"friend-{n}") for n in range(count)], [])
     counting.scans = 0
     harness.kinds.store(POD).upsert(pod("friend-5"))
@@ -334,7 +334,7 @@ class TestNothingIsLostAtTheStart:
 
     def run(self, harness: Harness, world: World) -> Controller:
         return Controller(
-            LINKED.controller_name, THING, harness.queue, world, 2, harness.metrics, harness.clock, grace=1
+            TRIGGERED.controller_name, THING, harness.queue, world, 2, harness.metrics, harness.clock, grace=1
         )
 
     async def drained(self, controller: Controller) -> None:
@@ -361,7 +361,7 @@ class TestNothingIsLostAtTheStart:
         assert logged.entries == []
 
     @pytest.mark.parametrize("comes", [True, False], ids=["came before it could be seen", "went before"])
-    async def test_runs_before_the_linked_kind_was_listed_are_made_good(
+    async def test_runs_before_the_trigger_kind_was_listed_are_made_good(
         self, harness: Harness, world: World, comes: bool, logged: LogCapture
     ) -> None:
         world.pods = set() if comes else {"jack"}
@@ -381,7 +381,7 @@ class TestNothingIsLostAtTheStart:
         assert world.runs == [ONE, ONE]
         assert [entry["requests"] for entry in logged.entries] == [1]
 
-    async def test_objects_listed_after_the_linked_kind_need_no_second_run(
+    async def test_objects_listed_after_the_trigger_kind_need_no_second_run(
         self, harness: Harness, world: World
     ) -> None:
         harness.kinds.store(POD).replace([pod("jack")])
@@ -398,7 +398,7 @@ class TestNothingIsLostAtTheStart:
             controller.stop()
         assert world.happy == {ONE: True}
 
-    async def test_a_linked_kind_that_is_missing_keeps_the_source_waiting_but_not_working(
+    async def test_a_trigger_kind_that_is_missing_keeps_the_source_waiting_but_not_working(
         self, harness: Harness
     ) -> None:
         harness.things.replace([thing(ONE)])
@@ -409,7 +409,7 @@ class TestNothingIsLostAtTheStart:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    async def test_a_linked_kind_that_goes_and_comes_back_reconciles_for_both(self, harness: Harness) -> None:
+    async def test_a_trigger_kind_that_goes_and_comes_back_reconciles_for_both(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack")], [pod("jack")])
         pods = harness.kinds.require(POD, whole=False)
         pods.clear()
