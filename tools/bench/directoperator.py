@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from reconcile_runner.cli import app, flags
-from reconcile_runner.manager import manager
+from reconcile_runner.execution.choice import choose_engine
+from reconcile_runner.manager.run import run
 from reconcile_runner.options import Options
 from reconcile_runner.watches.watch import Watch
 from tools.bench.directengine import DirectEngine
@@ -21,8 +22,8 @@ KUBECONFIG_VARIABLE = "RECONCILE_BENCH_KUBECONFIG"
 
 def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
     kubeconfig = Path(os.environ[KUBECONFIG_VARIABLE]).read_bytes()
-    engine = DirectEngine(kubeconfig, manager.engine_of(options.engine))
-    return asyncio.run(manager.run(options, watches, engine))
+    engine = DirectEngine(kubeconfig, choose_engine(options.engine))
+    return asyncio.run(run(options, watches, engine))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from reconcile_runner.cli import app, flags
-from reconcile_runner.manager import manager
+from reconcile_runner.execution.choice import choose_engine
+from reconcile_runner.manager.run import run
 from reconcile_runner.options import Options
 from reconcile_runner.watches.watch import Watch
 from tools.bench.recordingengine import RecordingEngine
@@ -20,8 +21,8 @@ SOCKET_VARIABLE = "RECONCILE_BENCH_SOCKET"
 
 
 def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
-    engine = RecordingEngine(Path(os.environ[SOCKET_VARIABLE]), manager.engine_of(options.engine))
-    return asyncio.run(manager.run(options, watches, engine))
+    engine = RecordingEngine(Path(os.environ[SOCKET_VARIABLE]), choose_engine(options.engine))
+    return asyncio.run(run(options, watches, engine))
 
 
 if __name__ == "__main__":

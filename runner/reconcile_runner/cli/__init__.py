@@ -214,9 +214,9 @@ def _start(options: Options, serve: Serve) -> int:
 
 def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
     # Here and not above: validate and version need none of all that it imports.
-    from reconcile_runner.manager import manager  # noqa: PLC0415
+    from reconcile_runner.manager.run import run  # noqa: PLC0415
 
-    return asyncio.run(manager.run(options, watches))
+    return asyncio.run(run(options, watches))
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Build every part of the operator, start them in order, stop them in reverse."""
+"""Assembles the operator, starts its parts in order and stops them in reverse: ``manager.Manager``."""

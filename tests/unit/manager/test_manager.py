@@ -20,7 +20,8 @@ from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.leaderelection import Leadership, Unopposed
-from reconcile_runner.manager import manager
+from reconcile_runner.manager import build, manager, servers
+from reconcile_runner.manager.run import run
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import BindAddress, ElectionSettings, Options
 from reconcile_runner.watches.watch import Watch
@@ -63,7 +64,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(options: Options) -> None:
     with capture_logs() as lines:
-        serving = asyncio.create_task(manager.run(options, (WATCH,)))
+        serving = asyncio.create_task(run(options, (WATCH,)))
 
         async def is_served() -> bool:
             return any(line["event"] == "metrics are served" for line in lines)
@@ -88,7 +89,7 @@ async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(op
 
 async def test_a_kubeconfig_that_is_missing_makes_a_start_impossible(options: Options, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-file"):
-        await manager.run(replace(options, kubeconfig=tmp_path / "no-such-file"), (WATCH,))
+        await run(replace(options, kubeconfig=tmp_path / "no-such-file"), (WATCH,))
 
 
 async def test_a_part_that_cannot_start_leaves_none_running(options: Options) -> None:
@@ -96,7 +97,7 @@ async def test_a_part_that_cannot_start_leaves_none_running(options: Options) ->
     async with taken:
         port = taken.sockets[0].getsockname()[1]
         with pytest.raises(ConfigError, match="--metrics-bind-address"):
-            await manager.run(replace(options, metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+            await run(replace(options, metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -109,7 +110,7 @@ def test_a_watchs_retry_delays_win_over_the_flags(
     base: float | None, cap: float | None, expected: RetryDelays, options: Options
 ) -> None:
     watch = replace(WATCH, failure_backoff_base=base, failure_backoff_cap=cap)
-    assert manager._retry_delays(replace(options, retry_delays=RetryDelays(2.0, 60.0)), watch) == expected
+    assert build._retry_delays(replace(options, retry_delays=RetryDelays(2.0, 60.0)), watch) == expected
 
 
 def test_a_cap_below_the_base_is_the_delay_from_the_first_retry_on() -> None:
@@ -122,7 +123,7 @@ async def test_a_taken_port_for_roles_metrics_is_an_error_only_where_it_was_aske
     async with taken:
         port = taken.sockets[0].getsockname()[1]
         with pytest.raises(ConfigError, match="--user-metrics-bind-address: cannot listen on"):
-            await manager.run(replace(options, user_metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+            await run(replace(options, user_metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
 
 
 async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
@@ -132,9 +133,9 @@ async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
     async with taken:
         port = taken.sockets[0].getsockname()[1]
         default = BindAddress("127.0.0.1", port)
-        monkeypatch.setattr(manager, "USER_METRICS_BIND_ADDRESS", default)
+        monkeypatch.setattr(servers, "USER_METRICS_BIND_ADDRESS", default)
         with capture_logs() as lines:
-            serving = asyncio.create_task(manager.run(replace(options, user_metrics_bind_address=default), (WATCH,)))
+            serving = asyncio.create_task(run(replace(options, user_metrics_bind_address=default), (WATCH,)))
 
             async def is_taken() -> bool:
                 return any(line["event"] == "metrics of roles are taken" for line in lines)
@@ -177,7 +178,7 @@ async def test_a_lost_lease_ends_the_operator_with_an_exit_code_of_its_own(
         left.append("the election")
 
     monkeypatch.setattr(manager, "join", join)
-    assert await manager.run(options, (WATCH,)) == 1
+    assert await run(options, (WATCH,)) == 1
     assert left == ["the election"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -187,7 +188,7 @@ async def test_an_operator_that_stands_by_ends_when_it_is_told_to(
 ) -> None:
     election = ElectionSettings("my-operator", "shop")
     with capture_logs() as lines:
-        serving = asyncio.create_task(manager.run(replace(options, election=election), (WATCH,)))
+        serving = asyncio.create_task(run(replace(options, election=election), (WATCH,)))
 
         async def campaigns() -> bool:
             return any(line["event"] == "campaigning for the lease" for line in lines)

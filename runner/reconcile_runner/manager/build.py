@@ -1,0 +1,267 @@
+"""Assembles an operator: every part is made here, from the options and the watches."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconcile_runner import __version__
+from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.backoff import RetryDelays
+from reconcile_runner.cache.cache import Cache
+from reconcile_runner.client import HttpClient, connect
+from reconcile_runner.client.discovery import Discovery
+from reconcile_runner.clock import Clock
+from reconcile_runner.controller.concurrency import ConcurrencyLimit
+from reconcile_runner.controller.controller import Controller
+from reconcile_runner.controller.dependents import Dependents
+from reconcile_runner.controller.dependentscan import Survey
+from reconcile_runner.controller.source import WatchSources
+from reconcile_runner.controller.workqueue import WorkQueue
+from reconcile_runner.execution.artifacts import ArtifactStore
+from reconcile_runner.execution.forkserver.engine import ForkserverEngine
+from reconcile_runner.execution.pool import Engine
+from reconcile_runner.execution.rundir import RunDir
+from reconcile_runner.leaderelection import Leadership
+from reconcile_runner.logs import get_logger
+from reconcile_runner.manager.healthchecks import caches_check, stuck_check
+from reconcile_runner.manager.runnables import ControllerRunnable, Runnable, RunnableFunc
+from reconcile_runner.manager.servers import start_servers
+from reconcile_runner.metrics import Metrics
+from reconcile_runner.options import Options
+from reconcile_runner.proxy import Knowledge, Proxy, TokenRegistry
+from reconcile_runner.reconciler.environment import run_environment
+from reconcile_runner.reconciler.finalizer import FinalizerKeeper
+from reconcile_runner.reconciler.inputdir import InputDir
+from reconcile_runner.reconciler.jobrunner import JobRunner, RunSettings
+from reconcile_runner.reconciler.reconciler import AnsibleReconciler, Scribes
+from reconcile_runner.reconciler.status import StatusWriter
+from reconcile_runner.reconciler.warmup import warm_up
+from reconcile_runner.recorder import EventRecorder
+from reconcile_runner.server.healthz import Checks, Probe
+from reconcile_runner.watches.watch import Watch
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator's runnables, in the groups in which they start; they end in reverse."""
+
+    caches: Sequence[Runnable]
+    election: Sequence[Runnable]
+    controllers: Sequence[ControllerRunnable]
+
+
+async def build(
+    options: Options,
+    watches: tuple[Watch, ...],
+    engine: Engine,
+    leadership: Leadership,
+    metrics: Metrics,
+    clock: Clock,
+    parts: AsyncExitStack,
+) -> Operator:
+    """Make an operator, with its servers, its proxy and its engine started; ``parts`` stops these.
+
+    Raises ``ConfigError`` where one of them cannot start.
+    """
+    checks = Checks()
+    client = await parts.enter_async_context(await connect(options.kubeconfig, observe=metrics.request_finished))
+    _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
+    user_metrics_url = await start_servers(options, checks, metrics, client, clock, parts)
+    environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
+    discovery = Discovery(client, clock)
+    cache = Cache(client, discovery, clock, options.namespaces)
+    checks.add(Probe.READYZ, "caches", caches_check(cache, clock))
+    inputs = _open_input_dir(options, parts)
+    dependents = Dependents(cache)
+    knowledge = Knowledge(discovery, cache, dependents, injects=options.inject_owner_ref)
+    proxy = Proxy(client, TokenRegistry(), knowledge, options.proxy_port)
+    await proxy.start()
+    parts.push_async_callback(proxy.stop)
+    await _start_engine(engine, inputs, environment, options.ansible_verbosity, parts)
+    recorder = EventRecorder(client, clock, leadership.is_leading)
+    shared = _Shared(
+        options=options,
+        environment=environment,
+        leadership=leadership,
+        metrics=metrics,
+        clock=clock,
+        checks=checks,
+        discovery=discovery,
+        cache=cache,
+        dependents=dependents,
+        jobs=JobRunner(engine, inputs, proxy.tokens, proxy.url, discovery, metrics, clock),
+        recorder=recorder,
+        scribes=Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder),
+        limit=ConcurrencyLimit(options.max_concurrent_runs),
+    )
+    units = [_build_unit(watch, shared) for watch in watches]
+    checks.start_is_complete()
+    scan = _dependent_scan(options, watches, client, discovery, cache, dependents, clock)
+    return Operator(
+        caches=[
+            RunnableFunc("discovery", discovery.run),
+            RunnableFunc("cache", cache.run),
+            RunnableFunc("event recorder", recorder.run),
+            RunnableFunc("first lists", _FirstLists(cache, inputs, watches).run),
+            *(RunnableFunc("source sync", unit.sources.wait_synced) for unit in units),
+        ],
+        election=[
+            RunnableFunc("leader election", leadership.run),
+            # Until this operator leads, another one may make dependents of further kinds.
+            *([RunnableFunc("dependent scan", scan.run, needs_leader=True)] if scan is not None else []),
+        ],
+        controllers=[ControllerRunnable(unit.controller, cache) for unit in units],
+    )
+
+
+async def _start_engine(
+    engine: Engine, inputs: InputDir, environment: dict[str, str], verbosity: int, parts: AsyncExitStack
+) -> None:
+    """Start the engine, and a warm-up beside it where the engine keeps what that loads."""
+    await engine.start()
+    parts.push_async_callback(engine.stop)
+    if isinstance(engine, ForkserverEngine):
+        work = warm_up(engine, inputs, environment, verbosity)
+        parts.push_async_callback(_end, asyncio.create_task(work, name="warm-up"))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _open_input_dir(options: Options, parts: AsyncExitStack) -> InputDir:
+    runner_dir = RunDir.open(options.runner_dir)
+    parts.callback(runner_dir.close)
+    artifacts = ArtifactStore(options.artifacts_limit)
+    artifacts.take_stock(runner_dir.path)
+    return InputDir(runner_dir.path, artifacts=artifacts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What the parts of all watches are made from."""
+
+    options: Options
+    environment: dict[str, str]
+    leadership: Leadership
+    metrics: Metrics
+    clock: Clock
+    checks: Checks
+    discovery: Discovery
+    cache: Cache
+    dependents: Dependents
+    jobs: JobRunner
+    recorder: EventRecorder
+    scribes: Scribes
+    limit: ConcurrencyLimit
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What belongs to one watch."""
+
+    sources: WatchSources
+    controller: Controller
+
+
+def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
+    options, name = shared.options, watch.controller_name
+    queue = WorkQueue(name, shared.clock, shared.metrics, _retry_delays(options, watch))
+    sources = WatchSources(watch, shared.cache, queue, shared.metrics, shared.recorder)
+    objects = shared.cache.require(watch.gvk, whole=True)
+    reconciler = AnsibleReconciler(
+        watch,
+        _run_settings(options, watch, shared.environment),
+        objects,
+        shared.discovery,
+        shared.scribes,
+        shared.jobs,
+        shared.metrics,
+        shared.clock,
+    )
+    controller = Controller(
+        name,
+        watch.gvk,
+        queue,
+        reconciler,
+        options.workers_for(watch.gvk),
+        shared.metrics,
+        shared.clock,
+        options.graceful_shutdown_timeout,
+        shared.limit,
+        shared.leadership.is_leading,
+    )
+    sources.start()
+    if options.inject_owner_ref:
+        shared.dependents.add_watch(watch, objects, queue)
+    shared.checks.add(Probe.HEALTHZ, name, stuck_check(controller, options.run_timeout))
+    return _Unit(sources, controller)
+
+
+def _run_settings(options: Options, watch: Watch, environment: dict[str, str]) -> RunSettings:
+    return RunSettings(
+        reconcile_period=options.reconcile_period,
+        run_timeout=options.run_timeout,
+        verbosity=options.verbosity_for(watch.gvk),
+        ansible_args=options.ansible_args,
+        log_events=options.ansible_log_events,
+        environment=environment,
+        gather_facts=options.gather_facts,
+    )
+
+
+def _retry_delays(options: Options, watch: Watch) -> RetryDelays:
+    cap = options.retry_delays.cap if watch.failure_backoff_cap is None else watch.failure_backoff_cap
+    base = options.retry_delays.base if watch.failure_backoff_base is None else watch.failure_backoff_base
+    return RetryDelays(base, cap)
+
+
+def _dependent_scan(
+    options: Options,
+    watches: tuple[Watch, ...],
+    client: HttpClient,
+    discovery: Discovery,
+    cache: Cache,
+    dependents: Dependents,
+    clock: Clock,
+) -> Survey | None:
+    """Return the scan for dependents of earlier runs; None where no watch wants dependents.
+
+    Kinds that are cached need no scan: a handler looks at their objects as they are listed.
+    """
+    if not options.inject_owner_ref or not any(watch.watch_dependent_resources for watch in watches):
+        return None
+    for kind in cache.required():
+        kind.add_event_handler(dependents.observer(discovery.known, kind.gvk))
+    return Survey(client, discovery, dependents, clock, options.namespaces)
+
+
+class _FirstLists:
+    """What follows once every kind has been listed."""
+
+    def __init__(self, cache: Cache, inputs: InputDir, watches: tuple[Watch, ...]) -> None:
+        self._cache = cache
+        self._inputs = inputs
+        self._watches = watches
+
+    async def run(self) -> None:
+        """Wait for the lists, log them, and remove the directories of objects that are gone."""
+        await self._cache.wait_synced()
+        _log.info("ready: every kind has been listed")
+        for watch in self._watches:
+            self._remove_stale_directories(watch.gvk)
+
+    def _remove_stale_directories(self, gvk: GroupVersionKind) -> None:
+        """Remove what an earlier operator left in a ``--runner-dir`` that outlives it."""
+        kind = self._cache.kind(gvk)
+        for key in self._inputs.keys(gvk):
+            if kind is not None and kind.get(key) is None:
+                self._inputs.remove(gvk, key)
