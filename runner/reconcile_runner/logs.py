@@ -209,4 +209,4 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    get_logger("reconcile_runner").critical("ended by an error that nothing handled", exc_info=(kind, error, trace))
+    get_logger("reconcile_runner").critical("unhandled error", exc_info=(kind, error, trace))

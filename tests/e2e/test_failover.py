@@ -90,7 +90,7 @@ def test_when_the_leader_is_told_to_go_the_standby_leads_at_once_and_no_run_is_c
     assert_all_were_followed(processes, {old, taken["holderIdentity"]})
     (ended,) = [log for log in processes if log.identity == old]
     assert [run for run in ended.runs() if run.end is None] == []
-    assert ended.messages("the lease is released")
+    assert ended.messages("lease released")
 
 
 def assert_all_were_followed(processes: list[ProcessLog], identities: set[str]) -> None:

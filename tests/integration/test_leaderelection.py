@@ -193,7 +193,7 @@ def test_a_leader_that_is_told_to_end_holds_the_lease_until_its_last_run_has_end
         assert leader.process.wait(timeout=60) == 0
         leader.stop()
         last_run = leader.messages("reconciled")[-1]["ts"]
-        assert leader.messages("the lease is released")[0]["ts"] > last_run
+        assert leader.messages("lease released")[0]["ts"] > last_run
         # Not compared with the line above: the standby sees the release a moment before the leader speaks of it.
         assert standby.wait_for_message("leading")["ts"] > last_run
         two.becomes_ready()
@@ -219,7 +219,7 @@ def test_when_the_grace_period_is_over_runs_end_with_their_processes_and_the_suc
         assert not is_alive(yard.processes()[0])
         (interrupted,) = leader.messages("the grace period is over: interrupting reconciles")
         assert interrupted["requests"] == [f"default/{one.name}"]
-        released = leader.messages("the lease is released")[0]["ts"]
+        released = leader.messages("lease released")[0]["ts"]
         assert interrupted["ts"] < released
         assert interrupted["ts"] < standby.wait_for_message("leading")["ts"]
         yard.waits_for_runs(one.name, 2)
@@ -309,7 +309,7 @@ def test_an_operator_in_go_that_takes_the_lease_ends_this_one_with_its_runs(
         api.call("PATCH", yard.lease, body, "application/merge-patch+json")
         assert process.process.wait(timeout=60) == 1
         process.stop()
-        (line,) = process.messages("the lease is lost: every run is ended, and then this process")
+        (line,) = process.messages("lease lost: ending all runs and this process")
         assert line["reason"] == "somebody-else holds it"
     assert spec_of(api, yard)["holderIdentity"] == "somebody-else"
     yard.open_gate()
@@ -358,5 +358,5 @@ def test_with_no_more_rights_than_documented_it_leads_and_stands_by(
         create(api, yard, "one").becomes_ready()
         eventually(lambda: len(leader.messages("leading") + other.messages("leading")) == 1, "one leader")
         for process in (leader, other):
-            assert process.messages("the lease cannot be watched: it is read every 2 s") == []
+            assert process.messages("cannot watch the lease, reading it every 2 s") == []
             assert [line for line in process.lines if "forbidden" in str(line.get("error"))] == []

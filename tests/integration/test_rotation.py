@@ -190,5 +190,5 @@ def test_a_new_authority_is_trusted_without_a_restart(account: Account, watches:
         account.volume.write(token=token, ca_crt=account.authority())
         made.becomes_ready()
         reconciles(account.api, "one", 2)
-        process.wait_for_message("certificates read again")
+        process.wait_for_message("certificates reloaded")
         assert process.stop() == 0

@@ -14,7 +14,7 @@ ANYTHING.check_hostname, ANYTHING.verify_mode = False, ssl.CERT_NONE
 
 def scrape(process: OperatorProcess, token: str = "", tls: ssl.SSLContext = ANYTHING) -> tuple[int, str]:
     """Return status and body."""
-    port = process.wait_for_message("metrics are served")["address"].rpartition(":")[2]
+    port = process.wait_for_message("metrics endpoint listening")["address"].rpartition(":")[2]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(f"https://localhost:{port}/metrics", headers=headers)
     try:

@@ -74,12 +74,12 @@ class OperatorProcess:
 
     def probe(self, path: str) -> tuple[int, str]:
         """Ask ``/healthz`` or ``/readyz``."""
-        address = self.wait_for_message("probes are served")["address"]
+        address = self.wait_for_message("health probes listening")["address"]
         return http_get(f"http://{address}{path}")
 
     def metrics(self) -> str:
         """Return what Prometheus would read."""
-        return http_get(f"http://{self.wait_for_message('metrics are served')['address']}/metrics")[1]
+        return http_get(f"http://{self.wait_for_message('metrics endpoint listening')['address']}/metrics")[1]
 
     def wait_ready(self) -> None:
         """Wait until ``/readyz`` says ok."""

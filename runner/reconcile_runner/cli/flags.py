@@ -237,7 +237,7 @@ def log_events(text: str) -> LogEvents:
         return LogEvents(text.lower())
     except ValueError:
         message = f"found {text!r}, expected nothing, tasks, output or everything; tasks is used"
-        _log.error("unknown value of a flag", flag="--ansible-log-events", error=message)
+        _log.error("invalid flag value", flag="--ansible-log-events", error=message)
         return LogEvents.TASKS
 
 

@@ -210,7 +210,7 @@ class ExecCredentials:
         try:
             self._take(await self._plugin.run())
         except ConfigError as error:
-            _log.warning("credential plugin failed, what it gave before stays in use", error=str(error))
+            _log.warning("credential plugin failed, using the previous credentials", error=str(error))
 
     def _take(self, status: Mapping[str, Any]) -> None:
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")

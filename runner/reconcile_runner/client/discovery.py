@@ -151,7 +151,7 @@ class Discovery:
             else:
                 lasted = outage.end()
                 if lasted is not None:
-                    _log.info("kind is there", gvk=str(gvk), seconds=lasted)
+                    _log.info("kind is available", gvk=str(gvk), seconds=lasted)
                 return resource
             await self._clock.sleep(delay)
 
@@ -197,7 +197,7 @@ class Discovery:
         before = {gvk: kept for gvk, kept in self._resources.items() if (gvk.group, gvk.version) == (group, version)}
         for gvk, resource in before.items():
             if found.get(gvk) != resource:
-                message = "kind changed" if gvk in found else "kind is gone"
+                message = "kind changed" if gvk in found else "kind was removed"
                 _log.info(message, gvk=str(gvk))
             del self._resources[gvk]
             self._by_plural.pop((group, version, resource.plural), None)

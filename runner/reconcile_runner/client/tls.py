@@ -86,10 +86,10 @@ class FileContext:
         except ConfigError as error:
             if found != self._complained_of:
                 self._complained_of = found
-                _log.warning("changed certificates cannot be used, the last ones stay in use", error=str(error))
+                _log.warning("new certificates cannot be used, keeping the previous ones", error=str(error))
             return
         self._seen = found
-        _log.info("certificates read again", files=[str(file) for file in self._files])
+        _log.info("certificates reloaded", files=[str(file) for file in self._files])
 
     def _stamps(self) -> tuple[FileStamp, ...]:
         return tuple(file_stamp(file) for file in self._files)

@@ -18,7 +18,7 @@ EXIT_CODE: Final = 1
 _MIN_TIMER_SECONDS: Final = 0.001
 _EXIT_LOG_LINE: Final = (
     b'{"level": "error", "logger": "leaderelection", '
-    b'"msg": "the lease is about to expire and this process has not ended: it is ended at once"}\n'
+    b'"msg": "lease about to expire and this process still running: ending it now"}\n'
 )
 _CLOCK_BOOTTIME: Final = 7
 """Linux: goes on while the machine is suspended, which Python's monotonic clock does not."""

@@ -116,7 +116,7 @@ class Elector:
                 await self._renew()
         except LeaseLostError as error:
             self._is_lost = True
-            self._log.error("the lease is lost: every run is ended, and then this process", reason=str(error))
+            self._log.error("lease lost: ending all runs and this process", reason=str(error))
             self._on_loss()
 
     async def release(self) -> None:
@@ -127,7 +127,7 @@ class Elector:
                 async with self._limit(RELEASE_TIMEOUT):
                     await self._release()
             except (ApiError, ApiUnreachableError) as error:
-                self._log.warning("the lease could not be released: others wait for its end", error=str(error))
+                self._log.warning("lease not released: others wait until it expires", error=str(error))
         self._deadline_timer.cancel()
 
     # Campaign
@@ -152,11 +152,11 @@ class Elector:
                     return False
                 self._note_won(await self._claim(lease), begun)
         except ConflictError as error:
-            self._log.debug("another was quicker", error=str(error))
+            self._log.debug("another candidate took the lease first", error=str(error))
             await self._clock.sleep(RETRY_PERIOD)
         except (ApiError, ApiUnreachableError) as error:
             if self._outage.should_log(type(error).__name__):
-                self._log.warning("the lease cannot be read or written, trying again", error=str(error))
+                self._log.warning("cannot read or write the lease, trying again", error=str(error))
             await self._clock.sleep(RETRY_PERIOD)
         return self._renewed_at is not None
 
@@ -189,7 +189,7 @@ class Elector:
         holder = holder_of(lease)
         is_new = before is None or holder_of(before.lease) != holder
         if is_new and holder != self._candidate.identity:  # the watch may know of a win before the winner
-            self._log.info("standing by" if holder else "the lease is free", holder=holder)
+            self._log.info("standing by" if holder else "lease is free", holder=holder)
 
     async def _watch(self) -> None:
         """Keep ``_seen`` up to date while this process stands by."""
@@ -210,7 +210,7 @@ class Elector:
                 backoff.reset()
             except (ApiError, ApiUnreachableError) as error:
                 if self._watch_trouble.should_log(type(error).__name__):
-                    self._log.info("the lease cannot be watched: it is read every 2 s", error=str(error))
+                    self._log.info("cannot watch the lease, reading it every 2 s", error=str(error))
             finally:
                 if self._is_watching:
                     self._is_watching = False
@@ -233,7 +233,7 @@ class Elector:
             except (ApiError, ApiUnreachableError) as error:
                 self._end_if_too_late(str(error))
                 if self._outage.should_log(type(error).__name__):
-                    self._log.warning("the lease cannot be renewed, trying again", error=str(error))
+                    self._log.warning("cannot renew the lease, trying again", error=str(error))
                 await self._clock.sleep(min(RENEWAL_RETRY_PERIOD, self._deadline() - self._clock.monotonic()))
                 self._end_if_too_late(str(error))
             else:
@@ -271,7 +271,7 @@ class Elector:
         self._renewed_at = begun
         lasted = self._outage.end()
         if lasted is not None:
-            self._log.info("the lease can be read and written again", seconds=lasted)
+            self._log.info("lease can be read and written again", seconds=lasted)
         # Most of the time between deadline and expiry is for the elector to end the runs by itself.
         expiry = begun + self._settings.lease_duration - self._clock.monotonic()
         between = self._settings.lease_duration - self._settings.renew_deadline
@@ -305,7 +305,7 @@ class Elector:
                 await self._client.update(self._path, released(lease, self._clock.now()))
             except ConflictError:  # an annotation, or a renewal whose answer nobody waited for
                 continue
-            self._log.info("the lease is released")
+            self._log.info("lease released")
             return
 
     def _request_timeout(self) -> float:

@@ -37,11 +37,11 @@ async def start_servers(
     user_metrics = UserMetrics(metrics)
     if options.health_probe_bind_address:
         server = health_server(options.health_probe_bind_address, checks)
-        await _start(server, "probes are served", parts)
+        await _start(server, "health probes listening", parts)
     if options.metrics_bind_address:
         tls, access = _metrics_security(options.secure_metrics, client, clock)
         server = metrics_server(options.metrics_bind_address, metrics, user_metrics, tls, access)
-        await _start(server, "metrics are served", parts)
+        await _start(server, "metrics endpoint listening", parts)
     if not options.user_metrics_bind_address:
         return ""
     return await _start_user_metrics(options.user_metrics_bind_address, user_metrics, parts)
@@ -58,14 +58,15 @@ async def _start_user_metrics(address: BindAddress, user_metrics: UserMetrics, p
 
     Another operator on this machine is no reason not to start, unless the user chose the port.
     """
-    message = "metrics of roles are taken"
+    message = "user metrics endpoint listening"
     server = user_metrics_server(address, user_metrics)
     try:
         await _start(server, message, parts)
     except ConfigError as error:
         if address != USER_METRICS_BIND_ADDRESS:
             raise
-        _log.warning("another port is used; only osdk_metric of reconcile_runner.util finds it", error=str(error))
+        effect = "only osdk_metric of reconcile_runner.util finds it"
+        _log.warning("user metrics port is taken, using another one", error=str(error), effect=effect)
         server = user_metrics_server(replace(USER_METRICS_BIND_ADDRESS, port=0), user_metrics)
         await _start(server, message, parts)
     return server.url(METRICS_PATH)
@@ -77,6 +78,6 @@ def _metrics_security(
     if wanted is None:
         return None, None
     certificate = open_certificate(wanted, clock)
-    _log.info("metrics are encrypted", certificate=certificate.name, requires_rbac=wanted.requires_rbac)
+    _log.info("metrics endpoint uses TLS", certificate=certificate.name, requires_rbac=wanted.requires_rbac)
     access = AuthenticationAndAuthorization(client, clock) if wanted.requires_rbac else None
     return serving_context(certificate), access

@@ -137,13 +137,13 @@ class AuthenticationAndAuthorization:
         answer = await self._client.create(f"/apis/{review.api_version}/{review.kind.lower()}s", body)
         lasted = self._outage.end()
         if lasted is not None:
-            _log.info("access to metrics can be reviewed again", seconds=lasted)
+            _log.info("access to metrics can be checked again", seconds=lasted)
         status: KubeObject = answer.get("status") or {}
         return status
 
     def _complain(self, cause: str) -> None:
         if self._outage.should_log(cause):
-            _log.error("access to metrics cannot be reviewed", error=cause)
+            _log.error("cannot check access to metrics", error=cause)
 
 
 def _user_of(status: KubeObject) -> _User | None:

@@ -86,7 +86,7 @@ class SelfSigned:
             try:
                 self._make()
             except OSError as error:
-                _log.warning("no new certificate can be made, the last one stays", error=_cause(error))
+                _log.warning("self-signed certificate not renewed, keeping the previous one", error=_cause(error))
         return self._context
 
     def _make(self) -> None:

@@ -146,7 +146,7 @@ class UserMetrics:
         self._taken.update(dict.fromkeys(series, f"of the {kind} {name}"))
         self._types[name] = kind
         self._make(request, kind)
-        _log.info("a role made a metric", metric=name, type=str(kind))
+        _log.info("role created a metric", metric=name, type=str(kind))
 
     def _make(self, request: _Request, kind: UserMetricType) -> None:
         name, help_text = request.name, request.description

@@ -169,7 +169,7 @@ class TestExecPlugin:
         with capture_logs() as logs:
             assert not await credentials.renew("Bearer one")
         assert await credentials.authorization() == "Bearer one"
-        assert [line["event"] for line in logs] == ["credential plugin failed, what it gave before stays in use"]
+        assert [line["event"] for line in logs] == ["credential plugin failed, using the previous credentials"]
 
     @pytest.mark.parametrize(
         ("text", "message"),

@@ -110,7 +110,7 @@ async def test_a_refresh_sees_a_kind_that_changed_its_scope_and_one_that_is_gone
         with pytest.raises(KindNotFoundError):
             await discovery.refresh(FOO)
     assert discovery.known(FOO) is None
-    assert [line["event"] for line in logs] == ["kind changed", "kind is gone"]
+    assert [line["event"] for line in logs] == ["kind changed", "kind was removed"]
 
 
 async def test_waiting_for_a_missing_kind_looks_every_2_s_and_says_so_once_a_minute(
@@ -124,7 +124,7 @@ async def test_waiting_for_a_missing_kind_looks_every_2_s_and_says_so_once_a_min
         client.answer("/apis/example.com/v1", resource_list(*foos()))
         await clock.advance(2.0)
         assert await waiting == FOOS
-    assert logs[-1]["event"] == "kind is there"
+    assert logs[-1]["event"] == "kind is available"
 
 
 async def test_waiting_survives_an_unreachable_server_without_a_line_of_its_own(

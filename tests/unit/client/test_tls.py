@@ -78,7 +78,7 @@ async def test_an_authority_that_cannot_be_read_leaves_the_last_one(content: str
         assert tls.context() is before
         assert tls.context() is before
     assert [(line["log_level"], line["event"]) for line in lines] == [
-        ("warning", "changed certificates cannot be used, the last ones stay in use")
+        ("warning", "new certificates cannot be used, keeping the previous ones")
     ]
     authority.write_bytes((tmp_path / "tls.crt").read_bytes())
     assert tls.context() is not before

@@ -41,7 +41,7 @@ def start(body: str) -> subprocess.Popen[str]:
 def test_a_process_that_is_not_done_in_time_is_ended(body: str) -> None:
     said, complained = start(body).communicate(timeout=30)
     assert said == ""
-    assert '"msg": "the lease is about to expire and this process has not ended' in complained
+    assert '"msg": "lease about to expire and this process still running' in complained
 
 
 def test_it_has_the_exit_code_of_an_error() -> None:

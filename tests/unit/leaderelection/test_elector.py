@@ -196,7 +196,7 @@ class TestWinning:
         assert 9 <= len(arena.server.calls_of("GET", LEASE)) - before <= 11
         await one.leave()
         assert await arena.seconds_until(two) <= RETRY_PERIOD
-        told = [entry for entry in logged.entries if entry["event"].startswith("the lease cannot be watched")]
+        told = [entry for entry in logged.entries if entry["event"].startswith("cannot watch the lease")]
         assert [entry["log_level"] for entry in told] == ["info"]
 
     async def test_with_a_watch_a_standby_asks_for_nothing_while_the_leader_renews(self, arena: Arena) -> None:

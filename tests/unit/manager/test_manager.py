@@ -67,7 +67,7 @@ async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(op
         serving = asyncio.create_task(run(options, (WATCH,)))
 
         async def is_served() -> bool:
-            return any(line["event"] == "metrics are served" for line in lines)
+            return any(line["event"] == "metrics endpoint listening" for line in lines)
 
         async def says_what_is_missing() -> bool:
             status, text = await get(probes, "/readyz")
@@ -78,7 +78,7 @@ async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(op
 
         await until(is_served)
         addresses = {line["event"]: line["address"] for line in lines if "address" in line}
-        probes, metrics = addresses["probes are served"], addresses["metrics are served"]
+        probes, metrics = addresses["health probes listening"], addresses["metrics endpoint listening"]
         await until(says_what_is_missing)
         assert (await get(probes, "/healthz"))[0] == 200
         await until(has_counted_failures)
@@ -138,19 +138,19 @@ async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
             serving = asyncio.create_task(run(replace(options, user_metrics_bind_address=default), (WATCH,)))
 
             async def is_taken() -> bool:
-                return any(line["event"] == "metrics of roles are taken" for line in lines)
+                return any(line["event"] == "user metrics endpoint listening" for line in lines)
 
             await until(is_taken)
-            [address] = [line["address"] for line in lines if line["event"] == "metrics of roles are taken"]
+            [address] = [line["address"] for line in lines if line["event"] == "user metrics endpoint listening"]
             body = b'{"name": "backups", "gauge": {"set": 0}}'
             url = f"http://{address}/metrics"
             async with aiohttp.ClientSession() as session, session.post(url, data=body) as answer:
                 assert answer.status == 200
-            [metrics] = [line["address"] for line in lines if line["event"] == "metrics are served"]
+            [metrics] = [line["address"] for line in lines if line["event"] == "metrics endpoint listening"]
             assert "backups 0.0" in (await get(metrics, "/metrics"))[1]
             os.kill(os.getpid(), signal.SIGTERM)
             assert await serving == 0
-    [warning] = [line for line in lines if line["event"].startswith("another port is used")]
+    [warning] = [line for line in lines if line["event"].startswith("user metrics port is taken")]
     assert f"127.0.0.1:{port}" in warning["error"]
 
 

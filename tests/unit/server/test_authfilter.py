@@ -207,8 +207,8 @@ async def test_where_the_api_server_cannot_be_asked_nobody_passes_and_the_log_sa
         assert (await ask(access), await ask(access)) == (status, status)
         assert await ask(access) == 200
     assert [(line["log_level"], line["event"], line.get("error")) for line in lines] == [
-        ("error", "access to metrics cannot be reviewed", str(error)),
-        ("info", "access to metrics can be reviewed again", None),
+        ("error", "cannot check access to metrics", str(error)),
+        ("info", "access to metrics can be checked again", None),
     ]
 
 

@@ -70,7 +70,7 @@ async def test_a_changed_certificate_is_presented_at_the_next_handshake(tmp_path
         with capture_logs() as lines:
             await handshake(port, new)
             await handshake(port, new)
-        assert [line["event"] for line in lines] == ["certificates read again"]
+        assert [line["event"] for line in lines] == ["certificates reloaded"]
         with pytest.raises(ssl.SSLCertVerificationError):
             await handshake(port, old)
 
@@ -105,7 +105,7 @@ async def test_what_cannot_be_used_leaves_the_last_pair_until_it_can(spoilt: str
         with capture_logs() as lines:
             await handshake(port, old)
             await handshake(port, old)
-        assert [line["event"] for line in lines] == ["changed certificates cannot be used, the last ones stay in use"]
+        assert [line["event"] for line in lines] == ["new certificates cannot be used, keeping the previous ones"]
         for name, content in after.items():
             (tmp_path / name).write_bytes(content)
         await handshake(port, new)
