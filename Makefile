@@ -47,13 +47,18 @@ setup: python ## Make .venv and get the Ansible collections (quick when all is t
 	@"$(BASE_PYTHON)" -m tools.setup_venv
 	@$(BIN)/python -m tools.get_collections
 
+# Packages and programs at the same time: each takes minutes the first time.
+.PHONY: control-plane
+control-plane: python
+	@"$(BASE_PYTHON)" -m tools.prepare etcd,kube-apiserver
+
 .PHONY: binaries
-binaries: setup
-	@$(BIN)/python -m reconcile_devcluster fetch --controllers --kubectl
+binaries: python
+	@"$(BASE_PYTHON)" -m tools.prepare etcd,kube-apiserver kube-controller-manager kubectl
 	@$(BIN)/python -m tests.checkers
 
 .PHONY: run
-run: setup ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)
+run: $(if $(filter current,$(CLUSTER)),setup,control-plane) ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)
 	@ANSIBLE_GATHERING=$${ANSIBLE_GATHERING:-explicit} exec $(BIN)/python -m reconcile_devcluster run --die-with-parent --cluster $(CLUSTER)
 
 .PHONY: test

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from reconcile_devcluster import components, state
 from reconcile_devcluster.api import ApiServer
+from reconcile_devcluster.binaries import programs
 from reconcile_devcluster.certificates import Pki, ensure_pki
 from reconcile_devcluster.credentials import ADMIN, CONTROLLERS, create_user, ensure_tokens, write_token_kubeconfig
 from reconcile_devcluster.errors import StartError
@@ -149,7 +150,7 @@ class Cluster:
     def start_etcd(self) -> None:
         """Start etcd and wait until it is healthy."""
         command = components.etcd_command(self._programs.etcd, self.directory)
-        self._launch(components.ETCD, command, lambda: etcd_is_healthy(self.directory))
+        self._launch(programs.ETCD, command, lambda: etcd_is_healthy(self.directory))
 
     def start_api_server(self, preferred_port: int | None = None) -> None:
         """Start kube-apiserver and wait until it is ready; by default on the port of its last start."""
@@ -177,18 +178,18 @@ class Cluster:
                 authorization="Node,RBAC" if self._node else "RBAC",
                 extra=[*(self._node.api_server_flags() if self._node else ()), *self._spec.api_server_flags],
             )
-            self._launch(components.API_SERVER, command, self.api.is_ready)
+            self._launch(programs.API_SERVER, command, self.api.is_ready)
 
     def start_controller_manager(self) -> None:
         """Start kube-controller-manager; it is ready when it has created the first ServiceAccount."""
         if self._programs.controller_manager is None:
-            raise StartError(f"{components.CONTROLLER_MANAGER}: no binary was given")
+            raise StartError(f"{programs.CONTROLLER_MANAGER}: no binary was given")
         command = components.controller_manager_command(self._programs.controller_manager, self.directory)
-        self._launch(components.CONTROLLER_MANAGER, command, self._has_default_service_account)
+        self._launch(programs.CONTROLLER_MANAGER, command, self._has_default_service_account)
 
     def stop_api_server(self) -> None:
         """Stop kube-apiserver alone, for tests; `start_api_server` brings it back."""
-        self._stop(components.API_SERVER)
+        self._stop(programs.API_SERVER)
 
     def restart_kubelet(self) -> None:
         """Stop the node's kubelet and start it again; Pods run on meanwhile.
@@ -199,7 +200,7 @@ class Cluster:
         """
         if self._node is None:
             raise StartError(f"{self.directory.root}: there is no node")
-        self._stop(components.KUBELET)
+        self._stop(programs.KUBELET)
         self._node.start_kubelet(self.server, self.api)
 
     def stop(self) -> None:

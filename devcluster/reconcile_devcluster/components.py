@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 
     from reconcile_devcluster.layout import DataDirectory
 
-ETCD = "etcd"
-API_SERVER = "kube-apiserver"
-CONTROLLER_MANAGER = "kube-controller-manager"
-SCHEDULER = "kube-scheduler"
-KUBELET = "kubelet"
-KUBE_PROXY = "kube-proxy"
-PAUSE = "pause"
-KUBECTL = "kubectl"
-
 _SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc"
 
 

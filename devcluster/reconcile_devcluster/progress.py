@@ -5,11 +5,12 @@ Everything that may take longer than two seconds runs inside `Progress`.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
 from types import TracebackType
-from typing import Self, TextIO
+from typing import ClassVar, Self, TextIO
 
 _TERMINAL_INTERVAL = 0.5
 """Seconds between two refreshes of the line on a terminal."""
@@ -29,8 +30,12 @@ def say(message: str, who: str = "devcluster") -> None:
 class Progress:
     """Shows that something long is still going on, and for how many seconds already.
 
-    A context manager. Work done is reported through `update`; both methods may be called from any thread.
+    A context manager. Work done is reported through `update`; both methods may be called from any thread. Several at
+    once share the one line of a terminal.
     """
+
+    _active: ClassVar[list[Progress]] = []
+    _lock: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self, what: str, stream: TextIO | None = None, who: str = "devcluster") -> None:
         self._what = what
@@ -55,6 +60,8 @@ class Progress:
     def __enter__(self) -> Self:
         """Begin to show."""
         self._started = time.monotonic()
+        with self._lock:
+            self._active.append(self)
         self._thread.start()
         return self
 
@@ -64,18 +71,30 @@ class Progress:
         """Say how long it took, if anything was shown."""
         self._finished.set()
         self._thread.join()
-        if self._shown:
-            outcome = "done" if kind is None else "stopped"
-            self._print(f"{outcome} after {self.elapsed:.0f} s", end="\n")
+        with self._lock:
+            self._active.remove(self)
+            if self._shown:
+                outcome = "done" if kind is None else "stopped"
+                self._print(f"{self._who}: {self._what}: {outcome} after {self.elapsed:.0f} s", end="\n")
 
     def _show(self) -> None:
         wait = _TERMINAL_INTERVAL if self._live else _FIRST_LINE_AFTER
         while not self._finished.wait(wait):
-            self._shown = True
-            detail = f"{self._detail}, " if self._detail else ""
-            self._print(f"{detail}{self.elapsed:.0f} s", end="" if self._live else "\n")
+            with self._lock:
+                self._shown = True
+                if self._live:
+                    together = [each.line for each in self._active if each._stream is self._stream]  # noqa: SLF001
+                    self._print(" | ".join(together)[: shutil.get_terminal_size().columns - 1], end="")
+                else:
+                    self._print(self.line, end="\n")
             wait = _TERMINAL_INTERVAL if self._live else _LOG_INTERVAL
+
+    @property
+    def line(self) -> str:
+        """What is going on, in one line."""
+        detail = f"{self._detail}, " if self._detail else ""
+        return f"{self._who}: {self._what}: {detail}{self.elapsed:.0f} s"
 
     def _print(self, text: str, end: str) -> None:
         start = "\r\x1b[2K" if self._live else ""
-        print(f"{start}{self._who}: {self._what}: {text}", end=end, file=self._stream, flush=True)
+        print(f"{start}{text}", end=end, file=self._stream, flush=True)

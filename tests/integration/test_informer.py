@@ -15,8 +15,8 @@ from typing import Final
 
 import pytest
 
+from reconcile_devcluster.binaries.programs import API_SERVER
 from reconcile_devcluster.cluster import Cluster
-from reconcile_devcluster.components import API_SERVER
 from reconcile_devcluster.etcd import compact
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey

@@ -1,113 +1,13 @@
-"""Ask each source of binaries in turn, aloud: KUBEBUILDER_ASSETS, PATH, cache, published archive, build.
-
-Called by `cli` and the tests through `find_programs`; the order is written once, in `default_sources`.
-"""
+"""The programs that a control plane, a node and tests need, each from the first source that has it."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
-from reconcile_devcluster import components
-from reconcile_devcluster.binaries import archive, cache, gobuild, pins
+from reconcile_devcluster.binaries import programs
+from reconcile_devcluster.binaries.sources import AssetsVariable, Cache, GoBuild, default_sources, find
 from reconcile_devcluster.cluster import ClusterSpec, Programs
-from reconcile_devcluster.errors import BinariesUnavailableError
 from reconcile_devcluster.node.node import NodePrograms
-from reconcile_devcluster.progress import say
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-Found = dict[str, Path]
-"""Program name to absolute path."""
-
-
-class Source(Protocol):
-    """A place binaries can come from."""
-
-    def find(self, names: Sequence[str]) -> Found:
-        """Paths of all programs asked for.
-
-        Raises:
-            BinariesUnavailableError: Not all are there; the message says why, and the next source is asked.
-
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class AssetsVariable:
-    """The directory in `KUBEBUILDER_ASSETS`, the variable that envtest reads too."""
-
-    def find(self, names: Sequence[str]) -> Found:
-        """See `Source.find`."""
-        directory = os.environ.get("KUBEBUILDER_ASSETS", "")
-        if not directory:
-            raise BinariesUnavailableError("KUBEBUILDER_ASSETS is not set")
-        return _complete(f"KUBEBUILDER_ASSETS ({directory})", names, directory)
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPath:
-    """The directories in `PATH`."""
-
-    def find(self, names: Sequence[str]) -> Found:
-        """See `Source.find`."""
-        return _complete("PATH", names, os.environ.get("PATH", os.defpath))
-
-
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """What an earlier build or download left in the cache.
-
-    Attributes:
-        published: The archive whose content may be there, if one is known for this platform.
-
-    """
-
-    published: pins.Archive | None
-
-    def find(self, names: Sequence[str]) -> Found:
-        """See `Source.find`."""
-        built = {name: gobuild.cached_path(pins.GO_PROGRAMS[name]) for name in names}
-        candidates = [built]
-        if self.published is not None:
-            candidates.append({name: archive.cache_entry(self.published) / name for name in names})
-        for candidate in candidates:
-            if all(path.is_file() for path in candidate.values()):
-                return candidate
-        raise BinariesUnavailableError(f"the cache ({cache.cache_root()}) does not hold {_listed(names)}")
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedArchive:
-    """The envtest archive of controller-tools.
-
-    Attributes:
-        published: The archive for this platform; None where the index has none.
-
-    """
-
-    published: pins.Archive | None
-
-    def find(self, names: Sequence[str]) -> Found:
-        """See `Source.find`."""
-        if self.published is None:
-            raise BinariesUnavailableError(f"no envtest archive is known for {pins.platform_name()}")
-        if components.CONTROLLER_MANAGER in names:
-            raise BinariesUnavailableError(f"the envtest archive holds no {components.CONTROLLER_MANAGER}")
-        return archive.fetch(self.published, names)
-
-
-@dataclass(frozen=True, slots=True)
-class GoBuild:
-    """A build from Go modules."""
-
-    def find(self, names: Sequence[str]) -> Found:
-        """See `Source.find`."""
-        return gobuild.build([pins.GO_PROGRAMS[name] for name in names])
 
 
 def find_programs(spec: ClusterSpec) -> Programs:
@@ -119,19 +19,19 @@ def find_programs(spec: ClusterSpec) -> Programs:
         BinariesUnavailableError: No source has them.
 
     """
-    servers = find([components.ETCD, components.API_SERVER], default_sources())
-    manager = find([components.CONTROLLER_MANAGER], default_sources()) if spec.has_controllers else {}
+    servers = find([programs.ETCD, programs.API_SERVER], default_sources())
+    manager = find([programs.CONTROLLER_MANAGER], default_sources()) if spec.has_controllers else {}
     return Programs(
-        etcd=servers[components.ETCD],
-        api_server=servers[components.API_SERVER],
-        controller_manager=manager.get(components.CONTROLLER_MANAGER),
+        etcd=servers[programs.ETCD],
+        api_server=servers[programs.API_SERVER],
+        controller_manager=manager.get(programs.CONTROLLER_MANAGER),
         node=_find_node_programs() if spec.node else None,
     )
 
 
 def _find_node_programs() -> NodePrograms:
     """Find what a node needs besides the distribution's programs. What lies on PATH may be of any version."""
-    names = [components.SCHEDULER, components.KUBELET, components.KUBE_PROXY, components.PAUSE]
+    names = [programs.SCHEDULER, programs.KUBELET, programs.KUBE_PROXY, programs.PAUSE]
     found = find(names, [AssetsVariable(), Cache(None), GoBuild()])
     return NodePrograms(*(found[name] for name in names))
 
@@ -143,43 +43,4 @@ def find_kubectl() -> Path:
         BinariesUnavailableError: No source has it.
 
     """
-    return find([components.KUBECTL], default_sources())[components.KUBECTL]
-
-
-def find(names: Sequence[str], sources: Sequence[Source]) -> Found:
-    """Ask sources in order until one has all programs; each answer is said aloud.
-
-    Raises:
-        BinariesUnavailableError: None has; the message lists what each said.
-
-    """
-    refusals: list[str] = []
-    for source in sources:
-        try:
-            found = source.find(names)
-        except BinariesUnavailableError as error:
-            say(str(error))
-            refusals.append(str(error))
-            continue
-        for name, path in found.items():
-            say(f"{name}: {path}")
-        return found
-    raise BinariesUnavailableError("\n  ".join([f"no source has {_listed(names)}:", *refusals]))
-
-
-def default_sources() -> list[Source]:
-    """Return the sources in the order they are asked."""
-    published = pins.ENVTEST_ARCHIVES.get(pins.platform_name())
-    return [AssetsVariable(), SearchPath(), Cache(published), PublishedArchive(published), GoBuild()]
-
-
-def _complete(place: str, names: Sequence[str], search_path: str) -> Found:
-    found = {name: shutil.which(name, path=search_path) for name in names}
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
-        raise BinariesUnavailableError(f"{place} has no {_listed(missing)}")
-    return {name: Path(path).resolve() for name, path in found.items() if path is not None}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    return find([programs.KUBECTL], default_sources())[programs.KUBECTL]

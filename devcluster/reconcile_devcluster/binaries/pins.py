@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from reconcile_devcluster import components
+from reconcile_devcluster.binaries import programs
 from reconcile_devcluster.errors import DevclusterError
 
 _MODULES = Path(str(resources.files("reconcile_devcluster"))) / "gomodules"
@@ -112,14 +112,14 @@ ETCD = GoModule("etcd", _MODULES / "etcd", "go.etcd.io/etcd/server/v3")
 GO_PROGRAMS = {
     program.name: program
     for program in (
-        GoProgram(components.ETCD, ETCD, "go.etcd.io/etcd/server/v3"),
-        GoProgram(components.API_SERVER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver"),
-        GoProgram(components.CONTROLLER_MANAGER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager"),
-        GoProgram(components.SCHEDULER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler"),
-        GoProgram(components.KUBELET, KUBERNETES, "k8s.io/kubernetes/cmd/kubelet"),
-        GoProgram(components.KUBE_PROXY, KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy"),
-        GoProgram(components.PAUSE, KUBERNETES, "devcluster/kubernetes/pause"),
-        GoProgram(components.KUBECTL, KUBECTL, "k8s.io/kubernetes/cmd/kubectl"),
+        GoProgram(programs.ETCD, ETCD, "go.etcd.io/etcd/server/v3"),
+        GoProgram(programs.API_SERVER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver"),
+        GoProgram(programs.CONTROLLER_MANAGER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        GoProgram(programs.SCHEDULER, KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler"),
+        GoProgram(programs.KUBELET, KUBERNETES, "k8s.io/kubernetes/cmd/kubelet"),
+        GoProgram(programs.KUBE_PROXY, KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy"),
+        GoProgram(programs.PAUSE, KUBERNETES, "devcluster/kubernetes/pause"),
+        GoProgram(programs.KUBECTL, KUBECTL, "k8s.io/kubernetes/cmd/kubectl"),
     )
 }
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from reconcile_devcluster import components
 from reconcile_devcluster.api import JSON
+from reconcile_devcluster.binaries import programs
 from reconcile_devcluster.certificates import SERVICE_CLUSTER_IP_RANGE, Pki, issue_client_certificate, write_private
 from reconcile_devcluster.credentials import create_user
 from reconcile_devcluster.errors import StartError
@@ -167,7 +168,7 @@ class Node:
         kubeconfig = create_user(self._directory, server, kubelet.KUBELET_USER, kubelet.KUBELET_GROUPS)
         kubelet.write_config(self.files, self.network)
         command = kubelet.kubelet_command(self._programs.kubelet, self.files, kubeconfig, self.network)
-        self._launch(components.KUBELET, self._inside(command), lambda: _takes_pods(api))
+        self._launch(programs.KUBELET, self._inside(command), lambda: _takes_pods(api))
 
     def _start_containerd(self) -> None:
         containerd.write_config(self.files, self._system, self.network)
@@ -179,12 +180,12 @@ class Node:
     def _start_kube_proxy(self, server: str) -> None:
         kubeconfig = create_user(self._directory, server, kubeproxy.KUBE_PROXY_USER)
         command = kubeproxy.kube_proxy_command(self._programs.kube_proxy, kubeconfig, self.network)
-        self._launch(components.KUBE_PROXY, self._inside(command), self._kube_proxy_is_healthy)
+        self._launch(programs.KUBE_PROXY, self._inside(command), self._kube_proxy_is_healthy)
 
     def _start_scheduler(self, server: str) -> None:
         kubeconfig = create_user(self._directory, server, _SCHEDULER_USER)
         command = components.scheduler_command(self._programs.scheduler, kubeconfig)
-        self._launch(components.SCHEDULER, command, lambda: True)
+        self._launch(programs.SCHEDULER, command, lambda: True)
 
     def _inside(self, command: Sequence[str]) -> list[str]:
         """Command line that runs a program in the node's namespaces."""

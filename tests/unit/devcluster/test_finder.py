@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconcile_devcluster.binaries import finder, gobuild, pins
+from reconcile_devcluster.binaries import finder, gobuild, pins, sources
 from reconcile_devcluster.binaries.archive import cache_entry
 from reconcile_devcluster.errors import BinariesUnavailableError
 
@@ -24,7 +24,7 @@ class FakeSource:
     path: Path | None
     asked: list[Sequence[str]] = field(default_factory=list)
 
-    def find(self, names: Sequence[str]) -> finder.Found:
+    def find(self, names: Sequence[str]) -> sources.Found:
         self.asked.append(names)
         if self.path is None:
             raise BinariesUnavailableError("the fake has nothing")
@@ -33,7 +33,7 @@ class FakeSource:
 
 def test_sources_are_asked_in_order_until_one_has_all(capsys: pytest.CaptureFixture[str]) -> None:
     first, second, third = FakeSource(None), FakeSource(Path("/second")), FakeSource(Path("/third"))
-    assert finder.find(NAMES, [first, second, third]) == {
+    assert sources.find(NAMES, [first, second, third]) == {
         "etcd": Path("/second/etcd"),
         "kube-apiserver": Path("/second/kube-apiserver"),
     }
@@ -46,18 +46,18 @@ def test_sources_are_asked_in_order_until_one_has_all(capsys: pytest.CaptureFixt
 
 def test_when_no_source_has_them_the_error_lists_every_refusal() -> None:
     with pytest.raises(BinariesUnavailableError, match=r"no source has etcd and kube-apiserver") as caught:
-        finder.find(NAMES, [FakeSource(None), FakeSource(None)])
+        sources.find(NAMES, [FakeSource(None), FakeSource(None)])
     assert str(caught.value).count("the fake has nothing") == 2
 
 
 def test_the_order_is_variable_path_cache_archive_build() -> None:
-    kinds = [type(source) for source in finder.default_sources()]
+    kinds = [type(source) for source in sources.default_sources()]
     assert kinds == [
-        finder.AssetsVariable,
-        finder.SearchPath,
-        finder.Cache,
-        finder.PublishedArchive,
-        finder.GoBuild,
+        sources.AssetsVariable,
+        sources.SearchPath,
+        sources.Cache,
+        sources.PublishedArchive,
+        sources.GoBuild,
     ]
 
 
@@ -67,7 +67,7 @@ def test_the_variable_gives_its_directory(
     for name in NAMES:
         make_program(tmp_path / "assets" / name, "exit 0")
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
-    assert finder.AssetsVariable().find(NAMES)["etcd"] == tmp_path / "assets" / "etcd"
+    assert sources.AssetsVariable().find(NAMES)["etcd"] == tmp_path / "assets" / "etcd"
 
 
 def test_a_variable_whose_directory_lacks_a_program_is_refused(
@@ -76,12 +76,12 @@ def test_a_variable_whose_directory_lacks_a_program_is_refused(
     make_program(tmp_path / "assets" / "etcd", "exit 0")
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
     with pytest.raises(BinariesUnavailableError, match="has no kube-apiserver"):
-        finder.AssetsVariable().find(NAMES)
+        sources.AssetsVariable().find(NAMES)
 
 
 def test_an_unset_variable_says_so() -> None:
     with pytest.raises(BinariesUnavailableError, match="KUBEBUILDER_ASSETS is not set"):
-        finder.AssetsVariable().find(NAMES)
+        sources.AssetsVariable().find(NAMES)
 
 
 def test_path_must_have_both_so_that_they_fit_each_other(
@@ -90,32 +90,32 @@ def test_path_must_have_both_so_that_they_fit_each_other(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     make_program(tmp_path / "bin" / "etcd", "exit 0")
     with pytest.raises(BinariesUnavailableError, match="PATH has no kube-apiserver"):
-        finder.SearchPath().find(NAMES)
+        sources.SearchPath().find(NAMES)
     make_program(tmp_path / "bin" / "kube-apiserver", "exit 0")
-    assert finder.SearchPath().find(NAMES)["kube-apiserver"] == tmp_path / "bin" / "kube-apiserver"
+    assert sources.SearchPath().find(NAMES)["kube-apiserver"] == tmp_path / "bin" / "kube-apiserver"
 
 
 def test_the_cache_prefers_what_was_built(make_program: Callable[[Path, str], Path]) -> None:
     for name in NAMES:
         make_program(cache_entry(PUBLISHED) / name, "exit 0")
-    assert finder.Cache(PUBLISHED).find(NAMES) == {name: cache_entry(PUBLISHED) / name for name in NAMES}
+    assert sources.Cache(PUBLISHED).find(NAMES) == {name: cache_entry(PUBLISHED) / name for name in NAMES}
     built = {name: make_program(gobuild.cached_path(pins.GO_PROGRAMS[name]), "exit 0") for name in NAMES}
-    assert finder.Cache(PUBLISHED).find(NAMES) == built
+    assert sources.Cache(PUBLISHED).find(NAMES) == built
 
 
 def test_an_empty_cache_says_where_it_looked(cache_home: Path) -> None:
     with pytest.raises(BinariesUnavailableError, match=str(cache_home)):
-        finder.Cache(PUBLISHED).find(NAMES)
+        sources.Cache(PUBLISHED).find(NAMES)
 
 
 def test_the_archive_is_not_asked_for_a_controller_manager() -> None:
     with pytest.raises(BinariesUnavailableError, match="holds no kube-controller-manager"):
-        finder.PublishedArchive(PUBLISHED).find(["kube-controller-manager"])
+        sources.PublishedArchive(PUBLISHED).find(["kube-controller-manager"])
 
 
 def test_a_platform_without_archive_says_so() -> None:
     with pytest.raises(BinariesUnavailableError, match="no envtest archive is known"):
-        finder.PublishedArchive(None).find(NAMES)
+        sources.PublishedArchive(None).find(NAMES)
 
 
 def test_kubectl_comes_from_the_same_places(

@@ -57,6 +57,27 @@ def test_a_build_lands_in_the_cache_and_is_not_repeated(install_go: Callable[...
     assert len(_calls(log, "build")) == 1
 
 
+def test_programs_of_two_modules_are_built_side_by_side(install_go: Callable[..., Path], tmp_path: Path) -> None:
+    meet = f"touch {tmp_path}/$$; while [ $(ls {tmp_path} | grep -c '^[0-9]*$') -lt 2 ]; do :; done"
+    log = install_go(build=meet)
+    gobuild.build([PROGRAM, pins.GO_PROGRAMS["kube-apiserver"]])
+    assert len(_calls(log, "build")) == 2
+
+
+@pytest.mark.parametrize(
+    ("done", "elapsed", "left"),
+    [
+        (100, 5.0, ""),
+        (0, 60.0, ""),
+        (400, 60.0, ", about 2 min left"),
+        (900, 60.0, ", about a minute left"),
+        (1000, 60.0, ""),
+    ],
+)
+def test_how_long_it_still_takes_is_estimated_once_that_can_be_told(done: int, elapsed: float, left: str) -> None:
+    assert gobuild.time_left(done, 1000, elapsed) == left
+
+
 def test_go_never_downloads_a_toolchain_nor_edits_go_mod(
     install_go: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,3 +73,12 @@ def test_a_terminal_gets_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyPa
             shown.update("waiting")
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().endswith("done after 0 s\n")
+
+
+def test_several_share_the_one_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_TERMINAL_INTERVAL", 0.001)
+    stream = _Terminal()
+    with Progress("etcd", stream), Progress("kubectl", stream):
+        while " | " not in stream.getvalue():
+            pass
+    assert "devcluster: etcd: 0 s | devcluster: kubectl: 0 s" in stream.getvalue()
