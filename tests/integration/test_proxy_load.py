@@ -11,6 +11,7 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, 
 from reconcile_runner.proxy import Owner
 from reconcile_runner.watches.watch import Watch
 from tests.support.proxying import CONFIG_MAPS, Proxied, owner_of, proxied
+from tests.support.queues import depth
 from tests.support.watching import Kind, until
 
 pytestmark = pytest.mark.timeout(300)
@@ -73,5 +74,5 @@ async def every_owner_hears_of_its_dependent(operating: Proxied, keys: list[Obje
     await operating.drain(LOADED.gvk)
     for path in (MAPS, ELSEWHERE):
         await operating.client.delete(path, params={"labelSelector": "!app"})
-        await until(lambda: queue.depth >= RUNS, f"all owners hear of deletions in {path}")
+        await until(lambda: depth(queue) >= RUNS, f"all owners hear of deletions in {path}")
         assert await operating.drain(LOADED.gvk) == set(keys)

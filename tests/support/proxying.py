@@ -24,6 +24,7 @@ from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.proxy import Knowledge, Owner, Proxy, TokenRegistry
 from reconcile_runner.watches.watch import Watch
+from tests.support.queues import depth, drain
 from tests.support.watching import until
 
 CONFIG_MAPS = "/api/v1/namespaces/{}/configmaps"
@@ -105,18 +106,12 @@ class Proxied:
 
     async def wanted(self, gvk: GroupVersionKind) -> set[Request]:
         """Wait until a watch is asked for a reconcile; return all that it is asked for then."""
-        await until(lambda: self.queues[gvk].depth, f"a reconcile of {gvk} is asked for")
+        await until(lambda: depth(self.queues[gvk]), f"a reconcile of {gvk} is asked for")
         return await self.drain(gvk)
 
     async def drain(self, gvk: GroupVersionKind) -> set[Request]:
         """Take whatever a watch is asked for now."""
-        queue, taken = self.queues[gvk], set()
-        while queue.depth:
-            request = await queue.get()
-            assert request is not None
-            queue.done(request)
-            taken.add(request)
-        return taken
+        return set(await drain(self.queues[gvk]))
 
     async def synced(self, gvk: GroupVersionKind) -> None:
         """Wait until a kind's cache is complete and connected."""

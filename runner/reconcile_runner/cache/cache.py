@@ -24,6 +24,9 @@ from reconcile_runner.logs import get_logger
 
 __all__ = ["ALL_NAMESPACES", "Cache", "Indexer", "Informer", "NamespaceStore", "View"]
 
+RECONNECT_TIMEOUT: Final = 5.0
+"""Seconds without an open watch that are no problem: the API server ends each watch every few minutes."""
+
 FORBIDDEN_PERIOD: Final = 300.0
 """Seconds after which a kind is tried again that the operator was not allowed to list and watch."""
 
@@ -143,6 +146,21 @@ class Cache:
     def health(self) -> list[Health]:
         """Return how each informer of a required kind is doing; a kind that is missing has none."""
         return [informer.health for followed in self._required.values() for informer in followed.informers]
+
+    def problem(self) -> str | None:
+        """Name the required kinds that are not served, listed and watched; None: all are."""
+        problems = {
+            "not served": self.missing(),
+            "not listed yet": self.unsynced(),
+            "no watch is open": [health.gvk for health in self.health() if self._is_cut_off(health)],
+        }
+        for problem, kinds in problems.items():
+            if kinds:
+                return f"{problem}: " + "; ".join(sorted({str(gvk) for gvk in kinds}))
+        return None
+
+    def _is_cut_off(self, health: Health) -> bool:
+        return not health.connected and self._clock.monotonic() - health.since > RECONNECT_TIMEOUT
 
     async def run(self) -> None:
         """Keep every kind up to date, for ever."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from reconcile_runner.controller.workqueue import BACKGROUND_SHARE, Priority
+from reconcile_runner.controller.workqueue import MAX_LIVE_PICKS, Priority
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +29,7 @@ class ConcurrencyLimit:
         self._passed_over = 0
 
     @asynccontextmanager
-    async def one(self, urgency: Callable[[], Priority]) -> AsyncIterator[None]:
+    async def slot(self, urgency: Callable[[], Priority]) -> AsyncIterator[None]:
         """Hold a slot while the block runs, and wait for it before. ``urgency`` is asked whenever one is handed out."""
         await self._acquire(urgency)
         try:
@@ -65,10 +65,10 @@ class ConcurrencyLimit:
     def _choose(self) -> _Waiter:
         """Return who gets the next slot, taken out of the line: the first with something live.
 
-        Where those keep passing the head of the line, one slot in ``BACKGROUND_SHARE`` is the head's.
+        Where ``MAX_LIVE_PICKS`` in a row passed the head of the line, the next slot is the head's.
         """
         live = next((number for number, waiter in enumerate(self._waiting) if waiter.urgency() is Priority.LIVE), 0)
-        if live and self._passed_over < BACKGROUND_SHARE - 1:
+        if live and self._passed_over < MAX_LIVE_PICKS:
             self._passed_over += 1
             return self._waiting.pop(live)
         self._passed_over = 0

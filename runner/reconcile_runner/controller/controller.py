@@ -9,53 +9,64 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.clock import Clock, Timer
 from reconcile_runner.controller.concurrency import ConcurrencyLimit
-from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Postponed, Reconciler, Request, Succeeded
+from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Reconciler, Request, Succeeded
 from reconcile_runner.controller.workqueue import Priority, WorkQueue
 from reconcile_runner.logs import LogKey, get_logger, reconcile_context
 from reconcile_runner.metrics import Metrics, ReconcileResult
 
-GRACE: Final = 30.0
-"""Seconds that running reconciles may go on after ``stop`` (upstream's ``--graceful-shutdown-timeout``)."""
+GRACEFUL_SHUTDOWN_TIMEOUT: Final = 30.0
+"""Seconds that running reconciles may go on after ``stop``; the default of ``--graceful-shutdown-timeout``."""
+
+STUCK_RECONCILE_TIMEOUT: Final = 60.0
+"""Seconds beyond the run timeout after which a reconcile counts as stuck."""
 
 _log = get_logger(__name__)
 
 
-class Controller:
-    """Reconciles what its queue holds, ``workers`` requests at a time, never one request twice at a time.
+@dataclass(frozen=True, slots=True)
+class ControllerOptions:
+    """How a controller works. Times are in seconds.
 
-    ``name`` is the one in metrics, tasks and logs; ``grace`` is in seconds. ``slots`` are shared with the controllers
-    of other watches: a worker takes no request before it has one. Once ``may_start`` says no, no reconcile starts any
-    more: workers end.
+    ``limit`` is shared with the controllers of other watches: a worker takes no request before it has one of its slots.
+    Once ``may_start`` returns False, no reconcile starts any more and the workers end. ``run_timeout`` is the longest
+    that one reconcile should take; 0: any time.
+    """
+
+    workers: int = 1
+    graceful_shutdown_timeout: float = GRACEFUL_SHUTDOWN_TIMEOUT
+    run_timeout: float = 0.0
+    limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(None))
+    may_start: Callable[[], bool] = lambda: True
+
+
+class Controller:
+    """Reconciles what its queue holds, several requests at a time, never one request twice at a time.
+
+    The queue's name is the controller's, in metrics, tasks and logs.
     """
 
     def __init__(
         self,
-        name: str,
         gvk: GroupVersionKind,
         queue: WorkQueue,
         reconciler: Reconciler,
-        workers: int,
         metrics: Metrics,
         clock: Clock,
-        grace: float = GRACE,
-        slots: ConcurrencyLimit | None = None,
-        may_start: Callable[[], bool] = lambda: True,
+        options: ControllerOptions,
     ) -> None:
-        self.name = name
+        self.name = queue.name
         self._gvk = gvk
         self._queue = queue
         self._reconciler = reconciler
-        self._worker_count = workers
-        self._metrics = metrics.for_controller(name, gvk, workers)
+        self._metrics = metrics.for_controller(self.name, gvk, options.workers)
         self._clock = clock
-        self._grace = grace
-        self._slots = slots or ConcurrencyLimit(None)
-        self._may_start = may_start
+        self._options = options
         self._grace_timer: Timer | None = None
         self._workers: list[asyncio.Task[None]] = []
 
@@ -68,7 +79,7 @@ class Controller:
             async with asyncio.TaskGroup() as group:
                 self._workers = [
                     group.create_task(self._work(), name=f"{self.name} worker {number}")
-                    for number in range(1, self._worker_count + 1)
+                    for number in range(1, self._options.workers + 1)
                 ]
         finally:
             if self._grace_timer is not None:
@@ -81,11 +92,20 @@ class Controller:
         """
         self._queue.shut_down()
         if self._grace_timer is None:
-            self._grace_timer = self._clock.call_later(self._grace, self._interrupt)
+            self._grace_timer = self._clock.call_later(self._options.graceful_shutdown_timeout, self._interrupt)
 
     def running(self) -> dict[Request, float]:
-        """Return for how many seconds each running reconcile has been running: a health check finds stuck ones here."""
+        """Return for how many seconds each running reconcile has been running."""
         return self._queue.in_work()
+
+    def problem(self) -> str | None:
+        """Name the reconciles that take much longer than the run timeout; None: there are none."""
+        timeout = self._options.run_timeout
+        if not timeout:
+            return None
+        limit = timeout + STUCK_RECONCILE_TIMEOUT
+        stuck = [str(request) for request, seconds in self.running().items() if seconds > limit]
+        return f"stuck in a reconcile: {', '.join(stuck)}" if stuck else None
 
     def _interrupt(self) -> None:
         running = sorted(str(request) for request in self._queue.in_work())
@@ -96,8 +116,8 @@ class Controller:
 
     async def _work(self) -> None:
         while await self._queue.reserve():
-            async with self._slots.one(self._queue.urgency):
-                if not self._may_start():
+            async with self._options.limit.slot(self._queue.urgency):
+                if not self._options.may_start():
                     return
                 request = self._queue.take()
                 if request is not None:
@@ -145,10 +165,6 @@ class Controller:
                 self._metrics.tried(seconds, succeeded=False)
                 result = ReconcileResult.ERROR
                 _log.error("reconcile failed", **_failure_keys(message, delay, self._queue.failures(request), seconds))
-            case Postponed(delay=delay, reason=reason):
-                self._queue.postpone(request, delay)
-                result = ReconcileResult.REQUEUE_AFTER
-                _log.info("reconcile postponed", reason=reason, **{LogKey.REQUEUE_AFTER_SECONDS.value: delay})
             case Ignored(reason=reason):
                 self._queue.forget(request)
                 result = ReconcileResult.SUCCESS

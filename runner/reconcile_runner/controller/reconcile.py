@@ -31,21 +31,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Postponed:
-    """Nothing was tried, for a reason that is not the object's : try again in ``delay`` seconds."""
-
-    delay: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Ignored:
     """There is nothing to do: the object is gone, or not selected. Forget it until something happens."""
 
     reason: str
 
 
-Outcome: TypeAlias = Succeeded | Failed | Postponed | Ignored
+Outcome: TypeAlias = Succeeded | Failed | Ignored
 
 
 class Reconciler(Protocol):

@@ -22,22 +22,22 @@ from reconcile_runner.clock import Clock, Timer
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.metrics import Metrics
 
-AGEING: Final = 60.0
+MAX_BACKGROUND_WAIT: Final = 60.0
 """Seconds after which the oldest background request gets its share of the workers, however many live ones wait."""
 
-BACKGROUND_SHARE: Final = 4
-"""Of so many picks, one goes to an aged background request. The other picks stay with live ones."""
+MAX_LIVE_PICKS: Final = 3
+"""Live requests taken in a row while a background request has waited too long. The next pick is its."""
 
-QUIET: Final = 0.1
-"""Seconds without a change after which a request that changed while in work runs again. Mostly over by then."""
+DEBOUNCE_PERIOD: Final = 0.1
+"""A request that is added again while in work runs again this many seconds after its last add."""
 
-LONGEST_BURST: Final = 2.0
-"""Seconds after its first change in work at which such a request runs again though the changes do not pause."""
+MAX_DEBOUNCE: Final = 2.0
+"""Seconds after its first add in work at which such a request runs again, even if the adds do not pause."""
 
-_TIMER_SLACK: Final = 1e-6
+_TIMER_TOLERANCE: Final = 1e-6
 """Seconds by which a timer may fire early (rounding) and still counts as due."""
 
-_STALE_ENTRIES_ALLOWED: Final = 64
+_MAX_STALE_ENTRIES: Final = 64
 """Superseded delays may make up half of the heap, and this many more, before it is rebuilt."""
 
 
@@ -84,7 +84,7 @@ class _InWork:
 class WorkQueue:
     """The queue of one controller, whose name it has in the metrics.
 
-    ``ageing`` and ``quiet`` are in seconds. Every operation costs O(1), or O(log n) in the number of delayed requests.
+    ``debounce`` is in seconds. Every operation costs O(1), or O(log n) in the number of delayed requests.
     """
 
     def __init__(
@@ -93,14 +93,13 @@ class WorkQueue:
         clock: Clock,
         metrics: Metrics,
         retry_delays: RetryDelays | None = None,
-        ageing: float = AGEING,
-        quiet: float = QUIET,
+        debounce: float = DEBOUNCE_PERIOD,
     ) -> None:
+        self.name = name
         self._retry_delays = retry_delays or RetryDelays()
         self._clock = clock
         self._metrics = metrics.for_queue(name, Priority, self._unfinished_seconds, self._longest_running)
-        self._ageing = ageing
-        self._quiet = quiet
+        self._debounce = debounce
         self._ready: dict[Priority, OrderedDict[Request, float]] = {priority: OrderedDict() for priority in Priority}
         self._available = asyncio.Semaphore(0)
         self._passed_over = 0
@@ -113,16 +112,6 @@ class WorkQueue:
         self._timer_due = 0.0
         self._failures: dict[Request, int] = {}
         self._closed = False
-
-    @property
-    def depth(self) -> int:
-        """Return how many requests are ready and wait for a worker."""
-        return sum(len(ready) for ready in self._ready.values())
-
-    @property
-    def delayed(self) -> int:
-        """Return how many requests wait for their delay to pass."""
-        return len(self._delayed)
 
     def in_work(self) -> dict[Request, float]:
         """Return for how many seconds each request in work has been in work."""
@@ -180,21 +169,13 @@ class WorkQueue:
         self._failures[request] = failures
         delay = self._retry_delays.after(failures)
         self._metrics.retried()
-        self.postpone(request, delay)
-        return delay
-
-    def postpone(self, request: Request, delay: float) -> None:
-        """Ask for a run in ``delay`` seconds with the priority of the one in work; not a failure."""
         work = self._in_work.get(request)
         self.add_after(request, delay, work.priority if work else Priority.LIVE)
+        return delay
 
     def forget(self, request: Request) -> None:
         """Forget a request's failures: the next one waits the shortest delay again. A pending retry stays pending."""
         self._failures.pop(request, None)
-
-    async def get(self) -> Request | None:
-        """Wait for a request and take it; the caller owes a ``done``. None: the queue was shut down."""
-        return self.take() if await self.reserve() else None
 
     async def reserve(self) -> bool:
         """Wait until a request is ready for the caller, who then calls ``take`` once. False: the queue was shut down.
@@ -210,7 +191,7 @@ class WorkQueue:
         """Take a request that was reserved; the caller owes a ``done``. None: the queue was shut down.
 
         Live requests come first, the oldest of each priority first. Once the oldest background request has waited
-        longer than ``ageing``, one pick in ``BACKGROUND_SHARE`` is its, also when live ones keep coming.
+        longer than ``MAX_BACKGROUND_WAIT``, it follows after ``MAX_LIVE_PICKS`` live ones, also when these keep coming.
         """
         return None if self._closed else self._take(self._choose())
 
@@ -272,8 +253,8 @@ class WorkQueue:
             self._run_after_burst(request, burst)
 
     def _run_after_burst(self, request: Request, burst: _Wanted) -> None:
-        """Make a request ready once it has been quiet for a moment, but not later than ``LONGEST_BURST``."""
-        due = min(burst.latest + self._quiet, burst.since + LONGEST_BURST)
+        """Make a request ready once it has been quiet for a moment, but not later than ``MAX_DEBOUNCE``."""
+        due = min(burst.latest + self._debounce, burst.since + MAX_DEBOUNCE)
         if due > self._clock.monotonic():
             self._delay(request, burst.priority, due, burst)
         else:
@@ -292,8 +273,8 @@ class WorkQueue:
         starts in the next free slot, however old the backlog is.
         """
         live, background = self._ready[Priority.LIVE], self._ready[Priority.BACKGROUND]
-        aged = bool(background) and self._clock.monotonic() - next(iter(background.values())) > self._ageing
-        if not live or (aged and self._passed_over >= BACKGROUND_SHARE - 1):
+        aged = bool(background) and self._clock.monotonic() - next(iter(background.values())) > MAX_BACKGROUND_WAIT
+        if not live or (aged and self._passed_over >= MAX_LIVE_PICKS):
             self._passed_over = 0
             return Priority.BACKGROUND
         if aged:
@@ -331,7 +312,7 @@ class WorkQueue:
     def _on_timer(self) -> None:
         self._timer = None
         now = self._clock.monotonic()
-        while self._heap and self._heap[0][0] <= now + _TIMER_SLACK:
+        while self._heap and self._heap[0][0] <= now + _TIMER_TOLERANCE:
             entry = heapq.heappop(self._heap)
             if self._is_current(entry):
                 self._end_delay(entry[2], now)
@@ -350,7 +331,7 @@ class WorkQueue:
         return delayed is not None and delayed.order == order
 
     def _drop_stale_entries(self) -> None:
-        if len(self._heap) > 2 * len(self._delayed) + _STALE_ENTRIES_ALLOWED:
+        if len(self._heap) > 2 * len(self._delayed) + _MAX_STALE_ENTRIES:
             self._heap = [entry for entry in self._heap if self._is_current(entry)]
             heapq.heapify(self._heap)
 

@@ -17,7 +17,7 @@ from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import Clock
 from reconcile_runner.controller.concurrency import ConcurrencyLimit
-from reconcile_runner.controller.controller import Controller
+from reconcile_runner.controller.controller import Controller, ControllerOptions
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.controller.dependentscan import Survey
 from reconcile_runner.controller.source import WatchSources
@@ -28,7 +28,6 @@ from reconcile_runner.execution.pool import Engine
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.leaderelection import Leadership
 from reconcile_runner.logs import get_logger
-from reconcile_runner.manager.healthchecks import caches_check, stuck_check
 from reconcile_runner.manager.runnables import ControllerRunnable, Runnable, RunnableFunc
 from reconcile_runner.manager.servers import start_servers
 from reconcile_runner.metrics import Metrics
@@ -77,7 +76,7 @@ async def build(
     environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
-    checks.add(Probe.READYZ, "caches", caches_check(cache, clock))
+    checks.add(Probe.READYZ, "caches", cache.problem)
     inputs = _open_input_dir(options, parts)
     dependents = Dependents(cache)
     knowledge = Knowledge(discovery, cache, dependents, injects=options.inject_owner_ref)
@@ -187,22 +186,18 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
         shared.metrics,
         shared.clock,
     )
-    controller = Controller(
-        name,
-        watch.gvk,
-        queue,
-        reconciler,
+    controller_options = ControllerOptions(
         options.workers_for(watch.gvk),
-        shared.metrics,
-        shared.clock,
         options.graceful_shutdown_timeout,
+        options.run_timeout,
         shared.limit,
         shared.leadership.is_leading,
     )
+    controller = Controller(watch.gvk, queue, reconciler, shared.metrics, shared.clock, controller_options)
     sources.start()
     if options.inject_owner_ref:
         shared.dependents.add_watch(watch, objects, queue)
-    shared.checks.add(Probe.HEALTHZ, name, stuck_check(controller, options.run_timeout))
+    shared.checks.add(Probe.HEALTHZ, name, controller.problem)
     return _Unit(sources, controller)
 
 

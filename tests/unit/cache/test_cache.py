@@ -11,11 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, Cache, Informer
+from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, RECONNECT_TIMEOUT, Cache, Informer
 from reconcile_runner.cache.event import Event
 from reconcile_runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, WatchEventType
 from reconcile_runner.client.discovery import Discovery
-from reconcile_runner.errors import ForbiddenError, NotFoundError
+from reconcile_runner.errors import ApiUnreachableError, ForbiddenError, NotFoundError
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
 
@@ -286,3 +286,20 @@ async def test_a_view_of_whole_objects_is_not_one_of_their_metadata() -> None:
     async with served.running():
         assert served.cache.view(FOO, "", whole=True) is None
         assert served.cache.view(FOO, "", whole=False) is not None
+
+
+async def test_a_required_kind_must_be_served_listed_and_watched() -> None:
+    served = Served()
+    served.cache.require(FOO, whole=True)
+    assert served.cache.problem() == f"not served: {FOO}"
+    served.client.answer(ALL, ApiUnreachableError("no answer"), {"metadata": {"resourceVersion": "9"}, "items": []})
+    async with served.running():
+        assert served.cache.problem() == f"not listed yet: {FOO}"
+        await served.clock.advance(5)
+        assert served.cache.problem() is None
+        served.client.fail("WATCH", ALL, ApiUnreachableError("no answer"), times=100)
+        served.client.watches[-1].end()
+        await settle()
+        assert served.cache.problem() is None, "watches are opened again all the time"
+        await served.clock.advance(RECONNECT_TIMEOUT + 1)
+        assert served.cache.problem() == f"no watch is open: {FOO}"

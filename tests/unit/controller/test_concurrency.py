@@ -14,8 +14,8 @@ from tests.support.fakes.clock import settle
 class Line:
     """Tasks that want a slot, in the order in which they got one."""
 
-    def __init__(self, slots: ConcurrencyLimit) -> None:
-        self.slots = slots
+    def __init__(self, limit: ConcurrencyLimit) -> None:
+        self.limit = limit
         self.got: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, asyncio.Event] = {}
@@ -26,7 +26,7 @@ class Line:
         await settle()
 
     async def _hold(self, name: str, priority: Priority) -> None:
-        async with self.slots.one(lambda: priority):
+        async with self.limit.slot(lambda: priority):
             self.got.append(name)
             await self._ends[name].wait()
 
@@ -82,15 +82,15 @@ async def test_the_background_keeps_a_share_when_live_work_never_ends() -> None:
 
 @pytest.mark.parametrize("granted", [False, True], ids=["while waiting", "just granted"])
 async def test_a_waiter_that_is_cancelled_leaves_its_slot_to_the_next(granted: bool) -> None:
-    slots = ConcurrencyLimit(1)
-    line = Line(slots)
+    limit = ConcurrencyLimit(1)
+    line = Line(limit)
     await line.join("first")
     await line.join("cancelled")
     await line.join("next")
     if granted:
         line._ends["first"].set()
         await asyncio.sleep(0)
-        assert len(slots._waiting) == 1
+        assert len(limit._waiting) == 1
     line.tasks["cancelled"].cancel()
     await asyncio.gather(line.tasks["cancelled"], return_exceptions=True)
     line._ends["first"].set()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import structlog
@@ -12,32 +12,34 @@ from structlog.testing import LogCapture
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.controller import controller as controller_module
 from reconcile_runner.controller.concurrency import ConcurrencyLimit
-from reconcile_runner.controller.controller import Controller
-from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Postponed, Request, Succeeded
-from reconcile_runner.controller.workqueue import AGEING, Priority, WorkQueue
+from reconcile_runner.controller.controller import (
+    STUCK_RECONCILE_TIMEOUT,
+    Controller,
+    ControllerOptions,
+)
+from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Request, Succeeded
+from reconcile_runner.controller.workqueue import MAX_BACKGROUND_WAIT, Priority, WorkQueue
 from reconcile_runner.metrics import Metrics
 from tests.support.fakes.clock import FakeClock, settle
 from tests.support.fakes.reconciler import FakeReconciler
+from tests.support.queues import depth
 
 A, B, C, D = (ObjectKey("default", name) for name in "abcd")
 GVK = GroupVersionKind("example.com", "v1", "Thing")
 NAME = "thing-v1-example.com-controller"
-GRACE = 30.0
+GRACE = 20.0
+TWO_WORKERS = ControllerOptions(workers=2, graceful_shutdown_timeout=GRACE)
 
 
 class Harness:
     """A controller on a fake clock, with a reconciler that answers as told."""
 
-    def __init__(
-        self, workers: int = 2, slots: ConcurrencyLimit | None = None, may_start: Callable[[], bool] = lambda: True
-    ) -> None:
+    def __init__(self, options: ControllerOptions = TWO_WORKERS) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.queue = WorkQueue(NAME, self.clock, self.metrics)
         self.reconciler = FakeReconciler()
-        self.controller = Controller(
-            NAME, GVK, self.queue, self.reconciler, workers, self.metrics, self.clock, GRACE, slots, may_start
-        )
+        self.controller = Controller(GVK, self.queue, self.reconciler, self.metrics, self.clock, options)
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
@@ -76,7 +78,7 @@ class TestOutcomes:
         harness.queue.add_rate_limited(A)
         await harness.serve(A, Succeeded())
         assert harness.queue.failures(A) == 0
-        assert (harness.queue.depth, harness.queue.delayed) == (0, 0)
+        assert (depth(harness.queue), harness.clock.next_wakeup) == (0, None)
 
     async def test_success_with_a_period_comes_back_exactly_then(self, harness: Harness) -> None:
         harness.start()
@@ -87,7 +89,7 @@ class TestOutcomes:
         assert harness.reconciler.started == [A, A]
 
     async def test_a_periodic_reconcile_waits_behind_live_changes(self, harness: Harness) -> None:
-        harness = Harness(workers=1)
+        harness = Harness(ControllerOptions(workers=1))
         harness.start()
         await harness.serve(A, Succeeded(requeue_after=10.0))
         harness.reconciler.hold()
@@ -137,7 +139,7 @@ class TestOutcomes:
     async def test_an_exception_is_a_failure_with_its_traceback_logged_and_the_worker_goes_on(
         self, harness: Harness, logged: LogCapture
     ) -> None:
-        harness = Harness(workers=1)
+        harness = Harness(ControllerOptions(workers=1))
         task = harness.start()
         await harness.serve(A, ZeroDivisionError("oh"))
         raised, failed = logged.entries
@@ -153,7 +155,7 @@ class TestOutcomes:
     async def test_a_cancellation_from_within_the_reconciler_is_a_failure_and_no_lost_worker(
         self, harness: Harness, logged: LogCapture
     ) -> None:
-        harness = Harness(workers=1)
+        harness = Harness(ControllerOptions(workers=1))
         task = harness.start()
         await harness.serve(A, asyncio.CancelledError())
         assert harness.queue.failures(A) == 1
@@ -161,16 +163,6 @@ class TestOutcomes:
         assert harness.reconciler.finished[-1] == B
         harness.controller.stop()
         await task
-
-    async def test_postponed_comes_back_after_its_delay_without_counting_as_a_failure(self, harness: Harness) -> None:
-        harness.start()
-        harness.queue.add_rate_limited(A)
-        await harness.serve(A, Postponed(7.0, "the engine restarts"))
-        assert harness.queue.failures(A) == 1
-        await harness.clock.advance(6.9)
-        assert harness.reconciler.started == [A]
-        await harness.clock.advance(0.1)
-        assert harness.reconciler.started == [A, A]
 
     async def test_ignored_forgets_until_something_happens(self, harness: Harness) -> None:
         harness.start()
@@ -188,7 +180,6 @@ class TestMetrics:
             (Succeeded(), "success"),
             (Succeeded(requeue_after=5.0), "requeue_after"),
             (Failed("no"), "error"),
-            (Postponed(5.0, "later"), "requeue_after"),
             (Ignored("gone"), "success"),
         ],
         ids=str,
@@ -253,6 +244,19 @@ class TestContext:
         await harness.clock.advance(20)
         assert harness.controller.running() == {A: 120, B: 20}
 
+    @pytest.mark.parametrize(("run_timeout", "expected"), [(100.0, "stuck in a reconcile: default/a"), (0.0, None)])
+    async def test_a_reconcile_that_does_not_end_is_a_problem(self, run_timeout: float, expected: str | None) -> None:
+        harness = Harness(ControllerOptions(run_timeout=run_timeout))
+        task = harness.start()
+        harness.reconciler.hold()
+        harness.queue.add(A)
+        await harness.clock.advance(100.0 + STUCK_RECONCILE_TIMEOUT)
+        assert harness.controller.problem() is None
+        await harness.clock.advance(1)
+        assert harness.controller.problem() == expected
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
 
 class TestStop:
     async def test_an_idle_controller_stops_at_once(self, harness: Harness) -> None:
@@ -309,7 +313,7 @@ class TestStop:
 
     async def test_no_reconcile_starts_once_that_is_forbidden(self) -> None:
         allowed = True
-        harness = Harness(workers=1, may_start=lambda: allowed)
+        harness = Harness(ControllerOptions(may_start=lambda: allowed))
         running = harness.start()
         await harness.serve(A, Succeeded())
         allowed = False
@@ -337,9 +341,7 @@ class TestLoad:
                 await harness.clock.sleep(seconds)
                 return Succeeded()
 
-        harness.controller = Controller(
-            NAME, GVK, harness.queue, Slow(), 2, harness.metrics, harness.clock, grace=GRACE
-        )
+        harness.controller = Controller(GVK, harness.queue, Slow(), harness.metrics, harness.clock, TWO_WORKERS)
         harness.start()
         for edit in range(100):
             edits.append(edit)
@@ -360,8 +362,8 @@ class TestLoad:
         assert sorted(harness.reconciler.finished) == [A, B, C, D]
 
     async def test_controllers_share_slots_and_take_the_most_urgent_request_when_they_have_one(self) -> None:
-        slots = ConcurrencyLimit(1)
-        first, second = Harness(slots=slots), Harness(slots=slots)
+        options = ControllerOptions(workers=2, limit=ConcurrencyLimit(1))
+        first, second = Harness(options), Harness(options)
         for harness in (first, second):
             harness.reconciler.hold()
         first.queue.add(A)
@@ -372,7 +374,7 @@ class TestLoad:
         second.queue.add(C)
         await settle()
         assert (first.reconciler.started, second.reconciler.started) == ([A], [])
-        assert second.queue.depth == 2, "what waits for a slot is not in work"
+        assert depth(second.queue) == 2, "what waits for a slot is not in work"
         first.reconciler.release()
         await settle()
         assert second.reconciler.started == [C]
@@ -382,7 +384,7 @@ class TestLoad:
         await asyncio.gather(*tasks)
         assert second.reconciler.finished == [C]
 
-    @pytest.mark.parametrize("waited", [0.0, AGEING + 1], ids=["fresh", "aged"])
+    @pytest.mark.parametrize("waited", [0.0, MAX_BACKGROUND_WAIT + 1], ids=["fresh", "aged"])
     async def test_a_new_object_starts_next_in_spite_of_a_backlog_of_a_thousand(
         self, harness: Harness, waited: float
     ) -> None:
@@ -400,12 +402,12 @@ class TestLoad:
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_no_object_is_reconciled_twice_at_a_time(self, seed: int) -> None:
-        harness = Harness(workers=4)
+        harness = Harness(ControllerOptions(workers=4))
         task = harness.start()
         order = random.Random(seed)  # noqa: S311 - a repeatable order, not a secret
         requests = [ObjectKey("default", f"thing-{number}") for number in range(6)]
         answers: list[Outcome | BaseException] = [
-            *(Succeeded(), Succeeded(0.5), Failed("no"), Postponed(0.1, "later"), Ignored("gone"), ValueError("x"))
+            *(Succeeded(), Succeeded(0.5), Failed("no"), Ignored("gone"), ValueError("x"))
         ]
         for _ in range(400):
             harness.reconciler.will(order.choice(requests), order.choice(answers))

@@ -19,6 +19,7 @@ from reconcile_runner.metrics import Metrics
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.clock import FakeClock
 from tests.support.fakes.dependents import FakeFollowedKinds
+from tests.support.queues import drain
 
 FOO, BAR = GroupVersionKind("example.com", "v1", "Foo"), GroupVersionKind("example.com", "v1", "Bar")
 OWNER = ObjectKey("ns", "owner")
@@ -55,13 +56,7 @@ class Bench:
         self.dependents.observe(resource, obj, self.dependents.lists_seen(resource))
 
     async def wanted(self, gvk: GroupVersionKind = FOO) -> set[Request]:
-        queue, taken = self.queues[gvk], set()
-        while queue.depth:
-            request = await queue.get()
-            assert request is not None
-            queue.done(request)
-            taken.add(request)
-        return taken
+        return set(await drain(self.queues[gvk]))
 
 
 def owned(version: int = 1, name: str = "x", kind: str = "Foo", owner: str = "owner", **meta: Any) -> KubeObject:

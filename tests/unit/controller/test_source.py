@@ -15,7 +15,7 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, 
 from reconcile_runner.cache.cache import Cache, Indexer, Informer
 from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.controller import source as source_module
-from reconcile_runner.controller.controller import Controller
+from reconcile_runner.controller.controller import Controller, ControllerOptions
 from reconcile_runner.controller.reconcile import Outcome, Request, Succeeded
 from reconcile_runner.controller.source import Kinds, WatchSources
 from reconcile_runner.controller.workqueue import WorkQueue
@@ -25,6 +25,7 @@ from reconcile_runner.watches.watch import Match, Trigger, Watch
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
 from tests.support.fakes.kinds import FakeKinds
+from tests.support.queues import depth, drain
 
 THING = GroupVersionKind("example.com", "v1", "Thing")
 POD = GroupVersionKind("", "v1", "Pod")
@@ -81,13 +82,7 @@ class Harness:
 
     async def served(self) -> list[Request]:
         """Take what is ready, in order, and be done with it."""
-        served: list[Request] = []
-        while self.queue.depth:
-            request = await self.queue.get()
-            assert request is not None
-            self.queue.done(request)
-            served.append(request)
-        return served
+        return await drain(self.queue)
 
     def ready(self, priority: int) -> float | None:
         name = TRIGGERED.controller_name
@@ -239,7 +234,7 @@ class TestTrigger:
         assert line["requests"] == 500
         assert len(line["objects"]) == 11
         assert line["objects"][-1] == "…"
-        assert harness.queue.depth == 500
+        assert depth(harness.queue) == 500
 
     async def test_events_and_requests_of_triggers_are_counted(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack"), thing(TWO, "jack")], [])
@@ -333,9 +328,8 @@ class TestNothingIsLostAtTheStart:
         return World(harness.kinds.require(THING, whole=True))
 
     def run(self, harness: Harness, world: World) -> Controller:
-        return Controller(
-            TRIGGERED.controller_name, THING, harness.queue, world, 2, harness.metrics, harness.clock, grace=1
-        )
+        options = ControllerOptions(workers=2, graceful_shutdown_timeout=1)
+        return Controller(THING, harness.queue, world, harness.metrics, harness.clock, options)
 
     async def drained(self, controller: Controller) -> None:
         async with asyncio.TaskGroup() as group:

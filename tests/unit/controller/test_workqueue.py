@@ -8,9 +8,17 @@ import pytest
 from reconcile_runner.apimachinery.objects import ObjectKey
 from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.controller.reconcile import Request
-from reconcile_runner.controller.workqueue import AGEING, BACKGROUND_SHARE, LONGEST_BURST, QUIET, Priority, WorkQueue
+from reconcile_runner.controller.workqueue import (
+    DEBOUNCE_PERIOD,
+    MAX_BACKGROUND_WAIT,
+    MAX_DEBOUNCE,
+    MAX_LIVE_PICKS,
+    Priority,
+    WorkQueue,
+)
 from reconcile_runner.metrics import Metrics
 from tests.support.fakes.clock import FakeClock, settle
+from tests.support.queues import depth, get
 
 A, B, C = (ObjectKey("default", name) for name in "abc")
 NAME = "foo-v1-controller"
@@ -29,7 +37,7 @@ def metrics() -> Metrics:
 @pytest.fixture
 def queue(clock: FakeClock, metrics: Metrics) -> WorkQueue:
     """Return a queue that does not wait for changes to pause: ``TestBursts`` has one that does."""
-    return WorkQueue(NAME, clock, metrics, quiet=0.0)
+    return WorkQueue(NAME, clock, metrics, debounce=0.0)
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def patient(clock: FakeClock, metrics: Metrics) -> WorkQueue:
 
 
 async def take(queue: WorkQueue) -> Request:
-    request = await asyncio.wait_for(queue.get(), timeout=10)
+    request = await asyncio.wait_for(get(queue), timeout=10)
     assert request is not None
     return request
 
@@ -51,7 +59,7 @@ async def serve(queue: WorkQueue) -> Request:
 
 
 async def serve_all(queue: WorkQueue) -> list[Request]:
-    return [await serve(queue) for _ in range(queue.depth)]
+    return [await serve(queue) for _ in range(depth(queue))]
 
 
 def numbered(prefix: str, count: int) -> list[Request]:
@@ -75,7 +83,7 @@ class TestDeduplication:
         queue.add(A)
         await take(queue)
         queue.add(A)
-        second = asyncio.create_task(queue.get(), name="second worker")
+        second = asyncio.create_task(get(queue), name="second worker")
         await settle()
         assert not second.done()
         queue.done(A)
@@ -88,12 +96,14 @@ class TestDeduplication:
             queue.add(A)
         queue.done(A)
         assert await serve_all(queue) == [A]
-        assert queue.depth == 0
+        assert depth(queue) == 0
 
-    async def test_what_did_not_change_while_in_work_does_not_run_again(self, queue: WorkQueue) -> None:
+    async def test_what_did_not_change_while_in_work_does_not_run_again(
+        self, queue: WorkQueue, clock: FakeClock
+    ) -> None:
         queue.add(A)
         await serve(queue)
-        assert (queue.depth, queue.delayed) == (0, 0)
+        assert (depth(queue), clock.next_wakeup) == (0, None)
 
     async def test_an_add_after_done_runs_again(self, queue: WorkQueue) -> None:
         queue.add(A)
@@ -108,13 +118,13 @@ class TestDeduplication:
 
 class TestWorkers:
     async def test_a_waiting_worker_is_woken(self, queue: WorkQueue) -> None:
-        waiting = asyncio.create_task(queue.get(), name="worker")
+        waiting = asyncio.create_task(get(queue), name="worker")
         await settle()
         queue.add(A)
         assert await waiting == A
 
     async def test_each_add_wakes_one_worker(self, queue: WorkQueue) -> None:
-        workers = [asyncio.create_task(queue.get(), name=f"worker {number}") for number in range(3)]
+        workers = [asyncio.create_task(get(queue), name=f"worker {number}") for number in range(3)]
         await settle()
         queue.add(A)
         queue.add(B)
@@ -124,29 +134,28 @@ class TestWorkers:
         assert {await worker for worker in workers} == {A, B, C}
 
     async def test_a_request_offered_to_a_worker_that_is_cancelled_goes_to_the_next(self, queue: WorkQueue) -> None:
-        first = asyncio.create_task(queue.get(), name="first")
-        second = asyncio.create_task(queue.get(), name="second")
+        first = asyncio.create_task(get(queue), name="first")
+        second = asyncio.create_task(get(queue), name="second")
         await settle()
         queue.add(A)
         first.cancel()
         assert await asyncio.wait_for(second, timeout=10) == A
 
     async def test_shutting_down_wakes_every_worker_and_hands_out_nothing(self, queue: WorkQueue) -> None:
-        workers = [asyncio.create_task(queue.get(), name=f"worker {number}") for number in range(3)]
+        workers = [asyncio.create_task(get(queue), name=f"worker {number}") for number in range(3)]
         await settle()
         queue.shut_down()
         assert [await worker for worker in workers] == [None, None, None]
-        assert await queue.get() is None
+        assert await get(queue) is None
 
     async def test_shutting_down_drops_what_waits_and_what_comes(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add(A)
         queue.add_after(B, 5, Priority.LIVE)
         queue.shut_down()
-        assert await queue.get() is None
+        assert await get(queue) is None
         assert not queue.add(C)
         queue.add_after(C, 1, Priority.LIVE)
         assert clock.next_wakeup is None
-        assert queue.delayed == 0
 
     async def test_work_in_hand_can_be_finished_after_shutting_down(self, queue: WorkQueue) -> None:
         queue.add(A)
@@ -155,16 +164,16 @@ class TestWorkers:
         queue.shut_down()
         queue.add_rate_limited(A)
         queue.done(A)
-        assert await queue.get() is None
+        assert await get(queue) is None
 
 
 class TestDelays:
     async def test_a_delayed_request_is_ready_when_its_delay_ends(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add_after(A, 10, Priority.LIVE)
         await clock.advance(9.99)
-        assert queue.depth == 0
+        assert depth(queue) == 0
         await clock.advance(0.01)
-        assert queue.depth == 1
+        assert depth(queue) == 1
 
     @pytest.mark.parametrize("delay", [0, -1])
     async def test_no_delay_means_now(self, queue: WorkQueue, delay: float) -> None:
@@ -180,10 +189,10 @@ class TestDelays:
     async def test_an_immediate_add_supersedes_a_pending_delay(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add_after(A, 10, Priority.LIVE)
         queue.add(A)
-        assert (queue.delayed, clock.next_wakeup) == (0, None)
+        assert clock.next_wakeup is None
         assert await serve(queue) == A
         await clock.advance(60)
-        assert queue.depth == 0
+        assert depth(queue) == 0
 
     @pytest.mark.parametrize("delays", [(10, 2), (2, 10)], ids=["earlier comes second", "earlier comes first"])
     async def test_the_earlier_of_two_delays_counts(
@@ -194,14 +203,14 @@ class TestDelays:
         await clock.advance(2)
         assert await serve(queue) == A
         await clock.advance(60)
-        assert (queue.depth, queue.delayed) == (0, 0)
+        assert (depth(queue), clock.next_wakeup) == (0, None)
 
     async def test_a_delay_for_what_is_ready_already_adds_nothing(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add(A)
         queue.add_after(A, 5, Priority.LIVE)
         assert await serve(queue) == A
         await clock.advance(60)
-        assert queue.depth == 0
+        assert depth(queue) == 0
 
     async def test_a_change_while_in_work_supersedes_the_delay_asked_for_at_its_end(
         self, queue: WorkQueue, clock: FakeClock
@@ -213,14 +222,14 @@ class TestDelays:
         queue.done(A)
         assert await serve(queue) == A
         await clock.advance(7200)
-        assert queue.depth == 0
+        assert depth(queue) == 0
 
     async def test_a_delay_that_ends_while_in_work_makes_one_more_run(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add(A)
         await take(queue)
         queue.add_after(A, 1, Priority.LIVE)
         await clock.advance(5)
-        assert queue.depth == 0
+        assert depth(queue) == 0
         queue.done(A)
         assert await serve_all(queue) == [A]
 
@@ -255,7 +264,7 @@ class TestBursts:
     ) -> None:
         await self.start(patient)
         patient.add(A)
-        await clock.advance(QUIET)
+        await clock.advance(DEBOUNCE_PERIOD)
         patient.done(A)
         assert await serve_all(patient) == [A]
 
@@ -265,14 +274,14 @@ class TestBursts:
         await self.start(patient)
         patient.add(A)
         patient.done(A)
-        await clock.advance(QUIET * 0.9)
+        await clock.advance(DEBOUNCE_PERIOD * 0.9)
         patient.add(A)
-        assert clock.next_wakeup == pytest.approx(QUIET)
-        await clock.advance(QUIET * 0.9)
-        assert patient.depth == 0
-        await clock.advance(QUIET * 0.11)
+        assert clock.next_wakeup == pytest.approx(DEBOUNCE_PERIOD)
+        await clock.advance(DEBOUNCE_PERIOD * 0.9)
+        assert depth(patient) == 0
+        await clock.advance(DEBOUNCE_PERIOD * 0.11)
         assert await serve_all(patient) == [A]
-        assert (patient.depth, patient.delayed) == (0, 0)
+        assert (depth(patient), clock.next_wakeup) == (0, None)
 
     async def test_changes_that_do_not_pause_are_served_all_the_same(
         self, patient: WorkQueue, clock: FakeClock
@@ -281,11 +290,11 @@ class TestBursts:
         patient.add(A)
         patient.done(A)
         waited = 0.0
-        while patient.depth == 0 and waited < 60:
-            await clock.advance(QUIET / 2)
-            waited += QUIET / 2
+        while depth(patient) == 0 and waited < 60:
+            await clock.advance(DEBOUNCE_PERIOD / 2)
+            waited += DEBOUNCE_PERIOD / 2
             patient.add(A)
-        assert waited == pytest.approx(LONGEST_BURST, abs=QUIET)
+        assert waited == pytest.approx(MAX_DEBOUNCE, abs=DEBOUNCE_PERIOD)
         assert await serve_all(patient) == [A]
 
     async def test_a_burst_costs_other_requests_nothing(self, patient: WorkQueue) -> None:
@@ -300,14 +309,14 @@ class TestBursts:
     ) -> None:
         await self.start(patient)
         patient.add(A)
-        await clock.advance(QUIET / 2)
+        await clock.advance(DEBOUNCE_PERIOD / 2)
         patient.add_rate_limited(A)
         patient.done(A)
-        patient.add_after(A, QUIET / 100, Priority.LIVE)
-        assert clock.next_wakeup == pytest.approx(QUIET / 2)
-        await clock.advance(QUIET * 0.51)
+        patient.add_after(A, DEBOUNCE_PERIOD / 100, Priority.LIVE)
+        assert clock.next_wakeup == pytest.approx(DEBOUNCE_PERIOD / 2)
+        await clock.advance(DEBOUNCE_PERIOD * 0.51)
         assert await serve_all(patient) == [A]
-        assert patient.delayed == 0
+        assert clock.next_wakeup is None
 
     async def test_a_live_change_moves_a_request_up_while_it_waits_for_the_pause(
         self, patient: WorkQueue, clock: FakeClock
@@ -318,7 +327,7 @@ class TestBursts:
         patient.done(A)
         patient.add(A, Priority.LIVE)
         patient.add(B, Priority.BACKGROUND)
-        await clock.advance(QUIET)
+        await clock.advance(DEBOUNCE_PERIOD)
         assert await serve_all(patient) == [A, B]
 
     async def test_a_live_request_joins_one_that_waits_for_the_pause_without_prolonging_it(
@@ -330,7 +339,7 @@ class TestBursts:
         patient.done(A)
         patient.add_after(A, 1, Priority.LIVE)
         patient.add(B, Priority.BACKGROUND)
-        await clock.advance(QUIET)
+        await clock.advance(DEBOUNCE_PERIOD)
         assert await serve_all(patient) == [A, B]
 
     async def test_a_change_that_comes_before_a_late_timer_makes_one_run(
@@ -339,11 +348,11 @@ class TestBursts:
         await self.start(patient)
         patient.add(A)
         patient.done(A)
-        clock.stall(LONGEST_BURST * 2)
+        clock.stall(MAX_DEBOUNCE * 2)
         patient.add(A)
         assert await serve_all(patient) == [A]
         await clock.advance(60)
-        assert (patient.depth, patient.delayed) == (0, 0)
+        assert (depth(patient), clock.next_wakeup) == (0, None)
 
     async def test_the_whole_wait_counts_as_time_in_the_queue(
         self, patient: WorkQueue, clock: FakeClock, metrics: Metrics
@@ -395,9 +404,9 @@ class TestBackOff:
             assert delay == min(0.005 * 2**failure, 1000.0)
             assert clock.next_wakeup == pytest.approx(delay)
             await clock.advance(delay * 0.999)
-            assert queue.depth == 0
+            assert depth(queue) == 0
             await clock.advance(delay * 0.002)
-            assert queue.depth == 1
+            assert depth(queue) == 1
 
     async def test_requests_back_off_each_by_itself(self, queue: WorkQueue) -> None:
         for _ in range(5):
@@ -419,16 +428,7 @@ class TestBackOff:
         queue.add(A)
         assert await serve(queue) == A
         await clock.advance(5000)
-        assert queue.depth == 0
-
-    async def test_postponing_counts_no_failure(self, queue: WorkQueue, clock: FakeClock) -> None:
-        queue.add(A)
-        request = await take(queue)
-        queue.postpone(request, 3)
-        queue.done(request)
-        assert queue.failures(A) == 0
-        await clock.advance(3)
-        assert queue.depth == 1
+        assert depth(queue) == 0
 
 
 class TestPriority:
@@ -487,7 +487,7 @@ class TestPriority:
 
 
 class TestAgeing:
-    @pytest.mark.parametrize("waited", [0.0, AGEING * 10], ids=["fresh backlog", "aged backlog"])
+    @pytest.mark.parametrize("waited", [0.0, MAX_BACKGROUND_WAIT * 10], ids=["fresh backlog", "aged backlog"])
     async def test_a_new_live_request_starts_in_the_next_free_slot(
         self, queue: WorkQueue, clock: FakeClock, waited: float
     ) -> None:
@@ -515,7 +515,7 @@ class TestAgeing:
             await clock.advance(1)
             seconds += 1
         assert served[-1] == A
-        assert AGEING < seconds <= AGEING + BACKGROUND_SHARE
+        assert MAX_BACKGROUND_WAIT < seconds <= MAX_BACKGROUND_WAIT + MAX_LIVE_PICKS + 1
 
     async def test_an_aged_backlog_gets_its_share_and_no_more_under_a_live_flood(
         self, queue: WorkQueue, clock: FakeClock
@@ -523,7 +523,7 @@ class TestAgeing:
         backlog = numbered("resync", 100)
         for request in backlog:
             queue.add(request, Priority.BACKGROUND)
-        await clock.advance(AGEING + 1)
+        await clock.advance(MAX_BACKGROUND_WAIT + 1)
         served: list[Request] = []
         for live in numbered("live", 400):
             queue.add(live, Priority.LIVE)
@@ -532,7 +532,7 @@ class TestAgeing:
         background = [request for request in served if request in set(backlog)]
         assert background == backlog
         positions = [position for position, request in enumerate(served) if request in set(backlog)]
-        assert positions == list(range(BACKGROUND_SHARE - 1, 400, BACKGROUND_SHARE))
+        assert positions == list(range(MAX_LIVE_PICKS, 400, MAX_LIVE_PICKS + 1))
 
     async def test_live_picks_before_the_bound_earn_the_background_nothing(
         self, queue: WorkQueue, clock: FakeClock
@@ -541,7 +541,7 @@ class TestAgeing:
         for live in numbered("live", 20):
             queue.add(live, Priority.LIVE)
             assert await serve(queue) == live
-        await clock.advance(AGEING + 1)
+        await clock.advance(MAX_BACKGROUND_WAIT + 1)
         queue.add(B, Priority.LIVE)
         assert await serve_all(queue) == [B, A]
 
@@ -551,18 +551,18 @@ def seeded(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(int(request.param))  # noqa: S311 - a repeatable order, not a secret
 
 
-@pytest.mark.parametrize("quiet", [0.0, QUIET])
+@pytest.mark.parametrize("debounce", [0.0, DEBOUNCE_PERIOD])
 async def test_no_request_is_ever_with_two_workers_nor_lost_whatever_the_interleaving(
-    quiet: float, metrics: Metrics, clock: FakeClock, seeded: random.Random
+    debounce: float, metrics: Metrics, clock: FakeClock, seeded: random.Random
 ) -> None:
-    queue = WorkQueue(NAME, clock, metrics, quiet=quiet)
+    queue = WorkQueue(NAME, clock, metrics, debounce=debounce)
     requests = numbered("foo", 8)
     held: set[Request] = set()
     change = dict.fromkeys(requests, 0)
     seen = dict.fromkeys(requests, 0)
 
     async def worker() -> None:
-        while (request := await queue.get()) is not None:
+        while (request := await get(queue)) is not None:
             assert request not in held
             held.add(request)
             seen[request] = change[request]
@@ -588,7 +588,7 @@ async def test_no_request_is_ever_with_two_workers_nor_lost_whatever_the_interle
             queue.add(request, seeded.choice(list(Priority)))
             if seeded.random() < 0.3:
                 await clock.advance(seeded.random() * 3)
-        await clock.advance(AGEING * 2)
+        await clock.advance(MAX_BACKGROUND_WAIT * 2)
         assert seen == change
         queue.shut_down()
 
