@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from rich.console import Console
+from rich.table import Table
+
 from tools.bench.report import Figure, Report
 
 BASE, BEST = "subprocess", "forkserver"
@@ -12,16 +15,30 @@ BASE, BEST = "subprocess", "forkserver"
 
 _ABSENT = "-"
 
+_WIDTH = 400
+"""Columns a table may take: more than any takes, since a cut figure is worse than a long line."""
+
 
 def render(report: Report) -> str:
     """Return the table, with the machine above it and the notes below."""
-    header = ["", "unit", *report.systems, "better by" if {BASE, BEST} <= set(report.systems) else ""]
-    rows: list[list[str] | str] = [header]
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table.add_column("", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for system in [*report.systems, "better by" if {BASE, BEST} <= set(report.systems) else ""]:
+        table.add_column(system, justify="right", no_wrap=True)
     notes: list[str] = []
     for section, figures in groupby(report.figures, key=lambda figure: figure.section):
-        rows.append(str(section))
-        rows.extend(_row(figure, report.systems, notes) for figure in figures)
-    return "\n".join([*_heading(report), "", *_aligned(rows), *(["", *notes] if notes else [])])
+        table.add_row(str(section))
+        for figure in figures:
+            table.add_row(*_row(figure, report.systems, notes))
+    return "\n".join([*_heading(report), "", *_lines(table), *(["", *notes] if notes else [])])
+
+
+def _lines(table: Table) -> list[str]:
+    console = Console(width=_WIDTH, color_system=None, markup=False, highlight=False, emoji=False)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
 def _heading(report: Report) -> list[str]:
@@ -67,16 +84,3 @@ def number(value: float) -> str:
         if magnitude >= limit:
             return f"{value:.{digits}f}"
     return f"{value:.4f}" if value else "0"
-
-
-def _aligned(rows: Sequence[list[str] | str]) -> list[str]:
-    widths = [max(column) for column in zip(*(map(len, row) for row in rows if isinstance(row, list)), strict=True)]
-    lines = []
-    for row in rows:
-        if isinstance(row, str):
-            lines.append(row)
-            continue
-        left = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
-        right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        lines.append("  ".join([*left, *right]).rstrip())
-    return lines
