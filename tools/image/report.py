@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
 
-from tools.environment import REQUIREMENTS, ROOT, digest, exclusive, is_stamped, run_step
+from tools.environment import ROOT, StepFailedError, locked_environment, run_step
 from tools.image.archive import ImageArchive
 from tools.image.builder import Builder, BuilderError
 from tools.image.contents import Ecosystem, packages
 from tools.progress import say
 
-_VENV: Final = ROOT / ".venvs" / "report"
-_LOCK: Final = REQUIREMENTS / "report.txt"
 _AUDIT_TIMEOUT: Final = 300.0
 """Seconds for the database of vulnerabilities to answer for all packages."""
 
@@ -46,43 +43,24 @@ def report(image: str, builder: Builder) -> None:
     """Print both. Raises ``BuilderError`` where there is no such image, or the tools cannot be installed."""
     if not builder.size(image):
         raise BuilderError(f"{image}: {builder.program} has no such image; `make image` builds it")
-    _install()
+    try:
+        programs = locked_environment("report") / "bin"
+    except StepFailedError as error:
+        raise BuilderError(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="image-report-") as directory:
         archive = Path(directory) / "image.tar"
         builder.save(image, archive)
-        _print_bill(archive)
-        _print_known(ImageArchive.open(archive), Path(directory))
+        subprocess.run([str(programs / "python"), "-m", "tools.image.sbom", str(archive)], cwd=ROOT, check=True)
+        _print_known(programs / "pip-audit", ImageArchive.open(archive), Path(directory))
 
 
-def _install() -> None:
-    content = digest(_LOCK.read_bytes(), sys.version.encode())
-    stamp = _VENV / ".stamp"
-    with exclusive():
-        if is_stamped(stamp, content):
-            return
-        create = run_step("creating .venvs/report", [sys.executable, "-m", "venv", "--clear", str(_VENV)])
-        if create.returncode != 0:
-            raise BuilderError(f"{_VENV}: could not be created:\n{create.stdout.strip()}")
-        pip = [str(_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        options = ["--only-binary=:all:", "--require-hashes", "-r", str(_LOCK)]
-        install = run_step("installing report.txt", [*pip, *options])
-        if install.returncode != 0:
-            raise BuilderError(f"report.txt: could not be installed:\n{install.stdout.strip()}")
-        stamp.write_text(content, encoding="utf-8")
-
-
-def _print_bill(archive: Path) -> None:
-    command = [str(_VENV / "bin" / "python"), "-m", "tools.image.sbom", str(archive)]
-    subprocess.run(command, cwd=ROOT, check=True)
-
-
-def _print_known(image: ImageArchive, directory: Path) -> None:
+def _print_known(pip_audit: Path, image: ImageArchive, directory: Path) -> None:
     pinned = [
         f"{package.name}=={package.version}\n" for package in packages(image) if package.ecosystem is Ecosystem.PYTHON
     ]
     requirements = directory / "installed.txt"
     requirements.write_text("".join(pinned), encoding="utf-8")
-    audit = [str(_VENV / "bin" / "pip-audit"), "--progress-spinner=off", "--no-deps", "--disable-pip"]
+    audit = [str(pip_audit), "--progress-spinner=off", "--no-deps", "--disable-pip"]
     answer = run_step(
         "asking for known vulnerabilities",
         [*audit, "--format=json", f"--output={directory / 'known.json'}", "-r", str(requirements)],

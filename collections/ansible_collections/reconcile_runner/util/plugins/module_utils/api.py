@@ -1,3 +1,8 @@
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
+
 """One object of a cluster and the requests about it, with errors that say what was tried on which object.
 
 ``status_client`` and ``event_client`` send theirs through here. The kubernetes.core collection does authentication and
@@ -128,10 +133,22 @@ def send(target, action, call, *args, **kwargs):
         raise RequestError(f"{target}: cannot {action} it: the connection to the API server failed: {exc}") from exc
 
 
-def pause(attempt):
-    """Wait a moment before the next try after a conflict; ``attempt`` counts from 1."""
-    # Jitter, so that two writers that met once do not meet again.
-    time.sleep(PAUSE_SECONDS * attempt * random.uniform(0.5, 1.5))  # noqa: S311 no secret depends on it
+def retry_on_conflict(write, codes=(CONFLICT,)):
+    """Return what ``write`` returns; after a conflict call it again, up to ``ATTEMPTS`` times in all.
+
+    :param write: reads, computes and writes, so that a repetition is made for what somebody else wrote.
+    :param codes: the HTTP statuses that are conflicts.
+    :raises RequestError: any other one, or that of the last attempt.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return write()
+        except RequestError as exc:
+            if exc.code not in codes:
+                raise
+        # Jitter, so that two writers that met once do not meet again.
+        time.sleep(PAUSE_SECONDS * attempt * random.uniform(0.5, 1.5))  # noqa: S311 no secret depends on it
+    return write()
 
 
 def now():

@@ -1,3 +1,8 @@
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
+
 """Conditions of a status: checks what a task asks for, then merges it, by type, with what the object has.
 
 Pure functions over plain dictionaries. ``k8s_status`` calls ``normalise`` on the task's arguments; ``status`` calls

@@ -1,3 +1,8 @@
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
+
 """Writes an Event: creates it, or counts one more occurrence of it, and reads again when somebody else was faster.
 
 ``k8s_event`` calls ``record`` or ``remove``. Requests go through ``api``; what to write is the business of
@@ -5,6 +10,8 @@
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from ansible_collections.reconcile_runner.util.plugins.module_utils import api as _api
 
@@ -51,18 +58,18 @@ def record(client, target, occurrence, *, new):
     :raises RequestError: forbidden, refused, or still in conflict.
     """
     resource = _api.find_resource(client, target)
-    for attempt in range(1, _api.ATTEMPTS + 1):
-        prior = None if new else _api.read_if_there(client, resource, target)
-        try:
-            if prior is None:
-                return _create(client, resource, target, occurrence)
-            return _update(client, resource, target, occurrence, prior)
-        except _api.RequestError as exc:
-            # Also when it was deleted since, or made by somebody else since.
-            if exc.code not in (_api.CONFLICT, _api.NOT_FOUND) or new or attempt == _api.ATTEMPTS:
-                raise
-        _api.pause(attempt)
-    raise AssertionError("the last attempt returns or raises")
+    if new:
+        return _create(client, resource, target, occurrence)
+    # Not found: it was deleted since it was read.
+    codes = (_api.CONFLICT, _api.NOT_FOUND)
+    return _api.retry_on_conflict(partial(_count_up, client, resource, target, occurrence), codes)
+
+
+def _count_up(client, resource, target, occurrence):
+    prior = _api.read_if_there(client, resource, target)
+    if prior is None:
+        return _create(client, resource, target, occurrence)
+    return _update(client, resource, target, occurrence, prior)
 
 
 def _create(client, resource, target, occurrence):

@@ -1,3 +1,8 @@
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
+
 """What a status should become, and the smallest JSON merge patch (RFC 7396) that makes it so.
 
 Pure functions. ``k8s_status`` builds a ``Request`` from its arguments; ``status_client`` asks it for the target each

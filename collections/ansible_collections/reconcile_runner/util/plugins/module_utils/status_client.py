@@ -1,3 +1,8 @@
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
+
 """Reads an object, writes its status when that differs, and reads again when somebody else was faster.
 
 ``k8s_status`` calls ``update_status``. Requests go through ``api``; what to write is the business of
@@ -5,6 +10,8 @@
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 from ansible_collections.reconcile_runner.util.plugins.module_utils import api as _api
 from ansible_collections.reconcile_runner.util.plugins.module_utils import status as _status
@@ -32,26 +39,29 @@ def update_status(client, target, request):
     :raises RequestError: no such kind, no status subresource, no such object, forbidden, refused or still in conflict.
     """
     resource = _find_resource(client, target)
+    try:
+        return _api.retry_on_conflict(partial(_update_once, client, resource, target, request))
+    except _api.RequestError as exc:
+        if exc.code != _api.CONFLICT:
+            raise
+        raise _api.RequestError(
+            f"{target}: gave up writing its status after {_api.ATTEMPTS} conflicts:"
+            " others write the same object all the time",
+            reason="Conflict",
+            code=_api.CONFLICT,
+        ) from exc
+
+
+def _update_once(client, resource, target, request):
     instance = _api.read(client, resource, target)
-    for attempt in range(1, _api.ATTEMPTS + 1):
-        before = _object_status(instance)
-        patch = _status.merge_patch(before, request.target(before, _api.now()))
-        if not patch:
-            return Outcome(instance, before, changed=False, dropped=[])
-        written = _write(client, resource, target, _body(instance, patch, request))
-        if written is not None:
-            after = _object_status(written)
-            dropped = _status.missing(patch, after, "status")
-            return Outcome(written, before, changed=not _status.same(before, after), dropped=dropped)
-        if attempt < _api.ATTEMPTS:
-            _api.pause(attempt)
-            instance = _api.read(client, resource, target)
-    raise _api.RequestError(
-        f"{target}: gave up writing its status after {_api.ATTEMPTS} conflicts:"
-        " others write the same object all the time",
-        reason="Conflict",
-        code=_api.CONFLICT,
-    )
+    before = _object_status(instance)
+    patch = _status.merge_patch(before, request.target(before, _api.now()))
+    if not patch:
+        return Outcome(instance, before, changed=False, dropped=[])
+    written = _write(client, resource, target, _body(instance, patch, request))
+    after = _object_status(written)
+    dropped = _status.missing(patch, after, "status")
+    return Outcome(written, before, changed=not _status.same(before, after), dropped=dropped)
 
 
 def _body(instance, patch, request):
@@ -86,19 +96,14 @@ def _find_resource(client, target):
 
 
 def _write(client, resource, target, body):
-    """Return the object after the patch, or None where it was in conflict."""
-    try:
-        return _api.send(
-            target,
-            "write the status of",
-            client.patch,
-            resource.subresources["status"],
-            body,
-            name=target.name,
-            namespace=target.namespace,
-            content_type=_api.MERGE_PATCH,
-        )
-    except _api.RequestError as exc:
-        if exc.code == _api.CONFLICT:
-            return None
-        raise
+    """Return the object after the patch."""
+    return _api.send(
+        target,
+        "write the status of",
+        client.patch,
+        resource.subresources["status"],
+        body,
+        name=target.name,
+        namespace=target.namespace,
+        content_type=_api.MERGE_PATCH,
+    )

@@ -1,4 +1,8 @@
 #!/usr/bin/python
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
 # ruff: noqa: E402 Ansible reads the documentation of a module from above its imports.
 
 from __future__ import annotations
@@ -118,9 +122,7 @@ options:
     choices: [json, merge, strategic-merge]
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
-requirements:
-  - python >= 3.11
-  - kubernetes >= 24.2.0
+  - reconcile_runner.util.cluster
 attributes:
   check_mode:
     description: Writes are sent as a dry run of the API server, which checks them and changes nothing.
@@ -193,13 +195,11 @@ code:
   sample: 403
 """
 
-import copy
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 from ansible_collections.reconcile_runner.util.plugins.module_utils.api import RequestError, connect
+from ansible_collections.reconcile_runner.util.plugins.module_utils.cluster_module import cluster_module
 from ansible_collections.reconcile_runner.util.plugins.module_utils.event import Occurrence, unique_name
 from ansible_collections.reconcile_runner.util.plugins.module_utils.event_client import (
     complete_reference,
@@ -221,26 +221,20 @@ INVOLVED_OBJECT_SPEC = {
     "resourceVersion": {"type": "str"},
     "fieldPath": {"type": "str"},
 }
-
-
-def argument_spec():
-    """Return the options above, with those of kubernetes.core that say where and who."""
-    spec = copy.deepcopy(AUTH_ARG_SPEC)
-    spec.update(
-        state={"type": "str", "choices": ["present", "absent"], "default": "present"},
-        name={"type": "str", "required": True},
-        namespace={"type": "str", "required": True},
-        message={"type": "str"},
-        reason={"type": "str"},
-        type={"type": "str", "choices": ["Normal", "Warning"], "default": "Normal"},
-        reportingComponent={"type": "str"},
-        reportingInstance={"type": "str"},
-        source={"type": "dict", "options": SOURCE_SPEC},
-        involvedObject={"type": "dict", "options": INVOLVED_OBJECT_SPEC},
-        appendTimestamp={"type": "bool", "default": False},
-        merge_type={"type": "list", "elements": "str", "choices": ["json", "merge", "strategic-merge"]},
-    )
-    return spec
+OPTIONS = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+    "message": {"type": "str"},
+    "reason": {"type": "str"},
+    "type": {"type": "str", "choices": ["Normal", "Warning"], "default": "Normal"},
+    "reportingComponent": {"type": "str"},
+    "reportingInstance": {"type": "str"},
+    "source": {"type": "dict", "options": SOURCE_SPEC},
+    "involvedObject": {"type": "dict", "options": INVOLVED_OBJECT_SPEC},
+    "appendTimestamp": {"type": "bool", "default": False},
+    "merge_type": {"type": "list", "elements": "str", "choices": ["json", "merge", "strategic-merge"]},
+}
 
 
 def given(options):
@@ -286,15 +280,7 @@ def run(module):
 
 def main():
     """Entry point of the module."""
-    run(
-        AnsibleK8SModule(
-            module_class=AnsibleModule,
-            argument_spec=argument_spec(),
-            required_if=[["state", "present", ["message", "reason"]]],
-            supports_check_mode=True,
-            check_pyyaml=False,
-        ),
-    )
+    run(cluster_module(AnsibleModule, OPTIONS, required_if=[["state", "present", ["message", "reason"]]]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
 #!/usr/bin/python
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
 # ruff: noqa: E402 Ansible reads the documentation of a module from above its imports.
 
 from __future__ import annotations
@@ -68,9 +72,7 @@ options:
     default: true
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
-requirements:
-  - python >= 3.11
-  - kubernetes >= 24.2.0
+  - reconcile_runner.util.cluster
 attributes:
   check_mode:
     description: The write is sent as a dry run of the API server, which checks it and changes nothing.
@@ -148,31 +150,24 @@ code:
   sample: 404
 """
 
-import copy
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 from ansible_collections.reconcile_runner.util.plugins.module_utils.api import RequestError, Target, connect
+from ansible_collections.reconcile_runner.util.plugins.module_utils.cluster_module import cluster_module
 from ansible_collections.reconcile_runner.util.plugins.module_utils.conditions import ConditionError, normalise
 from ansible_collections.reconcile_runner.util.plugins.module_utils.status import Request
 from ansible_collections.reconcile_runner.util.plugins.module_utils.status_client import update_status
 
-
-def argument_spec():
-    """Return the options above, with those of kubernetes.core that say where and who."""
-    spec = copy.deepcopy(AUTH_ARG_SPEC)
-    spec.update(
-        api_version={"type": "str", "default": "v1", "aliases": ["api", "version"]},
-        kind={"type": "str", "required": True},
-        name={"type": "str", "required": True},
-        namespace={"type": "str"},
-        status={"type": "dict"},
-        conditions={"type": "list", "elements": "dict"},
-        replace={"type": "bool", "default": False, "aliases": ["force"]},
-        replace_lists={"type": "bool", "default": True},
-    )
-    return spec
+OPTIONS = {
+    "api_version": {"type": "str", "default": "v1", "aliases": ["api", "version"]},
+    "kind": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str"},
+    "status": {"type": "dict"},
+    "conditions": {"type": "list", "elements": "dict"},
+    "replace": {"type": "bool", "default": False, "aliases": ["force"]},
+    "replace_lists": {"type": "bool", "default": True},
+}
 
 
 def build_request(params):
@@ -225,15 +220,7 @@ def run(module):
 
 def main():
     """Entry point of the module."""
-    run(
-        AnsibleK8SModule(
-            module_class=AnsibleModule,
-            argument_spec=argument_spec(),
-            required_one_of=[["status", "conditions"]],
-            supports_check_mode=True,
-            check_pyyaml=False,
-        ),
-    )
+    run(cluster_module(AnsibleModule, OPTIONS, required_one_of=[["status", "conditions"]]))
 
 
 if __name__ == "__main__":

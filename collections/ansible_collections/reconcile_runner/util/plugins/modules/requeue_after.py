@@ -1,4 +1,8 @@
 #!/usr/bin/python
+# Copyright: (c) The authors of ansible-reconcile-runner
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt), or, as you choose,
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0
 # ruff: noqa: E402 Ansible reads the documentation of a module from above its imports.
 
 from __future__ import annotations
