@@ -66,7 +66,8 @@ async def eventually(condition: Callable[[], bool], what: str, seconds: float = 
 
 
 def launchers(engine: SubprocessEngine) -> list[int]:
-    return [launcher.pid for launcher in (*engine._idle, *engine._busy, *engine._retired)]
+    pool = engine._pool
+    return [launcher.pid for launcher in (*pool._idle, *pool._busy, *pool._retired)]
 
 
 def children(pid: int) -> list[int]:

@@ -158,7 +158,7 @@ class LauncherClient:
             await asyncio.to_thread(kill_until_gone, lambda: descendants_or_marked(job))
         await self._clean_up()
 
-    async def left_alone(self) -> None:
+    async def wait_until_gone(self) -> None:
         """Wait until a launcher that takes no more jobs has ended by itself."""
         await self._process.wait()
         await self._clean_up()

@@ -1,7 +1,7 @@
-"""Engines: what runs a job. ``reconciler`` hands a job in and gets a result out.
+"""Engines and the pool of launchers that each of them has.
 
-An engine is a pool of ``launcherclient``, grown to as many as runs go on at once; each drives ansible-runner, whatever
-the engine. What an engine chooses is the one program that ansible-runner starts: its ``binary``.
+Every engine runs a job in a launcher, which drives ansible-runner. Engines differ in one thing: the program that
+ansible-runner starts in place of ``ansible-playbook`` (its ``binary``).
 """
 
 from __future__ import annotations
@@ -32,29 +32,52 @@ class Engine(Protocol):
     """Runs jobs, any number at once."""
 
     async def start(self) -> None:
-        """Make ready. Raises ``ConfigError`` where no run could ever start."""
+        """Start the engine. Raises ``ConfigError`` if no run could ever start."""
 
     async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
-        """Run a job to its end, telling its events in order; ``on_event`` must not block.
+        """Run a job and return its result.
 
-        When ``job.timeout`` has passed, or the caller is cancelled, every process of the run is ended at once. Raises
-        ``ExecutionError`` where the run could not be started or was lost, which says nothing about the role.
+        ``on_event`` gets the job's events in order and must not block. After ``job.timeout`` seconds, or when the
+        caller is cancelled, every process of the run is killed. Raises ``ExecutionError`` if the run could not be
+        started or was lost, which says nothing about the role.
         """
 
     async def stop(self) -> None:
-        """End what still runs, and every process of the engine."""
+        """End all runs and every process of the engine."""
 
 
 class SubprocessEngine:
-    """The engine ``subprocess``: each run is an ``ansible-playbook`` of its own. Implements ``Engine``.
+    """Runs each job in an ``ansible-playbook`` process of its own. Implements ``Engine``.
 
-    ``binary`` is the program that ansible-runner starts in place of ``ansible-playbook``; None: the
-    ``ansible-playbook`` beside this interpreter, else that of ``PATH``. ``temporary`` is where runs' directories for
-    temporary files are made; None: in a directory of its own.
+    ``binary`` is the program that ansible-runner starts; None: the ``ansible-playbook`` beside this interpreter, else
+    that of ``PATH``.
     """
 
-    def __init__(self, binary: Path | None = None, clock: Clock | None = None, temporary: Path | None = None) -> None:
-        self._binary = str(binary) if binary else ansible_playbook()
+    def __init__(self, binary: Path | None = None, clock: Clock | None = None) -> None:
+        self._pool = LauncherPool(str(binary) if binary else ansible_playbook(), clock)
+
+    async def start(self) -> None:
+        """Start the pool; see ``Engine.start``."""
+        await self._pool.start()
+
+    async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
+        """Run a job; see ``Engine.run``."""
+        return await self._pool.run(job, on_event)
+
+    async def stop(self) -> None:
+        """Stop the pool; see ``Engine.stop``."""
+        await self._pool.stop()
+
+
+class LauncherPool:
+    """Runs jobs in launchers, started as they are needed and reused from job to job.
+
+    ``binary`` is the program that ansible-runner starts in place of ``ansible-playbook``, a path or a name to be found
+    in ``PATH``. ``temporary`` is the directory in which each launcher gets its ``TMPDIR``; None: the pool makes one.
+    """
+
+    def __init__(self, binary: str, clock: Clock | None = None, temporary: Path | None = None) -> None:
+        self._binary = binary
         self._clock = clock or SystemClock()
         self._idle: list[LauncherClient] = []
         self._busy: set[LauncherClient] = set()
@@ -65,7 +88,7 @@ class SubprocessEngine:
         self._numbers = itertools.count()
 
     async def start(self) -> None:
-        """Start the first launcher, so that what is missing shows before any object waits for it."""
+        """Start the first launcher. Raises ``ConfigError`` if the program or ansible-runner is missing."""
         if shutil.which(self._binary) is None:
             raise ConfigError(f"{self._binary} was not found, or cannot be executed: install ansible-core")
         try:
@@ -75,24 +98,24 @@ class SubprocessEngine:
 
     async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
         """Run a job; see ``Engine.run``."""
-        fold = ResultBuilder()
+        result = ResultBuilder()
 
-        def tell(event: JobEvent) -> None:
-            fold.add(event)
+        def on_each(event: JobEvent) -> None:
+            result.add(event)
             on_event(event)
 
-        begun = self._clock.monotonic()
+        started = self._clock.monotonic()
         try:
             async with asyncio.timeout(job.timeout) as limit:
-                report = await self._run_in_launcher(job, tell)
+                report = await self._run_in_launcher(job, on_each)
         except TimeoutError:
             if job.timeout is None or not limit.expired():
                 raise
-            return fold.timed_out(job.timeout, self._clock.monotonic() - begun)
-        return fold.finished(report, self._clock.monotonic() - begun)
+            return result.timed_out(job.timeout, self._clock.monotonic() - started)
+        return result.finished(report, self._clock.monotonic() - started)
 
     async def stop(self) -> None:
-        """End every launcher, and with each what it runs."""
+        """End every launcher and its run. May be called twice."""
         launchers = [*self._idle, *self._busy, *self._retired]
         self._idle.clear()
         await asyncio.gather(*(self._end(launcher) for launcher in launchers))
@@ -102,10 +125,10 @@ class SubprocessEngine:
             self._own_temporary.close()
             self._own_temporary = self._temporary = None
 
-    async def _run_in_launcher(self, job: Job, tell: Callable[[JobEvent], None]) -> LauncherReport:
+    async def _run_in_launcher(self, job: Job, on_event: Callable[[JobEvent], None]) -> LauncherReport:
         launcher = await self._launcher_for(job)
         try:
-            report = await launcher.watch(tell)
+            report = await launcher.watch(on_event)
         except BaseException:
             await self._end(launcher)
             raise
@@ -114,7 +137,7 @@ class SubprocessEngine:
         return report
 
     async def _launcher_for(self, job: Job) -> LauncherClient:
-        """Return a launcher that has taken the job: an idle one if there is one that will, else a new one."""
+        """Return a launcher that has accepted the job: an idle one if possible, else a new one."""
         while self._idle:
             launcher = self._idle.pop()
             try:
@@ -136,9 +159,7 @@ class SubprocessEngine:
             self._temporary = self._own_temporary.path
         temporary = self._temporary / str(next(self._numbers))
         if tempdir.is_too_long(temporary):
-            _log.warning(
-                "runs have no TMPDIR of their own: its path would be too long for a socket", path=str(temporary)
-            )
+            _log.warning("no TMPDIR per run: its path would be too long for a socket", path=str(temporary))
             return await LauncherClient.start(None)
         return await LauncherClient.start(temporary)
 
@@ -151,15 +172,15 @@ class SubprocessEngine:
             raise
 
     def _retire(self, launcher: LauncherClient) -> None:
-        """Let a launcher be that waits for what outlived its last run, and then ends by itself."""
+        """Keep a launcher that accepts no more jobs until it ends: processes of its last run are still running."""
         self._busy.discard(launcher)
         self._retired.add(launcher)
-        self._own(launcher.left_alone(), f"launcher-retired-{launcher.pid}").add_done_callback(
+        self._own(launcher.wait_until_gone(), f"launcher-retired-{launcher.pid}").add_done_callback(
             lambda _: self._retired.discard(launcher)
         )
 
     async def _end(self, launcher: LauncherClient) -> None:
-        """End a launcher, to the end: a caller that is cancelled leaves no half-ended run behind."""
+        """End a launcher. Completes even if the caller is cancelled, so that no run is left half ended."""
         self._busy.discard(launcher)
         await asyncio.shield(self._own(launcher.end(), f"launcher-end-{launcher.pid}"))
 

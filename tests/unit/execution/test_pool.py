@@ -1,4 +1,4 @@
-"""The engine with a stand-in for ``ansible-playbook``: what it does with runs, whatever Ansible does."""
+"""The engine ``subprocess`` and its pool, with a stand-in for ``ansible-playbook``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class StandIn:
         self.script = root / "stand-in"
         self.script.touch(mode=0o700)
         self.engine = SubprocessEngine(self.script)
+        self.pool = self.engine._pool
         self.events: list[JobEvent] = []
 
     async def run(self, script: str, *, name: str = "foo", limit: float = 50.0) -> RunResult:
@@ -60,17 +61,17 @@ async def test_the_program_gets_playbook_inventory_variables_and_verbosity(stand
 
 async def test_a_launcher_serves_one_run_after_another(stand_in: StandIn) -> None:
     await stand_in.engine.start()
-    (launcher,) = stand_in.engine._idle
+    (launcher,) = stand_in.pool._idle
     for _ in range(2):
         await stand_in.run("true")
-    assert stand_in.engine._idle == [launcher]
+    assert stand_in.pool._idle == [launcher]
 
 
 async def test_a_run_that_takes_too_long_is_ended(stand_in: StandIn) -> None:
     result = await stand_in.run("sleep 1000", limit=0.2)
     assert result.status is RunStatus.TIMED_OUT
     assert result.message == "ended because it took longer than the limit of 0.2 seconds"
-    assert stand_in.engine._busy == set()
+    assert stand_in.pool._busy == set()
 
 
 async def test_a_cancelled_run_leaves_no_launcher_and_no_task(stand_in: StandIn) -> None:
@@ -80,8 +81,8 @@ async def test_a_cancelled_run_leaves_no_launcher_and_no_task(stand_in: StandIn)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-    engine = stand_in.engine
-    assert (engine._idle, engine._busy, engine._tasks) == ([], set(), set())
+    pool = stand_in.pool
+    assert (pool._idle, pool._busy, pool._tasks) == ([], set(), set())
 
 
 async def test_a_run_that_is_cancelled_twice_still_ends(stand_in: StandIn) -> None:
@@ -94,7 +95,7 @@ async def test_a_run_that_is_cancelled_twice_still_ends(stand_in: StandIn) -> No
     with pytest.raises(asyncio.CancelledError):
         await run
     await stand_in.engine.stop()
-    assert stand_in.engine._tasks == set()
+    assert stand_in.pool._tasks == set()
 
 
 async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:

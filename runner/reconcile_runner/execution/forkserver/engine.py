@@ -31,7 +31,7 @@ from reconcile_runner.errors import ConfigError, ExecutionError, RunLostError
 from reconcile_runner.execution.forkserver import client, process, wire
 from reconcile_runner.execution.job import Job, RunResult, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
-from reconcile_runner.execution.pool import SubprocessEngine, ansible_playbook
+from reconcile_runner.execution.pool import LauncherPool, ansible_playbook
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
@@ -99,7 +99,7 @@ def _is_own(interpreter: str) -> bool:
 class ForkserverEngine:
     """Runs jobs in forks of a process that holds Ansible. Implements ``Engine``.
 
-    ``ordinary`` is the ``ansible-playbook`` for what cannot be run so; None: as ``SubprocessEngine`` finds it.
+    ``ordinary`` is the ``ansible-playbook`` for what cannot be run so; None: as for ``SubprocessEngine``.
     ``sources``: the roles and playbooks to come, whose modules are made ready ahead.
     """
 
@@ -112,7 +112,7 @@ class ForkserverEngine:
         self._interpreter = sys.executable
         self._home = Path()
         self._directory: RunDir | None = None
-        self._pool: SubprocessEngine | None = None
+        self._pool: LauncherPool | None = None
         self._listener: socket.socket | None = None
         self._server: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -130,7 +130,7 @@ class ForkserverEngine:
         program = self._make_home(found, interpreter)
         self._server = await self._start_server()
         self._keeper = asyncio.create_task(self._keep_serving(), name="fork server")
-        self._pool = SubprocessEngine(program, self._clock, self._home / "tmp")
+        self._pool = LauncherPool(str(program), self._clock, self._home / "tmp")
         await self._pool.start()
 
     def _make_home(self, ordinary: str, interpreter: str) -> Path:
