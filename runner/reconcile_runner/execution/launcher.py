@@ -13,14 +13,11 @@ more than that, so that a launcher stays small.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
 import select
 import shlex
 import signal
-import struct
 import tempfile
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -30,12 +27,8 @@ import ansible_runner
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess
 
-from reconcile_runner.execution import artifacts, discoverycache, rundir, tempdir
-from reconcile_runner.execution.processes import JOB_VARIABLE, kill_until_gone, living_descendants
-
-_LENGTH = struct.Struct(">I")
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+from reconcile_runner.execution import artifacts, discoverycache, frames, processes, rundir, tempdir
+from reconcile_runner.execution.processes import ChildWatch
 
 
 class OperatorGoneError(Exception):
@@ -52,18 +45,13 @@ class Channel:
         os.dup2(nothing, 0)
         os.close(nothing)
         os.dup2(2, 1)
-        self._child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._children = ChildWatch()
 
     def next_job(self) -> dict[str, Any] | None:
         """Wait for a job, burying children that end meanwhile. None: the operator wants no more."""
         while not self.wait():
             has_children()
-        header = self._read(_LENGTH.size)
-        if header is None:
-            return None
-        body = self._read(_LENGTH.unpack(header)[0])
+        body = frames.read(lambda size: os.read(self._jobs, size))
         if body is None:
             return None
         job: dict[str, Any] = json.loads(body)
@@ -71,31 +59,22 @@ class Channel:
 
     def wait(self) -> bool:
         """Wait until the operator says something (True) or a child has ended (False)."""
-        ready, _, _ = select.select([self._jobs, self._child_ended], [], [])
-        if self._child_ended in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._child_ended, 4096)
+        sources: list[int | ChildWatch] = [self._jobs, self._children]
+        ready, _, _ = select.select(sources, [], [])
+        if self._children in ready:
+            self._children.clear()
         return self._jobs in ready
 
     def report(self, report: dict[str, Any]) -> None:
         """Write one report; blocks while the operator is slow. Raises ``OperatorGoneError``."""
         # A lone surrogate (a file name that is no UTF-8) is valid for Python's json and for nobody else.
         body = json.dumps(report, ensure_ascii=False).encode("utf-8", "replace")
-        pending = memoryview(_LENGTH.pack(len(body)) + body)
+        pending = memoryview(frames.header(body) + body)
         try:
             while pending:
                 pending = pending[os.write(self._reports, pending) :]
         except BrokenPipeError as error:
             raise OperatorGoneError from error
-
-    def _read(self, size: int) -> bytes | None:
-        parts = bytearray()
-        while len(parts) < size:
-            part = os.read(self._jobs, size - len(parts))
-            if not part:
-                return None
-            parts += part
-        return bytes(parts)
 
 
 def _write_events_at_once() -> None:
@@ -129,7 +108,8 @@ def _leave_ended_programs_at_once() -> None:
 
 def main() -> None:
     """Serve jobs until the operator wants no more, or is gone."""
-    _become_reaper()
+    processes.adopt_orphans()
+    processes.set_parent_death_signal(signal.SIGTERM)
     _write_events_at_once()
     _leave_ended_programs_at_once()
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -162,7 +142,7 @@ def _forget_what_has_changed(api: dict[str, str] | None, last: dict[str, str] | 
 
 def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """Run one job to its end, reporting its events. Returns ansible-runner's status and exit code."""
-    os.environ[JOB_VARIABLE] = job["ident"]
+    os.environ[processes.JOB_VARIABLE] = job["ident"]
     directory = Path(job["private_data_dir"])
     artifacts.prepare(directory / "artifacts", job["ident"])
 
@@ -245,21 +225,13 @@ def _outlive_children(channel: Channel) -> None:
             return
 
 
-def _become_reaper() -> None:
-    """Adopt what loses its parent below this process, and get SIGTERM when the operator dies (Linux)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((_PR_SET_CHILD_SUBREAPER, 1), (_PR_SET_PDEATHSIG, signal.SIGTERM)):
-        if libc.prctl(option, value, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), f"prctl({option}): {os.strerror(ctypes.get_errno())}")
-
-
 def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
     _end_all()
     os._exit(128 + signal.SIGTERM)
 
 
 def _end_all() -> None:
-    kill_until_gone(lambda: living_descendants(os.getpid()))
+    processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))
     temporary = tempfile.gettempdir()
     tempdir.remove(temporary)
     rundir.remove_if_dead(Path(temporary).parent)

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import struct
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,12 +20,11 @@ from typing import IO, Any, Self, cast
 import orjson
 
 from reconcile_runner.errors import ExecutionError
-from reconcile_runner.execution import tempdir
+from reconcile_runner.execution import frames, tempdir
 from reconcile_runner.execution.job import Job
 from reconcile_runner.execution.jobevent import JobEvent, parse_event
 from reconcile_runner.execution.processes import descendants_or_marked, kill_until_gone, living_descendants
 
-_LENGTH = struct.Struct(">I")
 _STDERR_TAIL = 2000
 """Bytes of a launcher's last words that are read when it dies."""
 
@@ -170,12 +168,12 @@ class LauncherClient:
 
     def _write(self, message: dict[str, Any]) -> None:
         body = orjson.dumps(message)
-        self._jobs.write(_LENGTH.pack(len(body)) + body)
+        self._jobs.write(frames.header(body) + body)
 
     async def _read(self) -> dict[str, Any]:
         try:
-            header = await self._reports.readexactly(_LENGTH.size)
-            body = await self._reports.readexactly(_LENGTH.unpack(header)[0])
+            header = await self._reports.readexactly(frames.HEADER_BYTES)
+            body = await self._reports.readexactly(frames.body_length(header))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise await self._gone() from error
         return _decode(body)

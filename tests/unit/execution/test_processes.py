@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
+from reconcile_runner.execution import processes
 from reconcile_runner.execution.processes import (
     JOB_VARIABLE,
+    ChildWatch,
     descendants_or_marked,
     kill_until_gone,
     living_descendants,
 )
+from tests.unit.execution.forkserver import fresh
 
 
 @pytest.fixture
@@ -52,8 +56,46 @@ def test_a_zombie_has_ended() -> None:
 
 
 def test_what_cannot_be_killed_is_given_up_on() -> None:
-    assert kill_until_gone(lambda: frozenset({2**22 + 1}), patience=0.01) is False
+    assert kill_until_gone(lambda: frozenset({2**22 + 1}), timeout=0.01) is False
 
 
 def test_nobody_has_no_descendants() -> None:
     assert living_descendants(2**22 + 1) == frozenset()
+
+
+def end_an_orphan() -> list[bool]:
+    """Adopt a child and a grandchild of a program that ended, and end both. Only in a process of its own."""
+    processes.adopt_orphans()
+    own = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+    program = "sh -c 'sleep 1000 & wait' >/dev/null & echo $!"
+    orphan = int(subprocess.run(["sh", "-c", program], stdout=subprocess.PIPE, check=True, text=True).stdout)
+    adopted = orphan in processes.children()
+    ended = processes.end_orphans(frozenset({own}))
+    left = processes.children() == living_descendants(os.getpid()) == {own}
+    again = processes.end_orphans(frozenset({own}))
+    kill_until_gone(lambda: living_descendants(os.getpid()))
+    return [adopted, ended, left, again]
+
+
+def test_orphans_are_ended_and_reaped_and_a_processs_own_children_live() -> None:
+    assert fresh.call(end_an_orphan) == [True, True, True, False]
+
+
+def see_children_end() -> list[bool]:
+    """Watch for the end of two children, then stop watching. Only in a process of its own."""
+    watch = ChildWatch()
+    seen = []
+    for _ in range(2):
+        child = os.posix_spawn("/bin/true", ["true"], {})
+        seen.append(bool(select.select([watch], [], [], 30)[0]))
+        watch.clear()
+        watch.clear()
+        os.waitpid(child, 0)
+        seen.append(bool(select.select([watch], [], [], 0)[0]))
+    processes.stop_child_watch()
+    os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+    return [*seen, bool(select.select([watch], [], [], 0)[0])]
+
+
+def test_the_end_of_a_child_is_seen_once() -> None:
+    assert fresh.call(see_children_end) == [True, False, True, False, False]

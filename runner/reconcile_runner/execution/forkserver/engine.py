@@ -28,7 +28,8 @@ import orjson
 
 from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ConfigError, ExecutionError, RunLostError
-from reconcile_runner.execution.forkserver import client, process, wire
+from reconcile_runner.execution import processes
+from reconcile_runner.execution.forkserver import client, wire
 from reconcile_runner.execution.job import Job, RunResult, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import LauncherPool, ansible_playbook
@@ -70,7 +71,7 @@ def unsupported() -> str | None:
         return f"{program} does not run in {sys.executable}"
     try:
         os.close(os.pidfd_open(os.getpid()))
-        process.children()
+        processes.children()
     except OSError as error:
         return f"it needs pidfd_open(2) and /proc/<pid>/task/<tid>/children of the kernel: {error.strerror}"
     with tempfile.NamedTemporaryFile() as file:

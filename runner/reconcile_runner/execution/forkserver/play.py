@@ -21,8 +21,8 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from reconcile_runner.execution import tempdir
-from reconcile_runner.execution.forkserver import configuration, process, wire
+from reconcile_runner.execution import processes, tempdir
+from reconcile_runner.execution.forkserver import configuration, wire
 from reconcile_runner.execution.forkserver.modules import connection
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.priming import Primed
@@ -75,7 +75,7 @@ def _become(request: wire.Request, *, has_terminal: bool) -> bool:
         return False
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    process.offer_to_oom_killer()
+    processes.offer_to_oom_killer()
     gc.set_threshold(_COLLECT_AFTER)
     gc.enable()
     return True

@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from reconcile_runner.execution import tempdir
-from reconcile_runner.execution.forkserver import process, wire
+from reconcile_runner.execution import processes, tempdir
+from reconcile_runner.execution.forkserver import wire
 from reconcile_runner.execution.forkserver.configuration import PER_RUN, FileStates, state_of
-from reconcile_runner.execution.processes import kill_until_gone, living_descendants
+from reconcile_runner.execution.processes import ChildWatch
 
 Key: TypeAlias = frozenset[tuple[bytes, bytes]]
 Waiting: TypeAlias = tuple[wire.Request, list[int]]
@@ -81,11 +81,9 @@ class Server:
         self._zygotes: dict[Key, Zygote] = {}
         self._retired: list[Zygote] = []
         self._selector = selectors.DefaultSelector()
-        self._child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._children = ChildWatch()
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._child_ended, selectors.EVENT_READ, self._bury)
+        self._selector.register(self._children, selectors.EVENT_READ, self._bury)
 
     def serve(self) -> None:
         """Serve for ever: the end of the engine is this process's end."""
@@ -214,20 +212,13 @@ class Server:
 
     def _bury(self) -> None:
         """Reap zygotes, and end and reap what a zygote that was killed has left behind."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._child_ended, 4096)
+        self._children.clear()
         zygotes = [*self._zygotes.values(), *self._retired]
         for zygote in zygotes:
             zygote.process.poll()
-        own = {zygote.process.pid for zygote in zygotes}
-        orphans = process.children() - own
-        if orphans:
-            kill_until_gone(lambda: _with_descendants(process.children() - own))
+        if processes.end_orphans(frozenset(zygote.process.pid for zygote in zygotes)):
             for temporary in (self._home / "tmp").glob("*"):
                 tempdir.empty(str(temporary))
-        for pid in process.children() - own:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
 
 
 def say(what: str, **details: object) -> None:
@@ -257,13 +248,6 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
-def _with_descendants(roots: frozenset[int]) -> frozenset[int]:
-    found = frozenset[int]()
-    for root in roots:
-        found |= living_descendants(root) | {root}
-    return found
-
-
 def main() -> None:
     """Serve on the socket that is stdin, in the directory that is the first argument, for the second as parent.
 
@@ -271,15 +255,15 @@ def main() -> None:
     """
     home = Path(sys.argv[1])
     signal.signal(signal.SIGTERM, lambda _number, _frame: _end(home))
-    process.die_with_parent(signal.SIGTERM, int(sys.argv[2]))
-    process.adopt_orphans()
+    processes.die_with_parent(signal.SIGTERM, int(sys.argv[2]))
+    processes.adopt_orphans()
     listener = socket.socket(fileno=os.dup(0))
     Server(listener, home, tuple(sys.argv[3:])).serve()
 
 
 def _end(home: Path) -> NoReturn:
     """End with everything below: the engine wants it, or is dead and has left its directory behind."""
-    kill_until_gone(lambda: living_descendants(os.getpid()))
+    processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from reconcile_runner.execution import tempdir
-from reconcile_runner.execution.forkserver import process, wire
+from reconcile_runner.execution import processes, tempdir
+from reconcile_runner.execution.forkserver import wire
 from reconcile_runner.execution.forkserver.modules.child import Stock
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.priming import Primed
-from reconcile_runner.execution.processes import kill_until_gone, living_descendants
+from reconcile_runner.execution.processes import ChildWatch
 
 REFUSED = 121
 """The exit code of a play that cannot be played here. It has done nothing; ``ansible-playbook`` has no such code."""
@@ -42,7 +42,7 @@ class Supervisor:
     def supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
         """Run ``play`` in a child and wait for the end of all that it started."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
-        process.adopt_orphans()
+        processes.adopt_orphans()
         if self._pid_file:
             self._pid_file.write_text(str(os.getpid()), encoding="ascii")
         self._holding.enter_context(tempdir.held(self._temporary))
@@ -74,7 +74,7 @@ class Supervisor:
             os.setsid()
             for number, descriptor in enumerate(self._terminal):
                 os.dup2(descriptor, number)
-            process.close_all_but(frozenset({host.keep_asking_end()}))
+            processes.close_all_but(frozenset({host.keep_asking_end()}))
             play(self._request, host, has_terminal)
         host.keep_answering_end()
         for descriptor in self._terminal:
@@ -82,19 +82,17 @@ class Supervisor:
 
     def _serve(self, host: ModuleHost, stock: Stock) -> bool:
         """Start modules until the play has ended, and tell how; False where the client has ended before."""
-        child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        children = ChildWatch()
         code = self._bury(host)
         while code is None:
-            sources: list[int | socket.socket] = [self._connection, host.requests, child_ended]
+            sources: list[ChildWatch | socket.socket] = [self._connection, host.requests, children]
             ready, _, _ = select.select(sources, [], [])
             if self._connection in ready:
                 return False
             if host.requests in ready:
                 host.answer(stock)
-            if child_ended in ready:
-                os.read(child_ended, 4096)
+            if children in ready:
+                children.clear()
                 code = self._bury(host)
         self._tell(code)
         return True
@@ -127,7 +125,7 @@ class Supervisor:
                 host.bury(*os.waitpid(-1, 0))
 
     def _kill_all(self) -> None:
-        kill_until_gone(lambda: living_descendants(os.getpid()))
+        processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> NoReturn:
         self._kill_all()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from reconcile_runner.execution import frames
 from reconcile_runner.execution.processes import JOB_VARIABLE
 
 START: Final = b"S"
@@ -49,20 +50,20 @@ class Request:
 
 def receive(connection: socket.socket) -> tuple[Request, list[int]] | None:
     """Return the next request and its descriptors; None at the end. Raises ``OSError``, ``ValueError``."""
-    header, descriptors, _, _ = socket.recv_fds(connection, 4, _MAXIMUM_DESCRIPTORS)
+    header, descriptors, _, _ = socket.recv_fds(connection, frames.HEADER_BYTES, _MAXIMUM_DESCRIPTORS)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     if not header:
         return None
-    header += _exactly(connection, 4 - len(header))
-    body = _exactly(connection, int.from_bytes(header, "big"))
+    header += _exactly(connection, frames.HEADER_BYTES - len(header))
+    body = _exactly(connection, frames.body_length(header))
     argv, cwd, umask, environment = marshal.loads(body)  # noqa: S302 - from a process of this user, see above
     return Request(tuple(argv), cwd, umask, environment, body), descriptors
 
 
 def send(connection: socket.socket, request: Request, descriptors: list[int]) -> None:
     """Hand a request on. Raises ``OSError``."""
-    socket.send_fds(connection, [len(request.body).to_bytes(4, "big")], descriptors)
+    socket.send_fds(connection, [frames.header(request.body)], descriptors)
     connection.sendall(request.body)
 
 
@@ -72,10 +73,7 @@ def pid_file(home: Path, job: str) -> Path:
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = connection.recv(size - len(parts))
-        if not part:
-            raise ValueError("the end came inside a request")
-        parts += part
-    return bytes(parts)
+    found = frames.read_exactly(connection.recv, size)
+    if found is None:
+        raise ValueError("the end came inside a request")
+    return found

@@ -13,14 +13,14 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from reconcile_runner.execution.forkserver import play, priming, process, wire
+from reconcile_runner.execution import processes
+from reconcile_runner.execution.forkserver import play, priming, wire
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.supervisor import Supervisor
-from reconcile_runner.execution.processes import PATIENCE, kill_until_gone, living_descendants
+from reconcile_runner.execution.processes import ChildWatch
 
 
 class Zygote:
@@ -31,19 +31,17 @@ class Zygote:
         self._home = home
         self._primed = primed
         self._supervisors: set[int] = set()
-        self._child_ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._children = ChildWatch()
 
     def serve(self) -> None:
         """Serve until the server wants no more, or is gone, and the last run has ended."""
         while self._requests or self._supervisors:
-            sources: list[int | socket.socket] = [self._child_ended]
+            sources: list[ChildWatch | socket.socket] = [self._children]
             if self._requests:
                 sources.append(self._requests)
             ready, _, _ = select.select(sources, [], [])
-            if self._child_ended in ready:
-                os.read(self._child_ended, 4096)
+            if self._children in ready:
+                self._children.clear()
                 self._bury()
                 self._learn()
             if self._requests and self._requests in ready:
@@ -68,10 +66,9 @@ class Zygote:
 
     def _become_supervisor(self, request: wire.Request, descriptors: list[int], parent: int) -> NoReturn:
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            process.die_with_parent(signal.SIGTERM, parent)
-            process.close_all_but(frozenset(descriptors))
+            processes.stop_child_watch()
+            processes.die_with_parent(signal.SIGTERM, parent)
+            processes.close_all_but(frozenset(descriptors))
             connection, *terminal = descriptors
             supervisor = Supervisor(request, socket.socket(fileno=connection), terminal, self._home)
             supervisor.supervise(self._play, self._primed)
@@ -93,16 +90,7 @@ class Zygote:
             if pid == 0:
                 break
             self._supervisors.discard(pid)
-        orphans = process.children() - self._supervisors
-        if orphans:
-            kill_until_gone(lambda: _with_descendants(process.children() - self._supervisors), PATIENCE)
-
-
-def _with_descendants(roots: Iterable[int]) -> frozenset[int]:
-    found: set[int] = set()
-    for root in roots:
-        found |= {root} | living_descendants(root)
-    return frozenset(found)
+        processes.end_orphans(frozenset(self._supervisors))
 
 
 def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *sources: str) -> None:
@@ -111,13 +99,17 @@ def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *s
     The standard descriptors are the slave of ``terminal``; ``errors`` is where what this process itself says goes.
     ``sources``: the roles and playbooks whose modules are made ready.
     """
-    process.die_with_parent(signal.SIGKILL, parent)
-    process.adopt_orphans()
+    processes.die_with_parent(signal.SIGKILL, parent)
+    processes.adopt_orphans()
     requests = socket.socket(fileno=descriptor)
     try:
         payloads = Path(home) / f"payloads-{os.getpid()}"
         primed = priming.prime(lambda: _read_available(terminal), payloads, map(Path, sources))
-        unfit = "" if process.threads() == 1 else f"{process.threads()} threads run after Ansible was loaded"
+        unfit = (
+            ""
+            if processes.count_threads() == 1
+            else f"{processes.count_threads()} threads run after Ansible was loaded"
+        )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - Ansible's, a plugin's or a library's: said to the server
         primed, unfit = None, f"{type(error).__name__}: {error}"
     _leave_terminal(terminal, errors)

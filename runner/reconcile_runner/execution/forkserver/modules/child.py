@@ -31,8 +31,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NoReturn
 
-from reconcile_runner.execution import tempdir
-from reconcile_runner.execution.forkserver import process
+from reconcile_runner.execution import processes, tempdir
 from reconcile_runner.execution.forkserver.modules import archives
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.preload import TargetModules
@@ -135,14 +134,14 @@ def _become_new(surroundings: Surroundings, stdout: int, stderr: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
-    process.offer_to_oom_killer()
+    processes.offer_to_oom_killer()
     os.chdir(surroundings.cwd)
     os.umask(surroundings.umask)
     nothing, end = os.pipe()
     os.close(end)
     for standard, descriptor in enumerate((nothing, stdout, stderr)):
         os.dup2(descriptor, standard)
-    process.close_all_but(frozenset())
+    processes.close_all_but(frozenset())
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
     sys.stderr = sys.__stderr__ = open(  # type: ignore[misc]  # noqa: SIM115

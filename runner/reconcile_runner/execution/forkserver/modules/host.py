@@ -20,7 +20,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Final
 
-from reconcile_runner.execution.forkserver import process
+from reconcile_runner.execution import processes
 from reconcile_runner.execution.forkserver.modules.child import Module, Stock, Surroundings, run
 
 _WORD: Final = b"M"
@@ -78,7 +78,7 @@ class ModuleHost:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            process.die_with_parent(signal.SIGKILL, parent)
+            processes.die_with_parent(signal.SIGKILL, parent)
             os.lseek(content, 0, os.SEEK_SET)
             with open(content, "rb", closefd=False) as file:
                 module, surroundings = marshal.load(file)  # noqa: S302 - from a process of this run
