@@ -1,8 +1,7 @@
-"""Job events: what Ansible says while a run goes on, typed.
+"""Job events: ansible-runner's events of a running job, typed.
 
-``launcherclient`` reads ansible-runner's dictionaries off a launcher's pipe and parses them here; ``result`` folds
-the events into a result, and the reconciler's log shows them. Parsing is total: an odd event is an event with empty
-fields, never an error. Source of the shape: ansible-runner's ``awx_display`` callback.
+Parsing never fails: a malformed event has empty fields. Source of the format: ansible-runner's
+``display_callback/callback/awx_display.py``.
 """
 
 from __future__ import annotations
@@ -13,34 +12,16 @@ from typing import Any
 
 
 class EventKind(enum.StrEnum):
-    """The events this project knows. ``OTHER`` is any event with another name (``JobEvent.event`` has the name)."""
+    """The events that the operator uses. ``OTHER`` is any other event; ``JobEvent.event`` has its name."""
 
-    PLAYBOOK_ON_START = "playbook_on_start"
-    PLAYBOOK_ON_PLAY_START = "playbook_on_play_start"
     PLAYBOOK_ON_TASK_START = "playbook_on_task_start"
-    PLAYBOOK_ON_HANDLER_TASK_START = "playbook_on_handler_task_start"
-    PLAYBOOK_ON_INCLUDE = "playbook_on_include"
-    PLAYBOOK_ON_NOTIFY = "playbook_on_notify"
-    PLAYBOOK_ON_NO_HOSTS_MATCHED = "playbook_on_no_hosts_matched"
-    PLAYBOOK_ON_NO_HOSTS_REMAINING = "playbook_on_no_hosts_remaining"
     PLAYBOOK_ON_STATS = "playbook_on_stats"
-    RUNNER_ON_START = "runner_on_start"
     RUNNER_ON_OK = "runner_on_ok"
     RUNNER_ON_FAILED = "runner_on_failed"
-    RUNNER_ON_SKIPPED = "runner_on_skipped"
     RUNNER_ON_UNREACHABLE = "runner_on_unreachable"
-    RUNNER_ON_ASYNC_POLL = "runner_on_async_poll"
-    RUNNER_ON_ASYNC_OK = "runner_on_async_ok"
-    RUNNER_ON_ASYNC_FAILED = "runner_on_async_failed"
     RUNNER_ITEM_ON_OK = "runner_item_on_ok"
     RUNNER_ITEM_ON_FAILED = "runner_item_on_failed"
-    RUNNER_ITEM_ON_SKIPPED = "runner_item_on_skipped"
-    RUNNER_RETRY = "runner_retry"
     VERBOSE = "verbose"
-    DEBUG = "debug"
-    DEPRECATED = "deprecated"
-    WARNING = "warning"
-    SYSTEM_WARNING = "system_warning"
     ERROR = "error"
     OTHER = "other"
 
@@ -51,27 +32,24 @@ class EventKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One event of a run. Text is empty where the event has none.
+    """One event of a run. A text is empty if the event has none.
 
     - ``event``: the name as ansible-runner spells it; ``kind``: the same, typed
-    - ``uuid``, ``created`` (ISO 8601, UTC): identity and time
-    - ``stdout``: what Ansible printed for it, colours and all
-    - ``task``, ``task_action``, ``task_args``, ``task_uuid``, ``play``, ``role``, ``host``: where it comes from;
-      ``task_path`` is ``file:line``
-    - ``res``: the task's result; empty for events that have none, and where it was too large for ansible-runner
-    - ``ignore_errors``: the task says so; ``data``: everything in ``event_data``
+    - ``uuid``: the event's id
+    - ``stdout``: what Ansible printed for it, with colours
+    - ``task``, ``task_action``, ``play``, ``role``, ``host``: where it comes from; ``task_path`` is ``file:line``
+    - ``res``: the task's result; empty if the event has none or it was too large for ansible-runner
+    - ``ignore_errors``: the task's ``ignore_errors``
+    - ``data``: everything in ``event_data``
     """
 
     event: str
     kind: EventKind
     uuid: str = ""
-    created: str = ""
     stdout: str = ""
     task: str = ""
     task_action: str = ""
-    task_args: str = ""
     task_path: str = ""
-    task_uuid: str = ""
     play: str = ""
     role: str = ""
     host: str = ""
@@ -88,13 +66,10 @@ def parse_event(raw: dict[str, Any]) -> JobEvent:
         event=event,
         kind=EventKind(event),
         uuid=_text(raw.get("uuid")),
-        created=_text(raw.get("created")),
         stdout=_text(raw.get("stdout")),
         task=_text(data.get("task")),
         task_action=_text(data.get("task_action")),
-        task_args=_text(data.get("task_args")),
         task_path=_text(data.get("task_path")),
-        task_uuid=_text(data.get("task_uuid")),
         play=_text(data.get("play")),
         role=_text(data.get("role")),
         host=_text(data.get("host")),

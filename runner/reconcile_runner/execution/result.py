@@ -46,7 +46,7 @@ class ResultBuilder:
     def add(self, event: JobEvent) -> None:
         """Take the next event."""
         match event.kind:
-            case EventKind.PLAYBOOK_ON_TASK_START | EventKind.PLAYBOOK_ON_HANDLER_TASK_START:
+            case EventKind.PLAYBOOK_ON_TASK_START:
                 self._task = event
                 self._items.clear()
             case EventKind.RUNNER_ITEM_ON_FAILED:

@@ -72,7 +72,7 @@ class JobLog:
 
     def _line(self, event: JobEvent) -> _Line | None:
         match event.kind:
-            case EventKind.PLAYBOOK_ON_TASK_START | EventKind.PLAYBOOK_ON_HANDLER_TASK_START:
+            case EventKind.PLAYBOOK_ON_TASK_START:
                 self._failed_items.clear()
                 return None if event.task_action in _SILENT_STARTS else _Line("task started")
             case EventKind.RUNNER_ON_OK if event.task_action in _DEBUG_ACTIONS and "results" not in event.res:

@@ -15,7 +15,7 @@ from reconcile_runner.execution.processes import (
     kill_until_gone,
     living_descendants,
 )
-from tests.unit.execution.forkserver import fresh
+from tests.support import fresh
 
 
 @pytest.fixture
