@@ -17,12 +17,14 @@ from reconcile_runner.client.api import (
 )
 from reconcile_runner.client.http import HttpClient, connect
 from reconcile_runner.client.outage import OutageLog
+from reconcile_runner.client.retry import MAX_CONFLICTS, retry_on_conflict
 from reconcile_runner.client.upgrade import Upgraded
 
 __all__ = [
     "ACCEPT_JSON",
     "ACCEPT_PARTIAL",
     "ACCEPT_PARTIAL_LIST",
+    "MAX_CONFLICTS",
     "STALL_TIMEOUT",
     "ApiClient",
     "HttpClient",
@@ -33,4 +35,5 @@ __all__ = [
     "WatchEvent",
     "WatchEventType",
     "connect",
+    "retry_on_conflict",
 ]

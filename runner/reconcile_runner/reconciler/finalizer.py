@@ -7,16 +7,14 @@ watch's own, the same as under upstream's operator: either of the two finishes w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from reconcile_runner.apimachinery.objects import KubeObject, ObjectKey, is_deleting, metadata, resource_version, uid
-from reconcile_runner.client import ApiClient, PatchType
+from reconcile_runner.client import ApiClient, PatchType, retry_on_conflict
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.errors import ConflictError, NotFoundError
+from reconcile_runner.errors import NotFoundError
 from reconcile_runner.watches.watch import Watch
-
-MAX_CONFLICTS = 5
-"""How often a patch is made anew because somebody else wrote in between."""
 
 
 def has_finalizer(obj: KubeObject, name: str) -> bool:
@@ -41,52 +39,41 @@ class FinalizerKeeper:
     """Puts names on objects and takes them off; names of others stay as they are.
 
     Each patch holds the ``resourceVersion`` of the list it was made from. Methods raise ``ApiError`` (``ConflictError``
-    after ``MAX_CONFLICTS`` in a row) or ``ApiUnreachableError``.
+    as ``retry_on_conflict`` does) or ``ApiUnreachableError``.
     """
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
 
     async def add(self, resource: Resource, key: ObjectKey, obj: KubeObject, name: str) -> KubeObject | None:
-        """Put a name on the object and return it as it is then.
+        """Put a name on the object and return the object as stored.
 
-        None: it is gone, was replaced, or is being deleted: the API server takes no finalizer any more then.
+        None: it is gone, was replaced, or is being deleted, when the API server accepts no further finalizer.
         """
-        path, wanted, current = resource.path(key.namespace, key.name), uid(obj), obj
-        for attempt in range(1, MAX_CONFLICTS + 1):
+        path, wanted = resource.path(key.namespace, key.name), uid(obj)
+
+        async def put(current: KubeObject) -> KubeObject | None:
             if uid(current) != wanted or is_deleting(current):
                 return None
             if has_finalizer(current, name):
                 return current
-            try:
-                return await self._put(path, current, [*_finalizers(current), name])
-            except NotFoundError:
-                return None
-            except ConflictError:
-                if attempt == MAX_CONFLICTS:
-                    raise
-            try:
-                current = await self._client.get(path)
-            except NotFoundError:
-                return None
-        raise AssertionError("the loop above returns or raises")
+            return await self._put(path, current, [*_finalizers(current), name])
+
+        try:
+            return await retry_on_conflict(lambda: self._client.get(path), put, known=obj)
+        except NotFoundError:
+            return None
 
     async def remove(self, resource: Resource, key: ObjectKey, object_uid: str, name: str) -> None:
-        """Take a name off the object; nothing happens where it is not there, or the object is not."""
+        """Take a name off the object; nothing happens where the object is gone or does not have the name."""
         path = resource.path(key.namespace, key.name)
-        for attempt in range(1, MAX_CONFLICTS + 1):
-            try:
-                live = await self._client.get(path)
-                if uid(live) != object_uid or not has_finalizer(live, name):
-                    return
+
+        async def take_off(live: KubeObject) -> None:
+            if uid(live) == object_uid and has_finalizer(live, name):
                 await self._put(path, live, [kept for kept in _finalizers(live) if kept != name])
-            except NotFoundError:
-                return
-            except ConflictError:
-                if attempt == MAX_CONFLICTS:
-                    raise
-            else:
-                return
+
+        with suppress(NotFoundError):
+            await retry_on_conflict(lambda: self._client.get(path), take_off)
 
     async def _put(self, path: str, obj: KubeObject, finalizers: list[str]) -> KubeObject:
         body = {"metadata": {"resourceVersion": resource_version(obj), "finalizers": finalizers}}

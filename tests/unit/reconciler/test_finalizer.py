@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from reconcile_runner.apimachinery.objects import KubeObject, ObjectKey
+from reconcile_runner.client import MAX_CONFLICTS
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.controller.reconcile import Failed, Ignored, Succeeded
 from reconcile_runner.errors import ApiUnreachableError, ConflictError, ForbiddenError
-from reconcile_runner.reconciler.finalizer import MAX_CONFLICTS, FinalizerKeeper, for_deletion
+from reconcile_runner.reconciler.finalizer import FinalizerKeeper, for_deletion
 from reconcile_runner.watches.watch import Finalizer, Watch
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import settle

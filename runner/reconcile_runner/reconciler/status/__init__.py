@@ -6,6 +6,6 @@ read the object through ``types``) and hands it to the ``writer``. Reference for
 
 from reconcile_runner.reconciler.status.style import Style, style_of
 from reconcile_runner.reconciler.status.types import Outcome, StatusUpdate, last_outcome
-from reconcile_runner.reconciler.status.writer import MAX_CONFLICTS, StatusWriter, Written
+from reconcile_runner.reconciler.status.writer import StatusWriter, Written
 
-__all__ = ["MAX_CONFLICTS", "Outcome", "StatusUpdate", "StatusWriter", "Style", "Written", "last_outcome", "style_of"]
+__all__ = ["Outcome", "StatusUpdate", "StatusWriter", "Style", "Written", "last_outcome", "style_of"]

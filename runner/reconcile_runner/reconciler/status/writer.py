@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconcile_runner.apimachinery.objects import KubeObject, ObjectKey, resource_version, uid
-from reconcile_runner.client import ApiClient, PatchType
+from reconcile_runner.client import ApiClient, PatchType, retry_on_conflict
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.clock import Clock
-from reconcile_runner.errors import ConflictError, NotFoundError
+from reconcile_runner.errors import NotFoundError
 from reconcile_runner.logs import get_logger
 from reconcile_runner.reconciler.status.types import StatusUpdate
-
-MAX_CONFLICTS = 5
-"""How often a patch is worked out anew because somebody else wrote in between."""
 
 _log = get_logger(__name__)
 
@@ -56,24 +53,19 @@ class StatusWriter:
     async def write(self, resource: Resource, key: ObjectKey, object_uid: str, update: StatusUpdate) -> Written:
         """Bring the object's status to what ``update`` says, and tell what came of it.
 
-        Raises ``ApiError`` or ``ApiUnreachableError`` where
-        the API server would not take the patch, ``ConflictError`` after ``MAX_CONFLICTS`` in a row.
+        Raises ``ApiError`` (``ConflictError`` as ``retry_on_conflict`` does) or ``ApiUnreachableError``.
         """
         path = resource.path(key.namespace, key.name)
         status_path = resource.path(key.namespace, key.name, "status") if "status" in resource.subresources else path
-        for attempt in range(1, MAX_CONFLICTS + 1):
-            try:
-                live = await self._client.get(path)
-                if uid(live) != object_uid:
-                    return Written.GONE
-                return await self._bring_to(live, path, status_path, update)
-            except NotFoundError:
-                self._dropped.pop(path, None)
-                return Written.GONE
-            except ConflictError:
-                if attempt == MAX_CONFLICTS:
-                    raise
-        raise AssertionError("the loop above returns or raises")
+
+        async def bring(live: KubeObject) -> Written:
+            return await self._bring_to(live, path, status_path, update) if uid(live) == object_uid else Written.GONE
+
+        try:
+            return await retry_on_conflict(lambda: self._client.get(path), bring)
+        except NotFoundError:
+            self._dropped.pop(path, None)
+            return Written.GONE
 
     async def _bring_to(self, live: KubeObject, path: str, status_path: str, update: StatusUpdate) -> Written:
         """Patch what differs, but not what the same patch could not change the last time.

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.client import PatchBody, PatchType
+from reconcile_runner.client import MAX_CONFLICTS, PatchBody, PatchType
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.errors import ConflictError
 from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
-from reconcile_runner.reconciler.status import MAX_CONFLICTS, StatusWriter, Written
+from reconcile_runner.reconciler.status import StatusWriter, Written
 from reconcile_runner.reconciler.status import conditions as status
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock
