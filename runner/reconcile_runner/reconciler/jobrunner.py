@@ -24,7 +24,7 @@ from reconcile_runner.proxy import Owner, TokenRegistry, kubeconfig
 from reconcile_runner.reconciler.extravars import make_extra_vars
 from reconcile_runner.reconciler.inputdir import InputDir, RunInputs
 from reconcile_runner.reconciler.joblog import JobLog
-from reconcile_runner.watches.annotations import Overrides
+from reconcile_runner.watches.annotations import AnnotationSettings
 from reconcile_runner.watches.watch import Watch
 
 _log = get_logger(__name__)
@@ -67,7 +67,9 @@ class JobRunner:
         self._metrics = metrics
         self._clock = clock
 
-    async def run(self, watch: Watch, settings: RunSettings, overrides: Overrides, obj: KubeObject) -> RunResult:
+    async def run(
+        self, watch: Watch, settings: RunSettings, annotations: AnnotationSettings, obj: KubeObject
+    ) -> RunResult:
         """Run what a watch names for an object and return how that went.
 
         Raises ``ExtraVarsError`` where the object cannot be handed to a role, ``ExecutionError`` where nothing could
@@ -77,7 +79,7 @@ class JobRunner:
         key, ident = key_of(obj), str(secrets.randbelow(2**63))
         with self._tokens.issue(Owner(watch.gvk, key, uid(obj))) as token:
             kinds = await self._discovery.etag()
-            job = self._write_inputs(watch, settings, overrides, obj, ident, token)
+            job = self._write_inputs(watch, settings, annotations, obj, ident, token)
             job = replace(job, api=ServedApi(self._proxy_url, kinds) if kinds else None)
             self._metrics.phase_finished(watch.controller_name, Phase.PREPARE, self._clock.monotonic() - begun)
             try:
@@ -92,7 +94,13 @@ class JobRunner:
         self._inputs.remove(gvk, key)
 
     def _write_inputs(
-        self, watch: Watch, settings: RunSettings, overrides: Overrides, obj: KubeObject, ident: str, token: str
+        self,
+        watch: Watch,
+        settings: RunSettings,
+        annotations: AnnotationSettings,
+        obj: KubeObject,
+        ident: str,
+        token: str,
     ) -> Job:
         key, variables = key_of(obj), make_extra_vars(watch, obj)
         for warning in variables.warnings:
@@ -102,14 +110,16 @@ class JobRunner:
             kubeconfig=kubeconfig.render(self._proxy_url, token, key.namespace),
             env=settings.environment,
             cmdline=settings.ansible_args,
-            max_artifacts=watch.max_runner_artifacts if overrides.max_artifacts is None else overrides.max_artifacts,
+            max_artifacts=watch.max_runner_artifacts
+            if annotations.max_artifacts is None
+            else annotations.max_artifacts,
         )
         return Job(
             ident=ident,
             private_data_dir=self._inputs.write(watch.gvk, key, inputs),
             playbook=watch.playbook,
             role=watch.role,
-            verbosity=settings.verbosity if overrides.verbosity is None else overrides.verbosity,
+            verbosity=settings.verbosity if annotations.verbosity is None else annotations.verbosity,
             timeout=settings.run_timeout or None,
             gather_facts=settings.gather_facts,
         )

@@ -27,7 +27,7 @@ from reconcile_runner.reconciler.jobrunner import JobRunner, RunSettings
 from reconcile_runner.reconciler.status import Outcome as RunOutcome
 from reconcile_runner.reconciler.status import StatusUpdate, StatusWriter, Written, last_outcome, style_of
 from reconcile_runner.recorder import EventRecorder, Reason, Severity
-from reconcile_runner.watches.annotations import OverrideError, is_paused, overrides_of, reconcile_period_of
+from reconcile_runner.watches.annotations import AnnotationSettings, parse_annotations
 from reconcile_runner.watches.watch import Watch
 
 RUNNING_IS_NEWS_AFTER = 1.0
@@ -78,13 +78,14 @@ class AnsibleReconciler:
         if obj is None:
             self._forget(request)
             return Ignored("the object is gone")
-        reason = self._reason_to_ignore(obj)
+        annotations = parse_annotations(obj)
+        reason = self._reason_to_ignore(obj, annotations)
         if reason is not None:
             return Ignored(reason)
         if is_deleting(obj):
             if self._finalizer is None or not has_finalizer(obj, self._finalizer):
                 return Ignored("the object is being deleted, and this watch has nothing to do about it")
-            return await self._finalize(obj, request, self._finalizer)
+            return await self._finalize(obj, request, annotations, self._finalizer)
         if self._finalizer is not None and not has_finalizer(obj, self._finalizer):
             try:
                 guarded = await self._guard(obj, request, self._finalizer)
@@ -93,18 +94,22 @@ class AnsibleReconciler:
                 return await self._conclude_failure(obj, request, message)
             if guarded is None:
                 return Ignored("the object went away before its run")
-            obj = guarded
-        try:
-            period = self._reconcile_period(obj)
-        except OverrideError as error:
-            return await self._conclude_failure(obj, request, str(error), retry=False)
-        ended = await self._run(self._watch, obj, request)
-        return await self._conclude_success(obj, request, ended, period) if isinstance(ended, RunResult) else ended
+            obj, annotations = guarded, parse_annotations(guarded)
+        return await self._reconcile(obj, request, annotations)
 
-    def _reason_to_ignore(self, obj: KubeObject) -> str | None:
+    async def _reconcile(self, obj: KubeObject, request: Request, annotations: AnnotationSettings) -> Outcome:
+        """Run what the watch names for an object that is to stay."""
+        if annotations.error:
+            return await self._conclude_failure(obj, request, annotations.error, retry=False)
+        ended = await self._run(self._watch, obj, request, annotations)
+        if not isinstance(ended, RunResult):
+            return ended
+        return await self._conclude_success(obj, request, ended, self._reconcile_period(annotations))
+
+    def _reason_to_ignore(self, obj: KubeObject, annotations: AnnotationSettings) -> str | None:
         if not self._watch.selector.matches(labels(obj)):
             return "the selector does not match the object's labels"
-        if is_paused(obj):
+        if annotations.is_paused:
             self._record(obj, Severity.NORMAL, Reason.PAUSED, "Nothing is run while the annotation says so")
             return "the object is paused"
         return None
@@ -117,9 +122,11 @@ class AnsibleReconciler:
             return None
         return await self._scribes.finalizers.add(resource, request, obj, finalizer)
 
-    async def _finalize(self, obj: KubeObject, request: Request, finalizer: str) -> Outcome:
+    async def _finalize(
+        self, obj: KubeObject, request: Request, annotations: AnnotationSettings, finalizer: str
+    ) -> Outcome:
         """Run what is to run before the object may go, and let it go."""
-        ended = await self._run(self._deletion_watch, obj, request)
+        ended = await self._run(self._deletion_watch, obj, request, annotations)
         if not isinstance(ended, RunResult):
             return ended
         try:
@@ -134,15 +141,16 @@ class AnsibleReconciler:
         _log.info("finalized", finalizer=finalizer)
         return await self._conclude_success(obj, request, ended, 0.0)
 
-    async def _run(self, watch: Watch, obj: KubeObject, request: Request) -> RunResult | Outcome:
+    async def _run(
+        self, watch: Watch, obj: KubeObject, request: Request, annotations: AnnotationSettings
+    ) -> RunResult | Outcome:
         """Return the result of a run that succeeded, else the outcome of one that did not."""
         _log.info("reconciling", generation=generation(obj), **({"deleting": True} if is_deleting(obj) else {}))
-        overrides = overrides_of(obj)
-        for warning in overrides.warnings:
+        for warning in annotations.warnings:
             _log.warning("an annotation is ignored", warning=warning)
         try:
             async with self._announced(obj, request):
-                result = await self._jobs.run(watch, self._settings, overrides, obj)
+                result = await self._jobs.run(watch, self._settings, annotations, obj)
         except ExtraVarsError as error:
             return await self._conclude_failure(obj, request, str(error), retry=False)
         except RunLostError as error:
@@ -244,9 +252,9 @@ class AnsibleReconciler:
     def _record(self, obj: KubeObject, severity: Severity, reason: Reason, message: str) -> None:
         self._scribes.recorder.record(obj, severity, reason, message)
 
-    def _reconcile_period(self, obj: KubeObject) -> float:
+    def _reconcile_period(self, annotations: AnnotationSettings) -> float:
         """Return the seconds to the next periodic run: the object's annotation, else the watch's, else the flag's."""
-        for period in (reconcile_period_of(obj), self._watch.reconcile_period):
+        for period in (annotations.reconcile_period, self._watch.reconcile_period):
             if period is not None:
                 return period
         return self._settings.reconcile_period

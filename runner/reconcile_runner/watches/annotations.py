@@ -1,7 +1,6 @@
-"""What an object's annotations ask for: they win over its watch and over the flags.
+"""The settings in an object's annotations, which win over its watch and over the flags.
 
-``reconciler`` reads them before each run, ``predicate`` asks whether one of them has just asked for a run. Names and
-meaning of the first three are upstream's; pausing and running at once are ours. For users: docs/reference/watches.md.
+Names and meaning are upstream's, but for pausing and reconciling at once. Reference: docs/reference/watches.md.
 """
 
 from __future__ import annotations
@@ -20,68 +19,70 @@ from reconcile_runner.compat import (
     ANNOTATION_VERBOSITY,
     DEAD_ANNOTATION_PREFIX,
 )
-from reconcile_runner.errors import RunnerError
 
-_MAX_VERBOSITY = 7
-
-
-class OverrideError(RunnerError):
-    """An annotation asks for something that cannot be read, and guessing would be worse than not running."""
+_HIGHEST_VERBOSITY = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the annotations say; None where they say nothing.
+class AnnotationSettings:
+    """The settings in an object's annotations; None where there is no such annotation.
 
-    - ``verbosity``: number of ``-v``; ``max_artifacts``: 0 keeps all
-    - ``warnings``: for the log, one sentence each
+    - ``is_paused``: nothing may be run for the object, not even its finalizer
+    - ``reconcile_period``: seconds to the next periodic run; 0: never
+    - ``verbosity``: number of ``-v``
+    - ``max_artifacts``: runs whose artifacts are kept; 0: all
+    - ``warnings``: annotations that are ignored, one sentence each
+    - ``error``: why the object must not be run, empty where it may: a guess would be worse
     """
 
+    is_paused: bool = False
+    reconcile_period: float | None = None
     verbosity: int | None = None
     max_artifacts: int | None = None
     warnings: tuple[str, ...] = ()
+    error: str = ""
 
 
-def overrides_of(obj: KubeObject) -> Overrides:
-    """Read the annotations of an object. What is no number is left out with a warning, as upstream does."""
+def parse_annotations(obj: KubeObject) -> AnnotationSettings:
+    """Return the settings in an object's annotations.
+
+    As under upstream's operator, a number that cannot be read is ignored with a warning, and a reconcile period that
+    cannot be read is an error.
+    """
     found = objects.annotations(obj)
     warnings = [
         f"{name} means nothing any more, expected {ANNOTATION_PREFIX}/{name.removeprefix(DEAD_ANNOTATION_PREFIX)}"
         for name in sorted(found)
         if name.startswith(DEAD_ANNOTATION_PREFIX)
     ]
-    return Overrides(
-        _number(found, ANNOTATION_VERBOSITY, warnings, _MAX_VERBOSITY),
-        _number(found, ANNOTATION_MAX_RUNNER_ARTIFACTS, warnings),
-        tuple(warnings),
-    )
-
-
-def reconcile_period_of(obj: KubeObject) -> float | None:
-    """Return the seconds to the next periodic run (0: never); None where the annotations do not say.
-
-    Raises ``OverrideError`` for what is no duration: the object is not run then, as under upstream's operator.
-    """
-    text = objects.annotations(obj).get(ANNOTATION_RECONCILE_PERIOD)
-    if text is None:
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise OverrideError(f"annotation {ANNOTATION_RECONCILE_PERIOD}: {error}") from error
-
-
-def is_paused(obj: KubeObject) -> bool:
-    """Tell whether nothing may be run for the object, not even its finalizer."""
-    said = objects.annotations(obj).get(ANNOTATION_PAUSED)
-    return said is not None and said.lower() != "false"
+    verbosity = _number(found, ANNOTATION_VERBOSITY, warnings, _HIGHEST_VERBOSITY)
+    max_artifacts = _number(found, ANNOTATION_MAX_RUNNER_ARTIFACTS, warnings)
+    period, error = _period(found)
+    return AnnotationSettings(_is_paused(found), period, verbosity, max_artifacts, tuple(warnings), error)
 
 
 def asks_for_a_run(obj: KubeObject, old: KubeObject) -> bool:
-    """Tell whether the annotations just asked for a run: by a new value of reconcile-now, or by the end of a pause."""
-    asked = objects.annotations(obj).get(ANNOTATION_RECONCILE_NOW)
-    is_new = asked is not None and asked != objects.annotations(old).get(ANNOTATION_RECONCILE_NOW)
-    return is_new or (is_paused(old) and not is_paused(obj))
+    """Tell whether a change of annotations asks for a run: a new value of reconcile-now, or the end of a pause."""
+    found, before = objects.annotations(obj), objects.annotations(old)
+    asked = found.get(ANNOTATION_RECONCILE_NOW)
+    is_new = asked is not None and asked != before.get(ANNOTATION_RECONCILE_NOW)
+    return is_new or (_is_paused(before) and not _is_paused(found))
+
+
+def _is_paused(found: dict[str, str]) -> bool:
+    value = found.get(ANNOTATION_PAUSED)
+    return value is not None and value.lower() != "false"
+
+
+def _period(found: dict[str, str]) -> tuple[float | None, str]:
+    """Return the reconcile period, and why it cannot be read."""
+    text = found.get(ANNOTATION_RECONCILE_PERIOD)
+    if text is None:
+        return None, ""
+    try:
+        return parse_duration(text), ""
+    except ValueError as error:
+        return None, f"annotation {ANNOTATION_RECONCILE_PERIOD}: {error}"
 
 
 def _number(found: dict[str, str], name: str, warnings: list[str], highest: int | None = None) -> int | None:

@@ -18,7 +18,7 @@ from reconcile_runner.metrics import Metrics
 from reconcile_runner.proxy import TokenRegistry
 from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.jobrunner import JobRunner
-from reconcile_runner.watches.annotations import Overrides
+from reconcile_runner.watches.annotations import AnnotationSettings
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
@@ -109,21 +109,21 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
     discovery = Discovery(FakeClient(), FakeClock())
     jobs = JobRunner(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default", "uid": "u"}}
-    await jobs.run(Watch(GVK, role=Path("/roles/thing")), SETTINGS, Overrides(), obj)
+    await jobs.run(Watch(GVK, role=Path("/roles/thing")), SETTINGS, AnnotationSettings(), obj)
     artifacts = inputs.path(GVK, KEY) / "artifacts"
     assert ["run" for _ in artifacts.iterdir()] == left
     jobs.clear(GVK, KEY)
     assert not list(tmp_path.iterdir())
 
 
-async def test_overrides_win_over_the_watch_and_the_settings(tmp_path: Path) -> None:
+async def test_annotations_win_over_the_watch_and_the_settings(tmp_path: Path) -> None:
     engine = FakeEngine()
     inputs, discovery = InputDir(tmp_path, {}), Discovery(FakeClient(), FakeClock())
     jobs = JobRunner(engine, inputs, TokenRegistry(), "http://x", discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default"}}
     watch = Watch(GVK, role=Path("/roles/thing"))
-    for overrides in (Overrides(), Overrides(verbosity=0)):
-        await jobs.run(watch, SETTINGS, overrides, obj)
+    for read in (AnnotationSettings(), AnnotationSettings(verbosity=0)):
+        await jobs.run(watch, SETTINGS, read, obj)
     assert [job.verbosity for job in engine.jobs] == [2, 0]
 
 

@@ -6,12 +6,9 @@ import pytest
 
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.watches.annotations import (
-    OverrideError,
-    Overrides,
+    AnnotationSettings,
     asks_for_a_run,
-    is_paused,
-    overrides_of,
-    reconcile_period_of,
+    parse_annotations,
 )
 
 UPSTREAM = "ansible.sdk.operatorframework.io"
@@ -24,29 +21,29 @@ def annotated(**annotations: str) -> KubeObject:
     return {"metadata": {"name": "a", "annotations": {names[name]: text for name, text in annotations.items()}}}
 
 
-def test_without_annotations_nothing_is_overridden() -> None:
-    assert overrides_of({"metadata": {"name": "a"}}) == Overrides()
-    assert not is_paused({"metadata": {"name": "a"}})
+def test_without_annotations_nothing_is_set() -> None:
+    assert parse_annotations({"metadata": {"name": "a"}}) == AnnotationSettings()
+    assert not AnnotationSettings().is_paused
 
 
 @pytest.mark.parametrize(
     ("obj", "expected"),
     [
-        (annotated(artifacts="3"), Overrides(max_artifacts=3)),
-        (annotated(artifacts="0"), Overrides(max_artifacts=0)),
-        (annotated(verbosity="7"), Overrides(verbosity=7)),
+        (annotated(artifacts="3"), AnnotationSettings(max_artifacts=3)),
+        (annotated(artifacts="0"), AnnotationSettings(max_artifacts=0)),
+        (annotated(verbosity="7"), AnnotationSettings(verbosity=7)),
     ],
     ids=["artifacts", "artifacts zero keeps all", "verbosity"],
 )
-def test_upstreams_numbers_are_read(obj: KubeObject, expected: Overrides) -> None:
-    assert overrides_of(obj) == expected
+def test_upstreams_numbers_are_read(obj: KubeObject, expected: AnnotationSettings) -> None:
+    assert parse_annotations(obj) == expected
 
 
 @pytest.mark.parametrize(
     "obj", [annotated(artifacts="many"), annotated(artifacts="-1"), annotated(verbosity="8"), annotated(verbosity="²")]
 )
 def test_a_number_that_is_none_is_ignored_with_a_warning(obj: KubeObject) -> None:
-    read = overrides_of(obj)
+    read = parse_annotations(obj)
     assert (read.max_artifacts, read.verbosity) == (None, None)
     (warning,) = read.warnings
     assert warning.endswith("it is ignored")
@@ -54,19 +51,21 @@ def test_a_number_that_is_none_is_ignored_with_a_warning(obj: KubeObject) -> Non
 
 @pytest.mark.parametrize("text", ["soon", "5", "-1s", ""])
 def test_a_period_that_is_none_is_an_error_that_names_the_annotation(text: str) -> None:
-    with pytest.raises(OverrideError, match=f"annotation {UPSTREAM}/reconcile-period: found '{text}', expected"):
-        reconcile_period_of(annotated(period=text))
+    read = parse_annotations(annotated(period=text))
+    assert read.error.startswith(f"annotation {UPSTREAM}/reconcile-period: found '{text}', expected")
+    assert read.reconcile_period is None
 
 
 @pytest.mark.parametrize(
     ("obj", "expected"), [(annotated(period="1m30s"), 90.0), (annotated(period="0s"), 0.0), ({}, None)]
 )
 def test_a_period_is_a_go_duration_and_zero_means_never(obj: KubeObject, expected: float | None) -> None:
-    assert reconcile_period_of(obj) == expected
+    read = parse_annotations(obj)
+    assert (read.reconcile_period, read.error) == (expected, "")
 
 
 def test_the_dead_prefix_is_warned_of_with_the_living_name() -> None:
-    read = overrides_of(annotated(dead="4"))
+    read = parse_annotations(annotated(dead="4"))
     assert read.verbosity is None
     assert read.warnings == (f"ansible.operator-sdk/verbosity means nothing any more, expected {UPSTREAM}/verbosity",)
 
@@ -75,7 +74,7 @@ def test_the_dead_prefix_is_warned_of_with_the_living_name() -> None:
     ("text", "paused"), [("true", True), ("", True), ("yes", True), ("false", False), ("False", False)]
 )
 def test_any_value_but_false_pauses(text: str, paused: bool) -> None:
-    assert is_paused(annotated(paused=text)) is paused
+    assert parse_annotations(annotated(paused=text)).is_paused is paused
 
 
 @pytest.mark.parametrize(
