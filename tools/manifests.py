@@ -1,6 +1,6 @@
 """Build what `config/` describes, and keep `dist/install.yaml` and `dist/bundle/` as it says: `make manifests`.
 
-kubectl does what kustomize does. `bundle` makes the OLM bundle of the same objects.
+kubectl does what kustomize does. `bundle` makes the OLM bundle of the same objects, `dashboard` the dashboard.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from reconcile_devcluster.binaries.finder import find_kubectl
-from tools import bundle
+from tools import bundle, dashboard
 from tools.environment import ROOT, fail, tell
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def main() -> None:
     INSTALL.parent.mkdir(exist_ok=True)
     INSTALL.write_text(install_text(kubectl), encoding="utf-8")
     write(BUNDLE, bundle_files(kubectl))
-    tell(f"wrote {INSTALL.relative_to(ROOT)} and {BUNDLE.relative_to(ROOT)}/")
+    board = dashboard.render(dashboard.operator_name(), dashboard.documents_url())
+    dashboard.DASHBOARD.write_text(board, encoding="utf-8")
+    written = (INSTALL, BUNDLE, dashboard.DASHBOARD)
+    tell(f"wrote {', '.join(str(path.relative_to(ROOT)) for path in written)}")
 
 
 def install_text(kubectl: Path) -> str:
