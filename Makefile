@@ -121,6 +121,10 @@ pictures: setup ## Draw the packages and their imports from the code, and the fi
 	@$(BIN)/python -m tools.structure
 	@$(BIN)/python -m tools.bench show docs/benchmarks/benchmark.json --picture docs/benchmarks/benchmark.svg >/dev/null
 
+.PHONY: log-lines
+log-lines: setup ## Make the tables of log lines in docs/reference/logs.md from the code
+	@$(BIN)/python -m tools.loglines
+
 .PHONY: image
 image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
 	@"$(BASE_PYTHON)" -m tools.image build --image "$(IMAGE)" --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \

@@ -121,6 +121,8 @@ class _Module:
 
     def __init__(self, name: str, tree: ast.Module) -> None:
         self._name = name
+        self._tree = tree
+        self._looked_at: ast.Call | None = None
         self._functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         self._calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         self._logger = _logger_of(name)
@@ -137,11 +139,21 @@ class _Module:
             level = _level(call)
             if level is None:
                 continue
-            for text in self._texts(call.args[0], call):
-                levels.setdefault(text, set()).add(level)
-                keys.setdefault(text, {}).update(dict.fromkeys(self._all_keys(call)))
+            for instance in self._variants(call.args[0]):
+                self._looked_at = instance
+                for text in self._texts(call.args[0], call):
+                    levels.setdefault(text, set()).add(level)
+                    keys.setdefault(text, {}).update(dict.fromkeys(self._all_keys(call)))
         for text, found in levels.items():
             yield LogLine(self._logger, text, tuple(sorted(found)), tuple(keys[text]))
+
+    def _variants(self, text: ast.expr) -> list[ast.Call | None]:
+        """Return the instances that a text may be a field of, one after the other; None alone for any other text."""
+        self._looked_at = None
+        if not isinstance(text, ast.Attribute):
+            return [None]
+        values = self._field_values(text)
+        return [call for call in self._calls if any(value in call.args for value in values)]
 
     def _texts(self, node: ast.expr, call: ast.Call) -> list[str]:
         """Return the texts that an expression can be: itself, both sides of an `if`, or what a parameter is given."""
@@ -151,23 +163,58 @@ class _Module:
             case ast.IfExp():
                 return [*self._texts(node.body, call), *self._texts(node.orelse, call)]
             case ast.Name():
-                given = [text for value in self._values(node.id, call) for text in self._texts(value, call)]
+                given = [text for value, at in self._values(node.id, call) for text in self._texts(value, at)]
+                if given:
+                    return given
+            case ast.Attribute():
+                given = [text for value in self._field_values(node) for text in self._texts(value, call)]
                 if given:
                     return given
         raise UnreadableCallError(f"{self._name}, line {call.lineno}: {ast.unparse(node)}")
 
-    def _values(self, name: str, call: ast.Call) -> Iterator[ast.expr]:
-        """Yield what a name is in the function around a call: what is assigned to it, or passed as this parameter."""
+    def _values(self, name: str, call: ast.Call) -> Iterator[tuple[ast.expr, ast.Call]]:
+        """Yield what a name is in the function around a call, each with the call around which that is to be read.
+
+        It is what is assigned to the name, or what is passed as the parameter of this name.
+        """
         function = self._around(call)
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == name for to in node.targets):
-                yield node.value
+                yield node.value, call
         names = [parameter.arg for parameter in function.args.args if parameter.arg != "self"]
         if name in names:
             for other in self._calls:
-                if _called(other) == function.name:
-                    yield from other.args[names.index(name) : names.index(name) + 1]
-                    yield from (keyword.value for keyword in other.keywords if keyword.arg == name)
+                if _called(other) == function.name and other is not call:
+                    yield from ((value, other) for value in other.args[names.index(name) : names.index(name) + 1])
+                    yield from ((keyword.value, other) for keyword in other.keywords if keyword.arg == name)
+
+    def _field_values(self, node: ast.Attribute) -> list[ast.expr]:
+        """Return what a field can be of the dataclasses of this module, in the instances that are made in it."""
+        found: list[ast.expr] = []
+        for known in (one for one in ast.walk(self._tree) if isinstance(one, ast.ClassDef)):
+            fields = [
+                one.target.id
+                for one in known.body
+                if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+            ]
+            if node.attr in fields:
+                at = fields.index(node.attr)
+                found.extend(
+                    value for call in self._instances(known.name, node.value) for value in call.args[at : at + 1]
+                )
+        return found
+
+    def _instances(self, name: str, owner: ast.expr) -> list[ast.Call]:
+        """Return the calls that make instances of a class: the one of a constant, else the one looked at, else all."""
+        for node in self._tree.body:
+            match node:
+                case (
+                    ast.Assign(targets=[ast.Name(id=constant)], value=ast.Call() as call)
+                    | ast.AnnAssign(target=ast.Name(id=constant), value=ast.Call() as call)
+                ) if ast.unparse(owner) == constant and _called(call) == name:
+                    return [call]
+        made = [call for call in self._calls if _called(call) == name]
+        return [self._looked_at] if self._looked_at in made else made
 
     def _around(self, call: ast.Call) -> ast.FunctionDef | ast.AsyncFunctionDef:
         """Return the innermost function that holds a call."""
@@ -192,18 +239,33 @@ class _Module:
         """Yield the keys of a mapping that is passed with `**`; `…` for one that is not written in the module."""
         match mapping:
             case ast.Dict():
-                yield from (_key(key) for key in mapping.keys if key is not None)
+                for key in mapping.keys:
+                    if key is not None:
+                        yield from self._key_names(key)
             case ast.IfExp():
                 yield from self._keys_of(mapping.body, call)
                 yield from self._keys_of(mapping.orelse, call)
             case ast.Name():
-                given = [key for value in self._values(mapping.id, call) for key in self._keys_of(value, call)]
+                given = [key for value, at in self._values(mapping.id, call) for key in self._keys_of(value, at)]
                 yield from given or ["…"]
             case ast.Call() if returned := self._returned(_called(mapping)):
                 for value in returned:
                     yield from self._keys_of(value, call)
             case _:
                 yield "…"
+
+    def _key_names(self, node: ast.expr) -> list[str]:
+        """Return a key as the log has it: `LogKey.GVK.value` is `gvk`; several where it differs from call to call."""
+        match node:
+            case ast.Constant(value=str(key)):
+                return [key]
+            case ast.Attribute() if name := re.fullmatch(
+                r"(?:logs\.)?LogKey\.([A-Z_]+)(?:\.value)?", ast.unparse(node)
+            ):
+                return [name[1].lower()]
+            case ast.Attribute() if values := self._field_values(node):
+                return [key for value in values for key in self._key_names(value)]
+        raise UnreadableCallError(f"{self._name}: {ast.unparse(node)} is no key of a log line")
 
     def _returned(self, name: str) -> list[ast.expr]:
         """Return what a function of the module may return; empty for one of another module."""
@@ -240,17 +302,6 @@ def _is_bind(call: ast.Call) -> bool:
 def _called(call: ast.Call) -> str:
     """Return the last part of the name that is called."""
     return ast.unparse(call.func).rpartition(".")[2]
-
-
-def _key(node: ast.expr) -> str:
-    """Return a key as the log has it: `LogKey.GVK.value` is `gvk`."""
-    match node:
-        case ast.Constant(value=str(key)):
-            return key
-    name = re.fullmatch(r"(?:logs\.)?LogKey\.([A-Z_]+)(?:\.value)?", ast.unparse(node))
-    if name is None:
-        raise UnreadableCallError(f"{ast.unparse(node)} is no key of a log line")
-    return name[1].lower()
 
 
 if __name__ == "__main__":
