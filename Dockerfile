@@ -46,7 +46,7 @@ RUN /build/pip/bin/pip --disable-pip-version-check --quiet wheel --no-deps --no-
  && /build/pip/bin/pip --python /opt/reconcile-runner/venv/bin/python --disable-pip-version-check --quiet \
     install --no-cache-dir --no-compile --no-deps --no-index dist/*.whl \
  && ln -s venv/lib/python3*/site-packages/reconcile_runner/collections /opt/reconcile-runner/collections
-# With a read-only root file system nothing is compiled later, and each start would compile everything anew. Left out is
+# With a read-only root file system nothing is compiled later, and each start would compile everything again. Left out is
 # what is seldom loaded and would take as much room as the rest.
 RUN /opt/reconcile-runner/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
     -x '/kubernetes/(aio/)?client/(api|models)/|/pygments/|/ansible/galaxy/data/' /opt/reconcile-runner

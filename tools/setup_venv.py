@@ -59,7 +59,7 @@ def _is_of_this_python() -> bool:
 
 def _create() -> None:
     if VENV.exists():
-        tell(f"{VENV.name} is of another Python or broken; making it anew")
+        tell(f"{VENV.name} is of another Python or broken; making it again")
         shutil.rmtree(VENV)
     answer = run_step(f"creating {VENV.name}", [sys.executable, "-m", "venv", str(VENV)])
     if answer.returncode != 0:

@@ -76,7 +76,7 @@ def ensure_pki(pki: Pki, address: str = "127.0.0.1") -> None:
 
     Args:
         pki: Where the files are.
-        address: IPv4 address the API server listens on; its certificate is issued anew where it lacks it.
+        address: IPv4 address the API server listens on; its certificate is issued again where it lacks it.
 
     """
     pki.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ def restart_kubelet(directory: Path, find_programs: Callable[[ClusterSpec], Prog
 
 
 def down(directory: Path) -> bool:
-    """Stop the control plane of a directory, whoever started it. Its data stays.
+    """Stop the control plane of a directory, also one that another process started. Its data stays.
 
     Returns:
         Whether there was anything to stop.
@@ -152,7 +152,7 @@ def foreground(spec: ClusterSpec, find_programs: Callable[[ClusterSpec], Program
         if current is not None and current.owner is not None and current.owner.is_alive():
             raise DevclusterError(f"{spec.directory}: in use by process {current.owner.pid}; stop that one first")
         if current is not None:
-            say(f"a control plane runs in the background of {spec.directory}; starting it anew in the foreground")
+            say(f"a control plane runs in the background of {spec.directory}; starting it again in the foreground")
         cluster = _prepare(spec, find_programs, owner)
         _stop_leftovers(spec.directory)
         cluster.start(_last_port(spec.directory))
@@ -180,7 +180,7 @@ def _last_port(directory: Path) -> int | None:
 
 
 def _known_api(directory: Path) -> ApiServer | None:
-    """Return the API server the kubeconfig leads to; None where that is gone or damaged (a start writes it anew)."""
+    """Return the API server the kubeconfig leads to; None where that is gone or damaged (a start writes it again)."""
     try:
         return ApiServer.from_kubeconfig(DataDirectory(directory).kubeconfig)
     except DevclusterError:

@@ -49,7 +49,7 @@ def etcd_is_healthy(directory: DataDirectory) -> bool:
 def compact(directory: DataDirectory) -> int:
     """Forget all history up to now, so that old resource versions and continue tokens are gone (410).
 
-    An API server that runs on goes on answering from its watch cache; start it anew to see the 410.
+    An API server that runs on goes on answering from its watch cache; start it again to see the 410.
 
     Returns:
         The revision compacted to.

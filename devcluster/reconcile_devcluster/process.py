@@ -179,7 +179,7 @@ def _wait_for_exit(descriptor: int, timeout: float | None) -> bool:
 
 
 def _reap(pid: int) -> None:
-    """Collect the exit status where the process is our child; others are reaped by whoever started them."""
+    """Collect the exit status where the process is our child; others are reaped by the process that started them."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

@@ -322,7 +322,7 @@ class Metrics:
     ) -> QueueMetrics:
         """Return the metrics of the queue of the controller ``name``.
 
-        At each scrape ``unfinished`` is asked for the summed and ``longest`` for the greatest age of the work in hand,
+        At each scrape ``unfinished`` is asked for the summed and ``longest`` for the greatest age of requests in work,
         both in seconds.
         """
         self._unfinished_work.labels(name, name).set_function(unfinished)

@@ -159,7 +159,7 @@ class EventRecorder:
             self._send_later(series)
 
     async def run(self) -> None:
-        """Send what was recorded, for ever."""
+        """Send what was recorded, forever."""
         while True:
             series = await self._waiting.get()
             while not self._rate.spend():

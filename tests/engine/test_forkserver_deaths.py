@@ -204,6 +204,6 @@ async def test_when_the_operator_is_killed_nothing_is_left(tmp_path: Path, nap: 
 async def test_runs_leave_no_process_and_no_file(engine: ForkserverEngine, tmp_path: Path) -> None:
     for _ in range(3):
         assert await works(engine, tmp_path)
-    await eventually(lambda: not children(zygote(engine)), "the supervisors have been buried")
+    await eventually(lambda: not children(zygote(engine)), "the supervisors have been reaped")
     assert list((engine._home / "runs").iterdir()) == []
     assert list((engine._home / "lost").iterdir()) == []

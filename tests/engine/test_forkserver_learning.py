@@ -78,7 +78,7 @@ class Runs:
     async def run(self, job: Job) -> tuple[RunResult, list[dict[str, Any]]]:
         """Return a run's result and its events, when what it left has been taken."""
         result = await self.engine.run(job, lambda _event: None)
-        await eventually(lambda: not children(zygote(self.engine)), "the run's supervisor has been buried")
+        await eventually(lambda: not children(zygote(self.engine)), "the run's supervisor has been reaped")
         await eventually(lambda: self.waiting() == [], "what the run announced has been taken")
         files = (job.private_data_dir / "artifacts" / job.ident / "job_events").glob("*.json")
         return result, sorted((json.loads(path.read_bytes()) for path in files), key=lambda each: int(each["counter"]))

@@ -50,7 +50,7 @@ class Recorder:
         self._news = asyncio.Condition()
 
     async def forget(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         async with self._news:
             self._times.clear()
             self._count = 0

@@ -35,7 +35,7 @@ def make(base: str, builder: Builder, *, fresh: bool = False) -> str:
     Args:
         base: `mmdebstrap:` and a suite of Debian's that has Python 3.11 or newer.
         builder: Who gets the image.
-        fresh: Make it anew.
+        fresh: Make it again.
 
     Returns:
         The image's name.

@@ -79,7 +79,7 @@ def what_is_known(audited: list[Audited]) -> str:
     """Return what the database knows, in words: what it was not asked for, or does not have, is never called safe."""
     skipped = [one for one in audited if "skip_reason" in one]
     found = [
-        f"{one['name']} {one['version']}: {known['id']}, mended in {', '.join(known['fix_versions']) or 'no version'}"
+        f"{one['name']} {one['version']}: {known['id']}, fixed in {', '.join(known['fix_versions']) or 'no version'}"
         for one in audited
         for known in one.get("vulns", [])
     ]

@@ -109,7 +109,7 @@ class GoBuild:
 
 
 def find(names: Sequence[str], sources: Sequence[Source]) -> Found:
-    """Ask sources in order until one has all programs; each answer is said aloud.
+    """Ask sources in order until one has all programs; each answer is printed.
 
     Raises:
         BinariesUnavailableError: None has; the message lists what each said.

@@ -88,7 +88,7 @@ class Cache:
         """Return the cache of a kind, watched from now on (once ``run`` runs) for as long as the API server serves it.
 
         Nothing waits for such a kind. One that may not be listed and watched costs one warning and a try every five
-        minutes; one that is gone is empty, and followed anew by the next call. A kind that was required is shared,
+        minutes; one that is gone is empty, and followed again by the next call. A kind that was required is shared,
         unless it holds less than is asked for. ``whole`` counts in the first call only.
         """
         required = self._required.get(gvk)
@@ -163,7 +163,7 @@ class Cache:
         return not health.connected and self._clock.monotonic() - health.since > RECONNECT_TIMEOUT
 
     async def run(self) -> None:
-        """Keep every kind up to date, for ever."""
+        """Keep every kind up to date, forever."""
         async with asyncio.TaskGroup() as self._group:
             for gvk, followed in self._required.items():
                 self._group.create_task(self._follow(followed), name=f"cache of {gvk}")
@@ -172,7 +172,7 @@ class Cache:
             await asyncio.Event().wait()
 
     async def _follow(self, followed: _Followed) -> None:
-        """Run the informers of a kind, anew when it is gone, came back or is served in another way."""
+        """Run the informers of a kind, again when it is gone, came back or is served in another way."""
         kind = followed.kind
         while True:
             resource = await self._discovery.wait_for(kind.gvk)

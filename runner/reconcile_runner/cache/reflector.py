@@ -82,7 +82,7 @@ class Reflector:
 
     ``resource`` is how discovery saw the kind when the informer was made; ``run`` returns when the kind is gone or is
     served in another way, and its owner starts another informer for what there is then. Where the kind may not be read,
-    it asks again for ever; an ``optional`` one raises ``ForbiddenError`` instead.
+    it asks again forever; an ``optional`` one raises ``ForbiddenError`` instead.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Reflector:
     async def _list(self) -> str:
         """Bring the store up to date page by page; return the list's resourceVersion.
 
-        A list that breaks off half-way is begun anew: pages of two lists do not belong together.
+        A list that breaks off half-way is begun again: pages of two lists do not belong together.
         """
         self._listed_at = self._clock.monotonic()
         path = self._resource.path(self._namespace)
@@ -250,8 +250,8 @@ class Reflector:
     def _doubt_silence(self) -> None:
         """Forget the place in history where a watch stalled without having said anything.
 
-        The server may know nothing of that place (etcd was restored from a backup: the watch opens and stays silent for
-        ever), or the kind may get no bookmarks (core events do not), so that silence proves nothing.
+        The server may know nothing of that place (etcd was restored from a backup: the watch opens and stays silent),
+        or the kind may get no bookmarks (core events do not), so that silence proves nothing.
         """
         opened_at = self._opened_at
         if opened_at is None or self._last_alive != opened_at:

@@ -68,7 +68,7 @@ def _check_names(wanted: Wanted) -> None:
 
 
 def _of_election(wanted: Wanted) -> str:
-    """Return a Role for each namespace, or one whose namespace is left to whoever applies it."""
+    """Return a Role for each namespace, or one whose namespace is left to the one who applies it."""
     rules = rbac.rules_of(rbac.needs_of_election(wanted.lease))
     name = wanted.name or ELECTION_ROLE_NAME
     roles = [rbac.role(name, rules, namespace) for namespace in wanted.namespaces]
@@ -102,4 +102,4 @@ def _roles(needs: list[rbac.Need], name: str, namespaces: Sequence[str]) -> list
 
 def _comment(watches: Sequence[Watch]) -> str:
     kinds = ", ".join(sorted({watch.gvk.kind for watch in watches}))
-    return f"What `reconcile-runner rbac` says that the watches of {kinds} need. Make it anew when roles change."
+    return f"What `reconcile-runner rbac` says that the watches of {kinds} need. Make it again when roles change."

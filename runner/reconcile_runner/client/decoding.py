@@ -70,7 +70,7 @@ def _unreadable(line: bytes, server: str) -> ApiUnreachableError:
 
 
 def error_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """Return the exception for an answer with an error status, whoever wrote its body."""
+    """Return the exception for an answer with an error status, in whatever form its body is."""
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -168,7 +168,7 @@ class Discovery:
         return " ".join(tags) if all(tags) else ""
 
     async def run(self) -> None:
-        """Look at the kinds in use every 30 s, for ever, so that removed and changed ones are noticed."""
+        """Look at the kinds in use every 30 s, forever, so that removed and changed ones are noticed."""
         outage = OutageLog(self._clock)
         while True:
             await self._clock.sleep(REFRESH_PERIOD)

@@ -59,7 +59,7 @@ def use_certificate(context: ssl.SSLContext, certificate_pem: str, key_pem: str)
 
 
 class FileContext:
-    """A context that is made anew when one of the files that it is made of changes.
+    """A context that is made again when one of the files that it is made of changes.
 
     Files that cannot be used at the moment (a renewal in progress, say) leave the last one in use. ``make`` raises
     ``ConfigError`` for them.

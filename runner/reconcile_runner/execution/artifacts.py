@@ -22,7 +22,7 @@ LATEST = "latest"
 class ArtifactStore:
     """The artifacts of finished runs: of each object the newest are kept, and of all together ``limit`` bytes.
 
-    ``limit`` 0: nothing is kept once a run has ended; None: no limit. Of too many, the oldest go first, whosesoever.
+    ``limit`` 0: nothing is kept once a run has ended; None: no limit. Of too many, the oldest go first, of any object.
     """
 
     def __init__(self, limit: int | None = None) -> None:

@@ -1,6 +1,6 @@
 """The files in which Ansible's Kubernetes modules keep what an API server serves, in the ``TMPDIR`` of their run.
 
-With them a run of two modules costs a tenth less, but nobody asks again: after a CRD is made anew with another scope,
+With them a run of two modules costs a tenth less, but nobody asks again: after a CRD is made again with another scope,
 runs look in the wrong place until the files are gone. So ``launcher`` removes them before a run, unless the same kinds
 are served as before the last one. ``tempdir`` keeps them after a run.
 

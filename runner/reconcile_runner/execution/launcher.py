@@ -210,7 +210,7 @@ def _roles_path(job: dict[str, Any], directory: Path) -> str | None:
 
 
 def has_children() -> bool:
-    """Bury the children that have ended, and tell whether others live."""
+    """Reap the children that have ended, and tell whether others live."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

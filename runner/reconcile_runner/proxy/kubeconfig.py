@@ -2,7 +2,7 @@
 
 The token stands there twice. Clients in Go (kubectl, helm) send no credentials to an ``http://`` address, but they do
 send whom they impersonate, so that the proxy takes that for the token, too. TLS on the loopback interface would cost
-each module a handshake; a token in the address, as upstream's, would make every run discover the API anew.
+each module a handshake; a token in the address, as upstream's, would make every run discover the API again.
 """
 
 from __future__ import annotations

@@ -81,14 +81,14 @@ class Proxy:
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stop listening; requests in hand are ended."""
+        """Stop listening; open requests are ended."""
         await self._runner.cleanup()
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         run = self._run_of(request)
         if run is None:
-            return _status(401, "Unauthorized", "the token is not that of a run in hand")
+            return _status(401, "Unauthorized", "the token is not that of a run that goes on")
         request[RUN] = run
         return await handler(request)
 

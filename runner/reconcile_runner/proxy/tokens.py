@@ -21,7 +21,7 @@ TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRun:
-    """A run in hand: who it is for, the token that it shows, and what it has written."""
+    """A run that goes on: who it is for, the token that it shows, and what it has written."""
 
     owner: Owner
     token: str = field(repr=False)
@@ -33,7 +33,7 @@ RUN: Final = web.RequestKey("run", ProxiedRun)
 
 
 class TokenRegistry:
-    """The tokens of the runs in hand."""
+    """The tokens of the runs that go on."""
 
     def __init__(self) -> None:
         self._runs: dict[str, ProxiedRun] = {}

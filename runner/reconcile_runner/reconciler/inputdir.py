@@ -1,4 +1,4 @@
-"""The private data directory of an object: everything that a run reads, written anew for each run.
+"""The private data directory of an object: everything that a run reads, written for each run.
 
 ``reconciler`` writes it before a run and removes it when the object is gone. The layout below it is ansible-runner's;
 ``<root>/<group>/<version>/<Kind>/<namespace>/<name>`` is upstream's, but for modes: nothing here is for other users.
@@ -143,7 +143,7 @@ def _make_private(root: Path, directory: Path) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file in one step: whoever opens it finds all of it."""
+    """Write a file in one step: a reader finds all of it or nothing."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

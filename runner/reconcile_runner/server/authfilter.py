@@ -54,7 +54,7 @@ _ACCESS_REVIEW: Final = _Review("authorization.k8s.io/v1", "SubjectAccessReview"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered; ``text`` is for whoever sent it and tells nothing that is not theirs."""
+    """Why a request is not answered; ``text`` is for its sender and tells nothing that is not theirs."""
 
     status: HTTPStatus
     text: str

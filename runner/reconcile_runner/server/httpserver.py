@@ -68,7 +68,7 @@ class HttpServer:
         self.address = BindAddress(self._wanted.host, self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Stop listening and end the connections in hand."""
+        """Stop listening and end open connections."""
         await self._runner.cleanup()
 
 

@@ -86,7 +86,7 @@ class Server:
         self._selector.register(self._children, selectors.EVENT_READ, self._bury)
 
     def serve(self) -> None:
-        """Serve for ever: the end of the engine is this process's end."""
+        """Serve forever: the end of the engine is this process's end."""
         say("serving", pid=os.getpid())
         while True:
             for key, _ in self._selector.select():

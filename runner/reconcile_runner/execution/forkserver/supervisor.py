@@ -103,7 +103,7 @@ class Supervisor:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return None
-            host.bury(pid, status)
+            host.reap(pid, status)
             if pid == self._play:
                 return os.waitstatus_to_exitcode(status)
 
@@ -122,7 +122,7 @@ class Supervisor:
         """Wait for what outlives the play, as asynchronous tasks do."""
         with contextlib.suppress(ChildProcessError):
             while True:
-                host.bury(*os.waitpid(-1, 0))
+                host.reap(*os.waitpid(-1, 0))
 
     def _kill_all(self) -> None:
         processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))

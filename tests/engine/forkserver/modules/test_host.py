@@ -64,10 +64,10 @@ def empty_stock(directory: str) -> Stock:
 
 
 def serve(host: ModuleHost, stock: Stock) -> None:
-    """Answer one request and bury its process, as a supervisor does."""
+    """Answer one request and reap its process, as a supervisor does."""
     host.answer(stock)
     for pid in list(host._statuses):
-        host.bury(*os.waitpid(pid, 0))
+        host.reap(*os.waitpid(pid, 0))
 
 
 def asked(directory: str, code: str) -> tuple[int, str, str]:
@@ -153,12 +153,12 @@ def abandoned(directory: str) -> str:
     os.kill(asking, signal.SIGKILL)
     os.waitpid(asking, 0)
     (pid,) = host._statuses
-    host.bury(*os.waitpid(pid, 0))
-    return "buried"
+    host.reap(*os.waitpid(pid, 0))
+    return "reaped"
 
 
 def test_a_module_that_nobody_waits_for_any_more_is_buried(tmp_path: Path) -> None:
-    assert fresh.call(abandoned, str(tmp_path)) == "buried"
+    assert fresh.call(abandoned, str(tmp_path)) == "reaped"
 
 
 def left_alone(directory: str, word: str) -> list[str]:

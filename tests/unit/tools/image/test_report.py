@@ -15,8 +15,8 @@ def test_packages_without_a_known_vulnerability_are_counted() -> None:
 def test_each_known_vulnerability_is_named_with_what_mends_it() -> None:
     assert what_is_known([SAFE, HIT, UNMENDED]).splitlines() == [
         "2 known vulnerabilities in 3 Python packages",
-        "c 2: PYSEC-1, mended in 2.1",
-        "d 3: PYSEC-2, mended in no version",
+        "c 2: PYSEC-1, fixed in 2.1",
+        "d 3: PYSEC-2, fixed in no version",
     ]
 
 

@@ -34,7 +34,7 @@ class HostGoneError(OSError):
 
 
 class ModuleHost:
-    """Both ends: ``ask`` is for the run, ``answer`` and ``bury`` for its supervisor."""
+    """Both ends: ``ask`` is for the run, ``answer`` and ``reap`` for its supervisor."""
 
     def __init__(self) -> None:
         self.requests, self._asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -87,7 +87,7 @@ class ModuleHost:
             os.close(descriptor)
         self._statuses[pid] = status
 
-    def bury(self, pid: int, status: int) -> None:
+    def reap(self, pid: int, status: int) -> None:
         """Tell who waits for it that a child has ended. One that is no module's is nobody's concern."""
         descriptor = self._statuses.pop(pid, None)
         if descriptor is not None:

@@ -2,7 +2,7 @@
 
 Ansible keeps them for the length of a run, by the module's name alone. Here they are kept for the life of a zygote, and
 only those of modules and shared code that the zygote's environment fixes: a role's own modules, or a directory
-``module_utils`` or ``collections`` that a run brings, are read anew by each run.
+``module_utils`` or ``collections`` that a run brings, are read by each run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Keeps the compiled code of plugins that each run imports for itself: actions of collections, and callbacks.
 
-A plugin may keep state of a run in its module, so a run executes it anew. To compile it takes longer than that,
+A plugin may keep state of a run in its module, so a run executes it again. To compile it takes longer than that,
 wherever Python cannot write a ``__pycache__`` beside it, as in an image. ``priming`` calls ``install``, and tells the
 server to start another zygote when one of the files changes.
 """

@@ -6,7 +6,7 @@
 """What an Event should say: a new one, or one more occurrence of what an earlier one said already.
 
 Pure functions. ``k8s_event`` builds an ``Occurrence`` from its arguments; ``event_client`` asks it for the body of each
-write, anew for every (re-)read of the Event.
+write, worked out for each read of the Event.
 """
 
 from __future__ import annotations

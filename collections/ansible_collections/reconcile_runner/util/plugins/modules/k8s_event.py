@@ -15,7 +15,7 @@ author:
   - The authors of ansible-reconcile-runner (!UNKNOWN)
 description:
   - Tells people what happened to an object, where C(kubectl describe) and C(kubectl events) show it.
-  - An Event of the same name with the same O(reason) about the same object is counted up instead of made anew. So a
+  - An Event of the same name with the same O(reason) about the same object is counted up instead of made again. So a
     name such as C(foo-01.became-happy) stands for all occurrences, with the time of the first and of the last one.
   - Takes the options of C(operator_sdk.util.k8s_event) and, but for what the notes say, behaves as it does.
 options:

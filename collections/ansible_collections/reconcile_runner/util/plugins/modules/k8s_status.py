@@ -82,7 +82,7 @@ attributes:
     support: full
 notes:
   - A write that sets a list carries the resource version that was read. On a conflict the object is read again and the
-    write is computed anew, up to five times. So no condition that somebody else wrote in between is lost.
+    write is computed again, up to five times. So no condition that somebody else wrote in between is lost.
   - Different from C(operator_sdk.util.k8s_status) - O(replace_lists) defaults to V(true), a C(lastTransitionTime) given
     for a condition whose status stays the same is ignored, C(reason) may contain digits, O(replace) needs the
     permission to patch the status instead of the one to update it, and C(metadata.managedFields) is not returned.
