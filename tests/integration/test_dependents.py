@@ -65,7 +65,7 @@ async def test_a_deleted_or_changed_dependent_reconciles_its_owner_and_its_creat
     await installed(kubeconfig, kind)
     async with proxied(kubeconfig, Watch(kind.gvk)) as operating:
         owner = await an_owner(operating.client, kind)
-        await until(lambda: operating.cache.kind(kind.gvk).get(owner.key), "the owner is cached")  # type: ignore[union-attr]
+        await until(lambda: operating.cache.required_informer(kind.gvk).get(owner.key), "the owner is cached")  # type: ignore[union-attr]
         name = f"{kind.plural}-map"
         with operating.run_for(owner) as run:
             await run.post(MAPS, config_map(name))
@@ -135,7 +135,7 @@ def _reference(owner: Owner) -> KubeObject:
     return {"apiVersion": owner.gvk.api_version, "kind": owner.gvk.kind, "name": owner.key.name, "uid": owner.uid}
 
 
-@pytest.mark.parametrize("how", ["survey", "read"])
+@pytest.mark.parametrize("how", ["scan", "read"])
 async def test_dependents_of_an_earlier_operator_are_found(kubeconfig: Path, how: str) -> None:
     kind = kind_of_its_own()
     await installed(kubeconfig, kind)
@@ -144,8 +144,8 @@ async def test_dependents_of_an_earlier_operator_are_found(kubeconfig: Path, how
         with before.run_for(owner) as run:
             await run.post(MAPS, config_map(name))
     async with proxied(kubeconfig, Watch(kind.gvk)) as operating:
-        if how == "survey":
-            await operating.survey.run()
+        if how == "scan":
+            await operating.scan()
         else:
             with operating.run_for(owner) as run:
                 assert (await run.get(f"{MAPS}/{name}")).status == 200
@@ -159,7 +159,7 @@ async def test_a_kind_without_dependents_is_not_watched_after_a_start(kubeconfig
     await installed(kubeconfig, kind)
     async with proxied(kubeconfig, Watch(kind.gvk)) as operating:
         await an_owner(operating.client, kind)
-        await operating.survey.run()
+        await operating.scan()
         assert operating.cache.view(CONFIG_MAP, "default", whole=False) is None
 
 
@@ -216,7 +216,7 @@ async def test_a_kind_that_may_not_be_watched_costs_one_warning_and_no_wait(kube
                 await until(lambda: _refusals(logs), "a warning")
                 for _ in range(20):
                     assert (await run.get(f"{MAPS}/{name}")).status == 200
-            await operating.survey.run()
+            await operating.scan()
     assert len(_refusals(logs)) == 1
     assert _refusals(logs)[0]["gvk"] == str(CONFIG_MAP)
 

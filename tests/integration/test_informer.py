@@ -79,7 +79,7 @@ async def test_custom_objects_and_pods_are_listed_and_watched(kubeconfig: Path) 
             await client.delete(kind.path("planets") + "/mars")
             wanted = {("created", "mars"), ("updated", "mars"), ("deleted", "mars"), ("created", "rover")}
             await until(lambda: set(followed.told()) == wanted, "all changes were seen")
-            planets, pods = followed.cache.kind(kind.gvk), followed.cache.kind(POD)
+            planets, pods = followed.cache.required_informer(kind.gvk), followed.cache.required_informer(POD)
             assert planets is not None
             assert pods is not None
             earth, rover = planets.get(ObjectKey("planets", "earth")), pods.get(ObjectKey("planets", "rover"))
@@ -122,7 +122,7 @@ async def test_a_list_of_many_pages_is_complete(kubeconfig: Path) -> None:
         for whole in (True, False):
             async with following(kubeconfig, CONFIG_MAP, whole=whole, namespaces=["many"]) as followed:
                 await followed.cache.wait_synced()
-                kind = followed.cache.kind(CONFIG_MAP)
+                kind = followed.cache.required_informer(CONFIG_MAP)
                 assert kind is not None
                 assert cached(kind) == await stored(client, path)
                 assert len(followed.events) == 1100
@@ -162,7 +162,7 @@ async def test_a_thousand_random_edits_converge_while_connections_are_cut(kubeco
         await kind.install(client)
         async with following(through, kind.gvk) as followed:
             await followed.cache.wait_synced()
-            cache = followed.cache.kind(kind.gvk)
+            cache = followed.cache.required_informer(kind.gvk)
             assert cache is not None
             index = cache.index_by(FieldPath("spec.name"))
             friends: dict[str, str] = {}

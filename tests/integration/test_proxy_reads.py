@@ -43,7 +43,7 @@ async def reading(
 
 
 async def seen(operating: Proxied, gvk: GroupVersionKind, obj: KubeObject) -> None:
-    kind = operating.cache.kind(gvk)
+    kind = operating.cache.required_informer(gvk)
     assert kind is not None
     await until(lambda: kind.has_seen(obj["metadata"]["resourceVersion"]), "the cache shows it")
 
@@ -225,7 +225,7 @@ async def test_secrets_are_read_one_by_one_without_anything_being_watched(kubeco
 
 async def test_a_run_reads_its_own_writes_and_another_may_still_read_from_the_cache(kubeconfig: Path) -> None:
     async with reading(kubeconfig, CONFIG_MAP) as (operating, run):
-        kind = operating.cache.kind(CONFIG_MAP)
+        kind = operating.cache.required_informer(CONFIG_MAP)
         assert kind is not None
         for number in range(30):
             name = f"own-{number}"

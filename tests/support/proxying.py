@@ -18,7 +18,7 @@ from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.controller.dependents import Dependents
-from reconcile_runner.controller.dependentscan import Survey
+from reconcile_runner.controller.dependentscan import scan_for_dependents
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.metrics import Metrics
@@ -93,7 +93,7 @@ class Proxied:
     discovery: Discovery
     cache: Cache
     dependents: Dependents
-    survey: Survey
+    namespaces: Collection[str]
     tokens: TokenRegistry
     proxy: Proxy
     session: aiohttp.ClientSession
@@ -112,6 +112,10 @@ class Proxied:
     async def drain(self, gvk: GroupVersionKind) -> set[Request]:
         """Take whatever a watch is asked for now."""
         return set(await drain(self.queues[gvk]))
+
+    async def scan(self) -> None:
+        """Look for dependents of earlier runs."""
+        await scan_for_dependents(self.client, self.discovery, self.dependents, SystemClock(), self.namespaces)
 
     async def synced(self, gvk: GroupVersionKind) -> None:
         """Wait until a kind's cache is complete and connected."""
@@ -137,23 +141,24 @@ async def proxied(
         discovery = Discovery(client, clock)
         cache = Cache(client, discovery, clock, namespaces)
         dependents, tokens = Dependents(cache), TokenRegistry()
-        survey = Survey(client, discovery, dependents, clock, namespaces)
         proxy = Proxy(client, tokens, Knowledge(discovery, cache, dependents, injects=injects))
-        made = Proxied(client, discovery, cache, dependents, survey, tokens, proxy, session)
+        made = Proxied(client, discovery, cache, dependents, namespaces, tokens, proxy, session)
         for watch in watches:
             made.queues[watch.gvk] = WorkQueue(watch.controller_name, clock, Metrics())
             if injects:
-                dependents.add_watch(watch, cache.require(watch.gvk, whole=True), made.queues[watch.gvk])
+                dependents.add_watch(
+                    watch, cache.get_informer(watch.gvk, whole=True, required=True), made.queues[watch.gvk]
+                )
         for gvk in whole:
-            cache.require(gvk, whole=True)
+            cache.get_informer(gvk, whole=True, required=True)
         for gvk in partial:
-            cache.require(gvk, whole=False)
-        for kind in cache.required():
+            cache.get_informer(gvk, whole=False, required=True)
+        for kind in cache.required_informers():
             kind.add_event_handler(dependents.observer(discovery.known, kind.gvk))
         await proxy.start()
         running = asyncio.create_task(cache.run(), name="cache")
         try:
-            for kind in cache.required():
+            for kind in cache.required_informers():
                 await until(lambda kind=kind: cache.view(kind.gvk, "default", whole=False), f"{kind.gvk} is cached")  # type: ignore[misc]
             yield made
         finally:
@@ -166,4 +171,4 @@ async def proxied(
 
 
 def _is_at_rest(cache: Cache) -> bool:
-    return all(informer.health.connected for kind in cache._optional.values() for informer in kind.informers)
+    return all(informer.health.connected for kind in cache._optional.values() for informer in kind.reflectors)

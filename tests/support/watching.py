@@ -121,12 +121,12 @@ class Following:
         self.events: list[Event] = []
 
     def require(self, gvk: GroupVersionKind, *, whole: bool = True) -> Informer:
-        kind = self.cache.require(gvk, whole=whole)
+        kind = self.cache.get_informer(gvk, whole=whole, required=True)
         kind.add_event_handler(self.events.append)
         return kind
 
     def names(self, gvk: GroupVersionKind) -> set[str]:
-        kind = self.cache.kind(gvk)
+        kind = self.cache.required_informer(gvk)
         assert kind is not None
         return {key.name for key in kind.keys()}  # noqa: SIM118 (a method of ours)
 

@@ -1,8 +1,7 @@
-"""The kinds somebody watches, and the informers that keep them up to date.
+"""The cache: an informer for each kind that was asked for, filled by reflectors.
 
-``manager`` runs it. What somebody asked for before the start (``require``: watches and triggers) is waited for and
-counts for readiness; what is asked for later (``follow``: dependents) is watched as far as the API server lets us.
-``source``, ``dependents`` and ``reconciler`` hold the ``Informer`` of their kinds, ``proxy`` asks for a ``View``.
+Watches and triggers ask for required kinds before the start. They are waited for, and ``problem`` names those that
+fail. Kinds of dependents are asked for later, and are watched as far as the API server lets us.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ RECONNECT_TIMEOUT: Final = 5.0
 """Seconds without an open watch that are no problem: the API server ends each watch every few minutes."""
 
 FORBIDDEN_PERIOD: Final = 300.0
-"""Seconds after which a kind is tried again that the operator was not allowed to list and watch."""
+"""Seconds between two attempts at an optional kind that the operator may not list and watch."""
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A kind in one scope, complete, and as fresh as an open watch makes it.
+    """A kind in one namespace or all, complete, and as fresh as an open watch makes it.
 
     ``resource_version`` is that of the whole scope, as a list has it.
     """
@@ -46,19 +45,20 @@ class View:
 
 
 @dataclass(slots=True)
-class _Followed:
-    """A kind and the informers that are at work for it now."""
+class _Entry:
+    """A kind's informer, and the reflectors that fill it now."""
 
-    kind: Informer
-    informers: list[Reflector] = field(default_factory=list)
+    informer: Informer
+    reflectors: list[Reflector] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
-    is_refused: bool = False
+    is_forbidden: bool = False
 
 
 class Cache:
-    """The kinds that somebody asked for, one informer each (and for each namespace), shared by all who asked.
+    """The informers of all kinds that were asked for, and the reflectors that fill them.
 
-    ``namespaces`` empty: all of them. Cluster-scoped kinds have one informer whatever it says.
+    ``namespaces``: those that are watched, with a reflector each; empty: all, with one reflector. Cluster-scoped kinds
+    always have one.
     """
 
     def __init__(self, client: ApiClient, discovery: Discovery, clock: Clock, namespaces: Collection[str] = ()) -> None:
@@ -66,86 +66,91 @@ class Cache:
         self._discovery = discovery
         self._clock = clock
         self._namespaces = tuple(dict.fromkeys(namespaces)) or (ALL_NAMESPACES,)
-        self._required: dict[GroupVersionKind, _Followed] = {}
-        self._optional: dict[GroupVersionKind, _Followed] = {}
+        self._required: dict[GroupVersionKind, _Entry] = {}
+        self._optional: dict[GroupVersionKind, _Entry] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def require(self, gvk: GroupVersionKind, *, whole: bool) -> Informer:
-        """Return the cache of a kind, which is filled once ``run`` runs; whole if anybody needs it whole.
+    def get_informer(self, gvk: GroupVersionKind, *, whole: bool, required: bool) -> Informer:
+        """Return the informer of a kind, filled once ``run`` runs. All who ask for a kind share it.
 
-        Raises ``RuntimeError`` after the start.
+        ``whole``: hold whole objects, not their metadata alone. A ``required`` kind is waited for and counts for
+        ``problem``; it must be asked for before ``run`` (else ``RuntimeError``), and is whole if anyone asks for that.
+
+        Nothing waits for a kind that is not required. It is watched for as long as the API server serves it; once it
+        is gone, it is empty, and the next call watches it again. A kind that may not be listed costs one warning, and
+        an attempt each ``FORBIDDEN_PERIOD``. ``whole`` counts in the first call only. If the kind is required too, its
+        informer is shared, unless it holds less than is asked for.
         """
+        if required:
+            return self._require(gvk, whole=whole)
+        entry = self._required.get(gvk)
+        if entry is not None and not (whole and entry.informer.metadata_only):
+            return entry.informer
+        return self._watch_optional(gvk, whole=whole)
+
+    def _require(self, gvk: GroupVersionKind, *, whole: bool) -> Informer:
         if self._group is not None:
             raise RuntimeError(f"{gvk} was asked for after the caches had been started")
-        followed = self._required.get(gvk)
-        if followed is None:
-            followed = self._required[gvk] = _Followed(Informer(gvk, metadata_only=not whole))
+        entry = self._required.get(gvk)
+        if entry is None:
+            entry = self._required[gvk] = _Entry(Informer(gvk, metadata_only=not whole))
         elif whole:
-            followed.kind.metadata_only = False
-        return followed.kind
+            entry.informer.metadata_only = False
+        return entry.informer
 
-    def follow(self, gvk: GroupVersionKind, *, whole: bool) -> Informer:
-        """Return the cache of a kind, watched from now on (once ``run`` runs) for as long as the API server serves it.
+    def _watch_optional(self, gvk: GroupVersionKind, *, whole: bool) -> Informer:
+        entry = self._optional.get(gvk)
+        if entry is None:
+            entry = self._optional[gvk] = _Entry(Informer(gvk, metadata_only=not whole))
+        if self._group is not None and (entry.task is None or entry.task.done()):
+            entry.task = self._group.create_task(self._keep_optional(entry), name=f"dependents {gvk}")
+        return entry.informer
 
-        Nothing waits for such a kind. One that may not be listed and watched costs one warning and a try every five
-        minutes; one that is gone is empty, and followed again by the next call. A kind that was required is shared,
-        unless it holds less than is asked for. ``whole`` counts in the first call only.
-        """
-        required = self._required.get(gvk)
-        if required is not None and not (whole and required.kind.metadata_only):
-            return required.kind
-        followed = self._optional.get(gvk)
-        if followed is None:
-            followed = self._optional[gvk] = _Followed(Informer(gvk, metadata_only=not whole))
-        if self._group is not None and (followed.task is None or followed.task.done()):
-            followed.task = self._group.create_task(self._follow_while_served(followed), name=f"dependents {gvk}")
-        return followed.kind
+    def required_informer(self, gvk: GroupVersionKind) -> Informer | None:
+        """Return the informer of a required kind; None: the kind is not required."""
+        entry = self._required.get(gvk)
+        return entry.informer if entry is not None else None
 
-    def kind(self, gvk: GroupVersionKind) -> Informer | None:
-        """Return the cache of a kind, or None where nobody required it."""
-        followed = self._required.get(gvk)
-        return followed.kind if followed is not None else None
-
-    def required(self) -> Iterator[Informer]:
-        """Yield the caches of the kinds that were required."""
-        return (followed.kind for followed in self._required.values())
+    def required_informers(self) -> Iterator[Informer]:
+        """Yield the informers of the required kinds."""
+        return (entry.informer for entry in self._required.values())
 
     def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
-        """Return the kind in a namespace (empty: all), or None unless it is held completely and a watch is open.
+        """Return a kind in a namespace (empty: all); None unless it is listed and a watch is open.
 
-        ``whole``: nothing that holds metadata only.
+        ``whole``: None also where only metadata is held.
         """
-        for followed in (self._required.get(gvk), self._optional.get(gvk)):
-            if followed is None or (whole and followed.kind.metadata_only) or not followed.kind.has_synced:
+        for entry in (self._required.get(gvk), self._optional.get(gvk)):
+            if entry is None or (whole and entry.informer.metadata_only) or not entry.informer.has_synced:
                 continue
-            for informer in followed.informers:
-                if informer.health.namespace not in (ALL_NAMESPACES, namespace):
+            for reflector in entry.reflectors:
+                if reflector.health.namespace not in (ALL_NAMESPACES, namespace):
                     continue
-                if informer.health.connected and informer.listing is not None:
-                    return View(followed.kind, informer.resource_version, informer.listing)
+                if reflector.health.connected and reflector.listing is not None:
+                    return View(entry.informer, reflector.resource_version, reflector.listing)
         return None
 
     @property
     def has_synced(self) -> bool:
-        """Tell whether every required kind has been listed once."""
+        """Whether every required kind has been listed once."""
         return not self.unsynced()
 
     def unsynced(self) -> list[GroupVersionKind]:
         """Return the required kinds that have not been listed completely."""
-        return [gvk for gvk, followed in self._required.items() if not followed.kind.has_synced]
+        return [gvk for gvk, entry in self._required.items() if not entry.informer.has_synced]
 
     def missing(self) -> list[GroupVersionKind]:
-        """Return the required kinds that the API server does not serve, or has not been asked for yet."""
-        return [gvk for gvk, followed in self._required.items() if not followed.informers]
+        """Return the required kinds that the API server does not serve, or not as far as is known yet."""
+        return [gvk for gvk, entry in self._required.items() if not entry.reflectors]
 
     async def wait_synced(self) -> None:
         """Wait until every required kind has been listed once."""
-        for kind in self.required():
-            await kind.wait_synced()
+        for informer in self.required_informers():
+            await informer.wait_synced()
 
     def health(self) -> list[Health]:
-        """Return how each informer of a required kind is doing; a kind that is missing has none."""
-        return [informer.health for followed in self._required.values() for informer in followed.informers]
+        """Return the state of each reflector of the required kinds; a kind that is missing has none."""
+        return [reflector.health for entry in self._required.values() for reflector in entry.reflectors]
 
     def problem(self) -> str | None:
         """Name the required kinds that are not served, listed and watched; None: all are."""
@@ -163,60 +168,60 @@ class Cache:
         return not health.connected and self._clock.monotonic() - health.since > RECONNECT_TIMEOUT
 
     async def run(self) -> None:
-        """Keep every kind up to date, forever."""
+        """Keep every kind up to date until it is cancelled."""
         async with asyncio.TaskGroup() as self._group:
-            for gvk, followed in self._required.items():
-                self._group.create_task(self._follow(followed), name=f"cache of {gvk}")
-            for gvk, followed in self._optional.items():
-                self.follow(gvk, whole=not followed.kind.metadata_only)
+            for gvk, entry in self._required.items():
+                self._group.create_task(self._keep_required(entry), name=f"cache of {gvk}")
+            for gvk, entry in self._optional.items():
+                self.get_informer(gvk, whole=not entry.informer.metadata_only, required=False)
             await asyncio.Event().wait()
 
-    async def _follow(self, followed: _Followed) -> None:
-        """Run the informers of a kind, again when it is gone, came back or is served in another way."""
-        kind = followed.kind
+    async def _keep_required(self, entry: _Entry) -> None:
+        """Fill a kind's informer; start again when the kind is gone, came back or is served in another way."""
+        informer = entry.informer
         while True:
-            resource = await self._discovery.wait_for(kind.gvk)
-            await self._keep_up(followed, resource, optional=False)
-            if self._discovery.known(kind.gvk) is None:
-                kind.clear()
+            resource = await self._discovery.wait_for(informer.gvk)
+            await self._run_reflectors(entry, resource, optional=False)
+            if self._discovery.known(informer.gvk) is None:
+                informer.clear()
 
-    async def _follow_while_served(self, followed: _Followed) -> None:
-        """Run the informers of a kind until it is gone; a kind that may not be read is asked for now and then."""
-        kind, backoff, outage = followed.kind, Backoff(), OutageLog(self._clock)
+    async def _keep_optional(self, entry: _Entry) -> None:
+        """Fill a kind's informer until the kind is gone. One that may not be read is tried now and then."""
+        informer, backoff, outage = entry.informer, Backoff(), OutageLog(self._clock)
         while True:
             try:
-                resource = await self._discovery.resource(kind.gvk)
-                await self._keep_up(followed, resource, optional=True)
+                resource = await self._discovery.resource(informer.gvk)
+                await self._run_reflectors(entry, resource, optional=True)
             except KindNotFoundError:
-                kind.clear()
+                informer.clear()
                 return
             except ForbiddenError as error:
-                self._complain_once(followed, error)
+                self._warn_once(entry, error)
                 await self._clock.sleep(FORBIDDEN_PERIOD)
             except (ApiError, ApiUnreachableError) as error:
                 if outage.should_log(type(error).__name__):
-                    _log.warning("dependents cannot be watched, trying again", gvk=str(kind.gvk), error=str(error))
+                    _log.warning("dependents cannot be watched, trying again", gvk=str(informer.gvk), error=str(error))
                 await self._clock.sleep(backoff.next())
 
-    async def _keep_up(self, followed: _Followed, resource: Resource, *, optional: bool) -> None:
-        """Run the informers of a kind until one returns; raises what an optional one raises."""
-        followed.informers = self._make_informers(followed.kind, resource, optional=optional)
+    async def _run_reflectors(self, entry: _Entry, resource: Resource, *, optional: bool) -> None:
+        """Run a kind's reflectors until one returns. Raises what an optional one raises."""
+        entry.reflectors = self._make_reflectors(entry.informer, resource, optional=optional)
         try:
-            await _run_until_one_returns(followed.informers)
+            await _run_until_one_returns(entry.reflectors)
         finally:
-            followed.informers = []
+            entry.reflectors = []
 
-    def _complain_once(self, followed: _Followed, error: ForbiddenError) -> None:
-        if followed.is_refused:
+    def _warn_once(self, entry: _Entry, error: ForbiddenError) -> None:
+        if entry.is_forbidden:
             return
-        followed.is_refused = True
+        entry.is_forbidden = True
         _log.warning(
             "dependents of this kind may not be listed and watched: what happens to them reconciles nothing",
-            gvk=str(followed.kind.gvk),
+            gvk=str(entry.informer.gvk),
             error=str(error),
         )
 
-    def _make_informers(self, kind: Informer, resource: Resource, *, optional: bool) -> list[Reflector]:
+    def _make_reflectors(self, informer: Informer, resource: Resource, *, optional: bool) -> list[Reflector]:
         namespaces = self._namespaces if resource.namespaced else (ALL_NAMESPACES,)
         return [
             Reflector(
@@ -226,18 +231,18 @@ class Cache:
                 store.namespace,
                 store,
                 self._clock,
-                metadata_only=kind.metadata_only,
+                metadata_only=informer.metadata_only,
                 optional=optional,
             )
-            for store in kind.scopes(namespaces)
+            for store in informer.scopes(namespaces)
         ]
 
 
-async def _run_until_one_returns(informers: Collection[Reflector]) -> None:
-    """Run informers of one kind; what makes one return concerns them all."""
+async def _run_until_one_returns(reflectors: Collection[Reflector]) -> None:
+    """Run reflectors of one kind until one returns: the reason concerns them all."""
     tasks = [
-        asyncio.create_task(informer.run(), name=f"informer of {informer.health.gvk} {informer.health.namespace}")
-        for informer in informers
+        asyncio.create_task(reflector.run(), name=f"reflector of {reflector.health.gvk} {reflector.health.namespace}")
+        for reflector in reflectors
     ]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

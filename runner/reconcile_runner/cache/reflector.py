@@ -142,7 +142,7 @@ class Reflector:
             except ApiUnreachableError as error:
                 # Where nothing answers at all, the client has said so; a stream that broke off is just taken up again.
                 self._log.debug("watch broke off", error=str(error))
-                self._doubt_silence()
+                self._relist_after_stall()
             except NotFoundError:
                 self._resource_version = ""
                 if await self._has_moved():
@@ -247,7 +247,7 @@ class Reflector:
             return 0.0
         return self._backoff.next()
 
-    def _doubt_silence(self) -> None:
+    def _relist_after_stall(self) -> None:
         """Forget the place in history where a watch stalled without having said anything.
 
         The server may know nothing of that place (etcd was restored from a backup: the watch opens and stays silent),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 from reconcile_runner.apimachinery.objects import (
     GroupVersionKind,
@@ -24,9 +24,12 @@ from reconcile_runner.apimachinery.objects import (
     resource_version,
 )
 from reconcile_runner.apimachinery.owners import is_referenced, owner_keys
+from reconcile_runner.cache.cache import Cache
 from reconcile_runner.cache.event import Event, EventType, Listener
+from reconcile_runner.cache.informer import Informer
+from reconcile_runner.cache.lister import Lister
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.controller.source import DependentSource, Objects, Primary
+from reconcile_runner.controller.source import DependentSource, Primary
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.logs import get_logger
 from reconcile_runner.watches.watch import Watch
@@ -40,44 +43,15 @@ _EVENT_GROUPS: Final = frozenset({"", "events.k8s.io"})
 _log = get_logger(__name__)
 
 
-class DependentObjects(Protocol):
-    """What is needed of the cache of a dependent kind. ``kindcache.Informer`` is one."""
-
-    metadata_only: bool
-
-    @property
-    def has_synced(self) -> bool:
-        """Tell whether there has been a complete list."""
-
-    def get(self, key: ObjectKey) -> KubeObject | None:
-        """Return an object, or None."""
-
-    def has_seen(self, version: str) -> bool:
-        """Tell whether a resourceVersion was seen lately."""
-
-    def add_event_handler(self, listener: Listener) -> None:
-        """Have events told to ``listener``."""
-
-    def on_list(self, listener: Callable[[str], None]) -> None:
-        """Have each complete list of a namespace (empty: all) told to ``listener``."""
-
-
-class FollowedKinds(Protocol):
-    """What is needed of the cache of all kinds. ``cache.Cache`` is one."""
-
-    def follow(self, gvk: GroupVersionKind, *, whole: bool) -> DependentObjects:
-        """Return a kind's cache, watched from now on."""
-
-
 class Dependents:
     """The kinds that have dependents, and the watches whose objects own them."""
 
-    def __init__(self, kinds: FollowedKinds) -> None:
-        self._kinds = kinds
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
         self._primaries: list[Primary] = []
         self._watched: dict[tuple[str, str], _DependentKind] = {}
 
-    def add_watch(self, watch: Watch, objects: Objects, queue: WorkQueue) -> None:
+    def add_watch(self, watch: Watch, objects: Lister, queue: WorkQueue) -> None:
         """Reconcile objects of ``watch`` for their dependents. Call it before any kind of dependents is watched."""
         if watch.watch_dependent_resources:
             self._primaries.append(Primary(watch, objects, queue))
@@ -104,11 +78,12 @@ class Dependents:
         name = (resource.gvk.group, resource.gvk.kind)
         known = self._watched.get(name)
         gvk = known.gvk if known else resource.gvk
-        objects = self._kinds.follow(gvk, whole="status" in resource.subresources and generation(obj) == 0)
+        whole = "status" in resource.subresources and generation(obj) == 0
+        informer = self._cache.get_informer(gvk, whole=whole, required=False)
         if known is None:
             primaries = [primary for primary in self._primaries if _wants_kind(primary.watch, resource)]
-            self._watched[name] = _DependentKind(gvk, objects, primaries)
-            _log.info("watching dependents", dependent_gvk=str(gvk), metadata_only=objects.metadata_only)
+            self._watched[name] = _DependentKind(gvk, informer, primaries)
+            _log.info("watching dependents", dependent_gvk=str(gvk), metadata_only=informer.metadata_only)
         return True
 
     def lists_seen(self, resource: Resource) -> int:
@@ -138,26 +113,26 @@ class Dependents:
 class _DependentKind:
     """One kind that has dependents, in the version that was seen first: a source for each watch that wants it."""
 
-    def __init__(self, gvk: GroupVersionKind, objects: DependentObjects, primaries: Iterable[Primary]) -> None:
+    def __init__(self, gvk: GroupVersionKind, informer: Informer, primaries: Iterable[Primary]) -> None:
         self.gvk = gvk
-        self.lists = int(objects.has_synced)
-        self._objects = objects
-        self._sources = [DependentSource(primary, gvk, metadata_only=objects.metadata_only) for primary in primaries]
+        self.lists = int(informer.has_synced)
+        self._informer = informer
+        self._sources = [DependentSource(primary, gvk, metadata_only=informer.metadata_only) for primary in primaries]
         self._observed: OrderedDict[ObjectKey, KubeObject] = OrderedDict()
-        objects.add_event_handler(self._on_event)
-        objects.on_list(self._on_list)
+        informer.add_event_handler(self._on_event)
+        informer.on_list(self._on_list)
 
     def observe(self, obj: KubeObject, lists_before: int) -> None:
         """Remember the state of an object that the cache does not show yet."""
         key = key_of(obj)
-        if self._objects.get(key) is not None or self._objects.has_seen(resource_version(obj)):
+        if self._informer.get(key) is not None or self._informer.has_seen(resource_version(obj)):
             return
         if 0 < self.lists != lists_before:
             # A list came while the object was on its way here. The object may have been deleted before that list.
             self._hand_on(Event(EventType.DELETED, obj))
             return
         own = {"apiVersion": self.gvk.api_version, "kind": self.gvk.kind}
-        self._observed[key] = {**own, "metadata": metadata(obj)} if self._objects.metadata_only else {**obj, **own}
+        self._observed[key] = {**own, "metadata": metadata(obj)} if self._informer.metadata_only else {**obj, **own}
         if len(self._observed) > MAX_OBSERVED:
             self._observed.popitem(last=False)
 
@@ -175,7 +150,7 @@ class _DependentKind:
         listed = [key for key in self._observed if namespace in ("", key.namespace)]
         for key in listed:
             obj = self._observed.pop(key)
-            if self._objects.get(key) is None:
+            if self._informer.get(key) is None:
                 self._hand_on(Event(EventType.DELETED, obj))
 
     def _hand_on(self, event: Event) -> None:

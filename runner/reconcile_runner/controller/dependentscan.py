@@ -1,12 +1,11 @@
-"""Finds, after a start, the kinds of which earlier runs left dependents, without running anything.
+"""The scan: after a start, find the kinds of which earlier runs left dependents.
 
-``manager`` runs it once, beside the caches; what it finds it hands to ``dependents``, which watches the kind from then
-on. Asked for is only what the operator may list and could have created: kinds outside its own rights cost no request.
-A kind is listed as metadata, page by page, until the first dependent shows up.
+Only kinds that the operator may list and could have created are looked at: kinds outside its rights cost no request. A
+kind is listed as metadata, page by page, until the first dependent shows up. Nothing runs for it.
 
-The other ways were worse: a record in an object of our own is a state that can be wrong; a label on everything that
-runs create is visible, and not on what the Go operator made; waiting for each object's first run to read its
-dependents, as upstream does, finds nothing where nothing runs.
+Three other ways were rejected. A record in an object of our own is a state that can be wrong. A label on all that runs
+create is visible, and not on what the Go operator made. Waiting for each object's first run to read its dependents, as
+upstream does, finds nothing where nothing runs.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, NotFoundError
 from reconcile_runner.logs import get_logger
 
-PAGE: Final = 500
+PAGE_LIMIT: Final = 500
 """Objects a page: decoding one does not block the event loop for 20 ms."""
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
@@ -36,17 +35,17 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What the operator may do. ``complete`` False: the API server could not say everything, so anything may be."""
+    """What the operator may do. ``complete`` False: some rights are unknown, so all is taken to be allowed."""
 
     rules: tuple[Mapping[str, Any], ...]
     complete: bool
 
     def any_in_group(self, group: str) -> bool:
-        """Tell whether there is a right on anything in a group."""
+        """Whether there is a right on anything in a group."""
         return not self.complete or any(_covers(rule, "apiGroups", group) for rule in self.rules)
 
     def allow(self, verb: str, resource: Resource) -> bool:
-        """Tell whether a verb is allowed on all objects of a kind."""
+        """Whether a verb is allowed on all objects of a kind."""
         return not self.complete or any(
             not rule.get("resourceNames")
             and _covers(rule, "verbs", verb)
@@ -56,48 +55,53 @@ class Rights:
         )
 
 
-class Survey:
-    """One look at what there is. ``namespaces`` empty: all."""
+async def scan_for_dependents(
+    client: ApiClient,
+    discovery: Discovery,
+    dependents: Dependents,
+    clock: Clock,
+    namespaces: Collection[str] = (),
+) -> None:
+    """Watch each kind of which earlier runs left dependents. ``namespaces`` empty: all.
+
+    It returns when all kinds were looked at, and tries again for as long as the API server fails.
+    """
+    scan, backoff = _Scan(client, discovery, dependents, tuple(namespaces)), Backoff()
+    while True:
+        try:
+            await scan.run()
+        except (ApiError, ApiUnreachableError) as error:
+            _log.debug("looking for dependents failed, trying again", error=str(error))
+            await clock.sleep(backoff.next())
+        else:
+            return
+
+
+class _Scan:
+    """A scan that goes on where an earlier attempt failed."""
 
     def __init__(
-        self,
-        client: ApiClient,
-        discovery: Discovery,
-        dependents: Dependents,
-        clock: Clock,
-        namespaces: Collection[str] = (),
+        self, client: ApiClient, discovery: Discovery, dependents: Dependents, namespaces: tuple[str, ...]
     ) -> None:
         self._client = client
         self._discovery = discovery
         self._dependents = dependents
-        self._clock = clock
-        self._namespaces = tuple(namespaces)
-        self._looked_at: set[GroupVersionKind] = set()
+        self._namespaces = namespaces
+        self._scanned: set[GroupVersionKind] = set()
 
     async def run(self) -> None:
-        """Look, once the API server answers; return when everything was looked at."""
-        backoff = Backoff()
-        while True:
-            try:
-                await self._look()
-            except (ApiError, ApiUnreachableError) as error:
-                _log.debug("looking for dependents failed, trying again", error=str(error))
-                await self._clock.sleep(backoff.next())
-            else:
-                return
-
-    async def _look(self) -> None:
+        """Look at the kinds that are left. Raises ``ApiError`` or ``ApiUnreachableError``."""
         rights = await self._rights()
         for resource in await self._discovery.preferred(rights.any_in_group):
             if self._is_candidate(resource, rights):
-                await self._look_at(resource)
-                self._looked_at.add(resource.gvk)
-        _log.info("looked for dependents of earlier runs", kinds=len(self._looked_at))
+                await self._scan_kind(resource)
+                self._scanned.add(resource.gvk)
+        _log.info("looked for dependents of earlier runs", kinds=len(self._scanned))
 
     def _is_candidate(self, resource: Resource, rights: Rights) -> bool:
-        """Tell whether a run of this operator can have made such an object, and it may be watched."""
+        """Whether a run of this operator can have made such an object, and the kind may be watched."""
         return (
-            resource.gvk not in self._looked_at
+            resource.gvk not in self._scanned
             and self._dependents.can_watch(resource)
             and not self._dependents.is_watched(resource)
             and rights.allow("list", resource)
@@ -118,8 +122,8 @@ class Survey:
             complete = complete and not status.get("incomplete")
         return Rights(tuple(rules), complete)
 
-    async def _look_at(self, resource: Resource) -> None:
-        """Page through a kind until a dependent is found and followed."""
+    async def _scan_kind(self, resource: Resource) -> None:
+        """Read a kind page by page until a dependent is found, which has the kind watched."""
         namespaces = self._namespaces if resource.namespaced else ()
         try:
             for namespace in namespaces or ("",):
@@ -129,7 +133,7 @@ class Survey:
             _log.debug("a kind cannot be looked at", dependent_gvk=str(resource.gvk), error=str(error))
 
     async def _has_dependents(self, resource: Resource, namespace: str) -> bool:
-        params = {"limit": str(PAGE)}
+        params = {"limit": str(PAGE_LIMIT)}
         while True:
             page = await self._client.get(resource.path(namespace), params, accept=ACCEPT_PARTIAL_LIST)
             if any(self._dependents.watch_kind_of(resource, item) for item in page.get("items") or ()):
@@ -137,7 +141,7 @@ class Survey:
             token = metadata(page).get("continue")
             if not token:
                 return False
-            params = {"limit": str(PAGE), "continue": token}
+            params = {"limit": str(PAGE_LIMIT), "continue": token}
 
 
 def _covers(rule: Mapping[str, Any], name: str, value: str) -> bool:

@@ -7,21 +7,12 @@ or 100,000.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
-
-from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey, key_of
+from reconcile_runner.apimachinery.objects import GroupVersionKind, key_of
 from reconcile_runner.apimachinery.owners import owner_keys
 from reconcile_runner.cache.event import Event
+from reconcile_runner.cache.informer import Indexer
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.watches.watch import NamespaceScope, Trigger
-
-
-class Index(Protocol):
-    """Finds the objects of a watch by the value of a field. ``cache.Indexer`` is one."""
-
-    def lookup(self, value: str) -> Collection[ObjectKey]:
-        """Return the keys of the objects whose field has the value."""
 
 
 def for_object(event: Event) -> tuple[Request, ...]:
@@ -29,7 +20,7 @@ def for_object(event: Event) -> tuple[Request, ...]:
     return (key_of(event.object),)
 
 
-def for_trigger(trigger: Trigger, index: Index, event: Event) -> tuple[Request, ...]:
+def for_trigger(trigger: Trigger, indexer: Indexer, event: Event) -> tuple[Request, ...]:
     """Return the requests for the objects that match the event's object, each once.
 
     An update counts with the values before and after it, so that an object that no longer matches is reconciled too; a
@@ -39,7 +30,7 @@ def for_trigger(trigger: Trigger, index: Index, event: Event) -> tuple[Request, 
     values = source.values(event.object)
     if event.old is not None:
         values |= source.values(event.old)
-    matching = dict.fromkeys(key for value in sorted(values) for key in index.lookup(value))
+    matching = dict.fromkeys(key for value in sorted(values) for key in indexer.lookup(value))
     if trigger.namespace is NamespaceScope.SAME:
         namespace = key_of(event.object).namespace
         return tuple(key for key in matching if key.namespace == namespace)

@@ -14,13 +14,12 @@ Nothing is lost, whichever kind is listed first:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
-from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.objects import (
     GroupVersionKind,
     KubeObject,
@@ -30,7 +29,10 @@ from reconcile_runner.apimachinery.objects import (
     labels,
     metadata,
 )
-from reconcile_runner.cache.event import Event, EventType, Listener
+from reconcile_runner.cache.cache import Cache
+from reconcile_runner.cache.event import Event, EventType
+from reconcile_runner.cache.informer import Indexer, Informer
+from reconcile_runner.cache.lister import Lister
 from reconcile_runner.controller import handler, predicate
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.controller.workqueue import Priority, WorkQueue
@@ -48,38 +50,12 @@ MAX_REQUESTS_REPORTED: Final = 10
 _log = get_logger(__name__)
 
 
-class Objects(Protocol):
-    """What a source needs of one kind's cache. ``cache.Informer`` is one."""
-
-    def get(self, key: ObjectKey) -> KubeObject | None:
-        """Return an object, or None."""
-
-    def keys(self) -> Iterable[ObjectKey]:
-        """Return the keys of all objects."""
-
-    async def wait_synced(self) -> None:
-        """Wait for the first complete list."""
-
-    def add_event_handler(self, listener: Listener) -> None:
-        """Have events told to ``listener``."""
-
-    def index_by(self, path: FieldPath) -> handler.Index:
-        """Return an index by the values of a field, the same for the same path."""
-
-
-class Kinds(Protocol):
-    """What a source needs of the cache of all kinds. ``cache.Cache`` is one."""
-
-    def require(self, gvk: GroupVersionKind, *, whole: bool) -> Objects:
-        """Return a kind's cache; ``whole`` where more than ``metadata`` is read."""
-
-
 @dataclass(frozen=True, slots=True)
 class Primary:
     """The objects that a watch reconciles, and the queue in which they wait for it."""
 
     watch: Watch
-    objects: Objects
+    objects: Lister
     queue: WorkQueue
 
     def is_selected(self, key: ObjectKey) -> bool:
@@ -131,10 +107,6 @@ class KindSource(Source):
         super().__init__(primary, partial(predicate.matters_to_watch, primary.watch), handler.for_object)
         self._metrics = metrics
 
-    def start(self) -> None:
-        """Take events from now on."""
-        self._primary.objects.add_event_handler(self.on_event)
-
     def on_event(self, event: Event) -> None:
         """Enqueue the event's object, and show its creation time in the metrics."""
         self._show_creation_time(event)
@@ -163,7 +135,7 @@ class RelatedSource(Source):
         self, primary: Primary, gvk: GroupVersionKind, wording: Wording, predicate: Predicate, handler: Handler
     ) -> None:
         super().__init__(primary, predicate, handler)
-        self.gvk = gvk
+        self._gvk = gvk
         self._wording = wording
 
     def _enqueue(self, event: Event, requests: Collection[Request]) -> None:
@@ -178,7 +150,7 @@ class RelatedSource(Source):
         keys = {
             LogKey.GVK.value: str(self._primary.watch.gvk),
             LogKey.EVENT_TYPE.value: str(event.type),
-            self._wording.gvk_key: str(self.gvk),
+            self._wording.gvk_key: str(self._gvk),
             self._wording.object_key: str(key_of(event.object)),
         }
         shown = named if len(named) == len(requests) else [*named, "…"]
@@ -189,33 +161,26 @@ class TriggerSource(RelatedSource):
     """A trigger's kind: an event reconciles the objects whose field has the trigger's value."""
 
     def __init__(
-        self, primary: Primary, trigger: Trigger, objects: Objects, metrics: Metrics, recorder: EventRecorder
+        self, primary: Primary, trigger: Trigger, indexer: Indexer, metrics: Metrics, recorder: EventRecorder
     ) -> None:
-        index = primary.objects.index_by(trigger.match.field)
         super().__init__(
             primary,
             trigger.gvk,
             TRIGGER_WORDING,
             partial(predicate.matters_to_trigger, trigger),
-            partial(handler.for_trigger, trigger, index),
+            partial(handler.for_trigger, trigger, indexer),
         )
-        self._objects = objects
         self._metrics = metrics
         self._recorder = recorder
         self._has_synced = False
 
-    def start(self) -> None:
-        """Take events from now on."""
-        self._objects.add_event_handler(self.on_event)
-
     def on_event(self, event: Event) -> None:
-        """Enqueue what the event reconciles. Those of the first list are left to ``wait_synced``."""
+        """Enqueue what the event reconciles. Those of the first list are left to ``on_synced``."""
         if self._has_synced or not event.initial:
             super().on_event(event)
 
-    async def wait_synced(self) -> None:
-        """Wait for the first complete list, and enqueue every object of the watch after it."""
-        await self._objects.wait_synced()
+    def on_synced(self) -> None:
+        """Enqueue every object of the watch: the first list of the trigger's kind is complete."""
         self._has_synced = True
         keys = self._primary.objects.keys()
         selected = [key for key in keys if self._primary.is_selected(key)]
@@ -223,14 +188,14 @@ class TriggerSource(RelatedSource):
         if again:
             _log.info(
                 "trigger kind was listed after objects had been reconciled: reconciling them again",
-                **{LogKey.GVK.value: str(self._primary.watch.gvk), TRIGGER_WORDING.gvk_key: str(self.gvk)},
+                **{LogKey.GVK.value: str(self._primary.watch.gvk), TRIGGER_WORDING.gvk_key: str(self._gvk)},
                 requests=again,
             )
 
     def _report(self, event: Event, requests: list[Request]) -> None:
         super()._report(event, requests)
-        self._metrics.trigger_fired(self._primary.watch.controller_name, self.gvk, len(requests))
-        message = f"{self.gvk.kind} {key_of(event.object)} was {event.type}"
+        self._metrics.trigger_fired(self._primary.watch.controller_name, self._gvk, len(requests))
+        message = f"{self._gvk.kind} {key_of(event.object)} was {event.type}"
         for request in requests[:MAX_REQUESTS_REPORTED]:
             obj = self._primary.objects.get(request)
             if obj is not None:
@@ -258,25 +223,24 @@ class DependentSource(RelatedSource):
 
 
 class WatchSources:
-    """The sources of one watch's own kind and of its triggers' kinds. Construct it before the cache runs."""
+    """The sources of a watch's own kind and of its triggers' kinds. Construct it before the cache runs."""
 
-    def __init__(self, watch: Watch, kinds: Kinds, queue: WorkQueue, metrics: Metrics, recorder: EventRecorder) -> None:
-        self._objects = kinds.require(watch.gvk, whole=True)
+    def __init__(self, watch: Watch, cache: Cache, queue: WorkQueue, metrics: Metrics, recorder: EventRecorder) -> None:
         self._watch = watch
-        primary = Primary(watch, self._objects, queue)
-        self._kind_source = KindSource(primary, metrics)
-        self._trigger_sources = [
-            TriggerSource(
-                primary, trigger, kinds.require(trigger.gvk, whole=trigger.needs_whole_objects), metrics, recorder
-            )
-            for trigger in watch.triggers
-        ]
+        self._informer = cache.get_informer(watch.gvk, whole=True, required=True)
+        primary = Primary(watch, self._informer, queue)
+        self._kind = KindSource(primary, metrics)
+        self._triggers: list[tuple[Informer, TriggerSource]] = []
+        for trigger in watch.triggers:
+            informer = cache.get_informer(trigger.gvk, whole=trigger.needs_whole_objects, required=True)
+            indexer = self._informer.index_by(trigger.match.field)
+            self._triggers.append((informer, TriggerSource(primary, trigger, indexer, metrics, recorder)))
 
     def start(self) -> None:
         """Take events from now on."""
-        self._kind_source.start()
-        for source in self._trigger_sources:
-            source.start()
+        self._informer.add_event_handler(self._kind.on_event)
+        for informer, source in self._triggers:
+            informer.add_event_handler(source.on_event)
 
     async def wait_synced(self) -> None:
         """Wait until all kinds are listed and every object is enqueued for a run that starts after that.
@@ -284,11 +248,16 @@ class WatchSources:
         It waits for as long as a kind is missing. A controller may run already; the price is a second run of what it
         reconciled.
         """
-        await self._objects.wait_synced()
+        await self._informer.wait_synced()
         async with asyncio.TaskGroup() as group:
-            for source in self._trigger_sources:
-                name = f"{self._watch.controller_name} waits for {source.gvk}"
-                group.create_task(source.wait_synced(), name=name)
+            for informer, source in self._triggers:
+                name = f"{self._watch.controller_name} waits for {informer.gvk}"
+                group.create_task(_wait_for_trigger(informer, source), name=name)
+
+
+async def _wait_for_trigger(informer: Informer, source: TriggerSource) -> None:
+    await informer.wait_synced()
+    source.on_synced()
 
 
 def _priority_of(event: Event) -> Priority:

@@ -7,19 +7,20 @@ import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from reconcile_runner import __version__
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.cache.cache import Cache
-from reconcile_runner.client import HttpClient, connect
+from reconcile_runner.client import connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import Clock
 from reconcile_runner.controller.concurrency import ConcurrencyLimit
 from reconcile_runner.controller.controller import Controller, ControllerOptions
 from reconcile_runner.controller.dependents import Dependents
-from reconcile_runner.controller.dependentscan import Survey
+from reconcile_runner.controller.dependentscan import scan_for_dependents
 from reconcile_runner.controller.source import WatchSources
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.execution.artifacts import ArtifactStore
@@ -102,7 +103,10 @@ async def build(
     )
     units = [_build_unit(watch, shared) for watch in watches]
     checks.start_is_complete()
-    scan = _dependent_scan(options, watches, client, discovery, cache, dependents, clock)
+    wants_dependents = options.inject_owner_ref and any(watch.watch_dependent_resources for watch in watches)
+    if wants_dependents:
+        _observe_cached_kinds(cache, dependents, discovery)
+    scan = partial(scan_for_dependents, client, discovery, dependents, clock, options.namespaces)
     return Operator(
         caches=[
             RunnableFunc("discovery", discovery.run),
@@ -114,7 +118,7 @@ async def build(
         election=[
             RunnableFunc("leader election", leadership.run),
             # Until this operator leads, another one may make dependents of further kinds.
-            *([RunnableFunc("dependent scan", scan.run, needs_leader=True)] if scan is not None else []),
+            *([RunnableFunc("dependent scan", scan, needs_leader=True)] if wants_dependents else []),
         ],
         controllers=[ControllerRunnable(unit.controller, cache) for unit in units],
     )
@@ -175,7 +179,7 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
     options, name = shared.options, watch.controller_name
     queue = WorkQueue(name, shared.clock, shared.metrics, _retry_delays(options, watch))
     sources = WatchSources(watch, shared.cache, queue, shared.metrics, shared.recorder)
-    objects = shared.cache.require(watch.gvk, whole=True)
+    objects = shared.cache.get_informer(watch.gvk, whole=True, required=True)
     reconciler = AnsibleReconciler(
         watch,
         _run_settings(options, watch, shared.environment),
@@ -219,24 +223,10 @@ def _retry_delays(options: Options, watch: Watch) -> RetryDelays:
     return RetryDelays(base, cap)
 
 
-def _dependent_scan(
-    options: Options,
-    watches: tuple[Watch, ...],
-    client: HttpClient,
-    discovery: Discovery,
-    cache: Cache,
-    dependents: Dependents,
-    clock: Clock,
-) -> Survey | None:
-    """Return the scan for dependents of earlier runs; None where no watch wants dependents.
-
-    Kinds that are cached need no scan: a handler looks at their objects as they are listed.
-    """
-    if not options.inject_owner_ref or not any(watch.watch_dependent_resources for watch in watches):
-        return None
-    for kind in cache.required():
-        kind.add_event_handler(dependents.observer(discovery.known, kind.gvk))
-    return Survey(client, discovery, dependents, clock, options.namespaces)
+def _observe_cached_kinds(cache: Cache, dependents: Dependents, discovery: Discovery) -> None:
+    """Look for dependents among the objects that are cached anyway, as they are listed: no scan is needed there."""
+    for informer in cache.required_informers():
+        informer.add_event_handler(dependents.observer(discovery.known, informer.gvk))
 
 
 class _FirstLists:
@@ -256,7 +246,7 @@ class _FirstLists:
 
     def _remove_stale_directories(self, gvk: GroupVersionKind) -> None:
         """Remove what an earlier operator left in a ``--runner-dir`` that outlives it."""
-        kind = self._cache.kind(gvk)
+        kind = self._cache.required_informer(gvk)
         for key in self._inputs.keys(gvk):
             if kind is not None and kind.get(key) is None:
                 self._inputs.remove(gvk, key)

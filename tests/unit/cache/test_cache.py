@@ -89,7 +89,7 @@ ALL = "/apis/example.com/v1/foos"
 async def test_a_kind_is_synced_once_it_is_listed() -> None:
     served = Served()
     served.list_at(ALL, foo("a"))
-    kind = served.cache.require(FOO, whole=True)
+    kind = served.cache.get_informer(FOO, whole=True, required=True)
     assert served.cache.unsynced() == [FOO]
     async with served.running():
         await served.cache.wait_synced()
@@ -101,21 +101,21 @@ async def test_a_kind_is_synced_once_it_is_listed() -> None:
 async def test_one_informer_serves_all_who_require_a_kind_and_is_whole_if_anybody_needs_it_so() -> None:
     served = Served()
     served.list_at(ALL)
-    first = served.cache.require(FOO, whole=False)
-    assert served.cache.require(FOO, whole=True) is first
-    assert served.cache.require(FOO, whole=False) is first
+    first = served.cache.get_informer(FOO, whole=False, required=True)
+    assert served.cache.get_informer(FOO, whole=True, required=True) is first
+    assert served.cache.get_informer(FOO, whole=False, required=True) is first
     assert not first.metadata_only
-    assert served.cache.kind(FOO) is first
+    assert served.cache.required_informer(FOO) is first
     async with served.running():
         assert [watch.accept for watch in served.client.watches] == [ACCEPT_JSON]
         with pytest.raises(RuntimeError):
-            served.cache.require(FOO, whole=True)
+            served.cache.get_informer(FOO, whole=True, required=True)
 
 
 async def test_metadata_alone_is_asked_for_where_nobody_needs_more() -> None:
     served = Served()
     served.list_at(ALL)
-    served.cache.require(FOO, whole=False)
+    served.cache.get_informer(FOO, whole=False, required=True)
     async with served.running():
         assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL]
 
@@ -125,7 +125,7 @@ async def test_each_namespace_has_an_informer() -> None:
     paths = [f"/apis/example.com/v1/namespaces/{namespace}/foos" for namespace in ("one", "two")]
     for path in paths:
         served.list_at(path)
-    served.cache.require(FOO, whole=True)
+    served.cache.get_informer(FOO, whole=True, required=True)
     async with served.running():
         assert [watch.path for watch in served.client.watches] == paths
         assert served.cache.has_synced
@@ -135,7 +135,7 @@ async def test_a_cluster_scoped_kind_has_one_informer_whatever_the_namespaces() 
     served = Served("one", "two")
     served.serve(namespaced=False)
     served.list_at(ALL)
-    served.cache.require(FOO, whole=True)
+    served.cache.get_informer(FOO, whole=True, required=True)
     async with served.running():
         assert [watch.path for watch in served.client.watches] == [ALL]
 
@@ -144,7 +144,7 @@ async def test_a_kind_that_is_missing_is_unsynced_until_it_comes() -> None:
     served = Served()
     served.serve_nothing()
     served.list_at(ALL, foo("a"))
-    kind = served.cache.require(FOO, whole=True)
+    kind = served.cache.get_informer(FOO, whole=True, required=True)
     async with served.running():
         assert not is_synced(kind)
         assert served.cache.health() == []
@@ -159,7 +159,7 @@ async def test_objects_of_a_kind_that_is_removed_are_deleted_and_come_back_with_
     served = Served("default")
     path = "/apis/example.com/v1/namespaces/default/foos"
     served.list_at(path, foo("a"))
-    kind = served.cache.require(FOO, whole=True)
+    kind = served.cache.get_informer(FOO, whole=True, required=True)
     events: list[Event] = []
     kind.add_event_handler(events.append)
     async with served.running():
@@ -183,21 +183,21 @@ async def test_a_followed_kind_is_watched_at_once_and_nobody_waits_for_it() -> N
     served = Served()
     served.list_at(ALL, foo("a"))
     async with served.running():
-        kind = served.cache.follow(FOO, whole=False)
+        kind = served.cache.get_informer(FOO, whole=False, required=False)
         assert served.cache.has_synced
         assert served.cache.missing() == []
         await settle(50)
         assert set(kind.keys()) == {key("a")}
         assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL]
-        assert served.cache.follow(FOO, whole=True) is kind
+        assert served.cache.get_informer(FOO, whole=True, required=False) is kind
         assert served.cache.health() == []
-        assert served.cache.kind(FOO) is None
+        assert served.cache.required_informer(FOO) is None
 
 
 async def test_a_kind_followed_before_the_start_is_watched_from_the_start_on() -> None:
     served = Served()
     served.list_at(ALL, foo("a"))
-    kind = served.cache.follow(FOO, whole=True)
+    kind = served.cache.get_informer(FOO, whole=True, required=False)
     async with served.running():
         assert set(kind.keys()) == {key("a")}
 
@@ -205,10 +205,10 @@ async def test_a_kind_followed_before_the_start_is_watched_from_the_start_on() -
 async def test_a_required_kind_is_shared_with_who_follows_it_unless_it_holds_too_little() -> None:
     served = Served()
     served.list_at(ALL)
-    required = served.cache.require(FOO, whole=False)
+    required = served.cache.get_informer(FOO, whole=False, required=True)
     async with served.running():
-        assert served.cache.follow(FOO, whole=False) is required
-        assert served.cache.follow(FOO, whole=True) is not required
+        assert served.cache.get_informer(FOO, whole=False, required=False) is required
+        assert served.cache.get_informer(FOO, whole=True, required=False) is not required
         await settle(50)
         assert [watch.accept for watch in served.client.watches] == [ACCEPT_PARTIAL, ACCEPT_JSON]
 
@@ -220,7 +220,7 @@ async def test_a_followed_kind_that_is_forbidden_costs_one_warning_and_few_reque
     served.client.fail(verb, ALL, FORBIDDEN, times=3)
     with capture_logs() as logs:
         async with served.running():
-            kind = served.cache.follow(FOO, whole=False)
+            kind = served.cache.get_informer(FOO, whole=False, required=False)
             for _ in range(2):
                 await settle(50)
                 await served.clock.advance(FORBIDDEN_PERIOD)
@@ -238,7 +238,7 @@ async def test_a_followed_kind_that_is_removed_is_empty_until_it_is_followed_aga
     served = Served()
     served.list_at(ALL, foo("a"))
     async with served.running():
-        kind = served.cache.follow(FOO, whole=False)
+        kind = served.cache.get_informer(FOO, whole=False, required=False)
         await settle(50)
         served.serve_nothing()
         served.client.fail("WATCH", ALL, NotFoundError(404, "NotFound", "no such kind"))
@@ -250,7 +250,7 @@ async def test_a_followed_kind_that_is_removed_is_empty_until_it_is_followed_aga
         await served.clock.advance(600.0)
         assert len(served.client.calls) == asked
         served.serve(namespaced=True)
-        assert served.cache.follow(FOO, whole=False) is kind
+        assert served.cache.get_informer(FOO, whole=False, required=False) is kind
         await settle(50)
         assert set(kind.keys()) == {key("a")}
 
@@ -259,7 +259,7 @@ async def test_a_view_is_of_a_complete_kind_with_an_open_watch() -> None:
     served = Served("one", "two")
     for namespace in ("one", "two"):
         served.list_at(f"/apis/example.com/v1/namespaces/{namespace}/foos", foo("a", namespace=namespace))
-    kind = served.cache.require(FOO, whole=True)
+    kind = served.cache.get_informer(FOO, whole=True, required=True)
     assert served.cache.view(FOO, "one", whole=True) is None
     async with served.running():
         view = served.cache.view(FOO, "one", whole=True)
@@ -282,7 +282,7 @@ def _version(served: Served, namespace: str) -> str | None:
 async def test_a_view_of_whole_objects_is_not_one_of_their_metadata() -> None:
     served = Served()
     served.list_at(ALL)
-    served.cache.require(FOO, whole=False)
+    served.cache.get_informer(FOO, whole=False, required=True)
     async with served.running():
         assert served.cache.view(FOO, "", whole=True) is None
         assert served.cache.view(FOO, "", whole=False) is not None
@@ -290,7 +290,7 @@ async def test_a_view_of_whole_objects_is_not_one_of_their_metadata() -> None:
 
 async def test_a_required_kind_must_be_served_listed_and_watched() -> None:
     served = Served()
-    served.cache.require(FOO, whole=True)
+    served.cache.get_informer(FOO, whole=True, required=True)
     assert served.cache.problem() == f"not served: {FOO}"
     served.client.answer(ALL, ApiUnreachableError("no answer"), {"metadata": {"resourceVersion": "9"}, "items": []})
     async with served.running():

@@ -17,8 +17,8 @@ from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.watches.watch import Watch
+from tests.support.fakes.cache import StillCache
 from tests.support.fakes.clock import FakeClock
-from tests.support.fakes.dependents import FakeFollowedKinds
 from tests.support.queues import drain
 
 FOO, BAR = GroupVersionKind("example.com", "v1", "Foo"), GroupVersionKind("example.com", "v1", "Bar")
@@ -42,8 +42,8 @@ class Bench:
     """Dependents of watches on fake kinds. Each watch has one object, ``ns/owner``."""
 
     def __init__(self, *watches: Watch) -> None:
-        self.kinds = FakeFollowedKinds()
-        self.dependents = Dependents(self.kinds)
+        self.cache = StillCache()
+        self.dependents = Dependents(self.cache)
         self.queues: dict[GroupVersionKind, WorkQueue] = {}
         for watch in watches or (Watch(FOO),):
             owners = Informer(watch.gvk, metadata_only=False)
@@ -72,7 +72,7 @@ def not_owned() -> KubeObject:
 async def test_a_dependent_has_its_kind_watched_and_its_owner_reconciled() -> None:
     b = Bench()
     b.observe(MAPS, owned())
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned(), not_owned()])
     assert await b.wanted() == set()
     store.upsert(owned(2))
@@ -87,14 +87,14 @@ async def test_what_nobody_owns_has_nothing_watched() -> None:
     b = Bench()
     for obj in (not_owned(), owned(kind="Other")):
         b.observe(MAPS, obj)
-    assert b.kinds.kinds == {}
+    assert b.cache.optional == {}
 
 
 @pytest.mark.parametrize("resource", [EVENTS, REVIEWS], ids=["events", "what cannot be watched"])
 async def test_some_kinds_are_no_dependents(resource: Resource) -> None:
     b = Bench()
     b.observe(resource, owned())
-    assert b.kinds.kinds == {}
+    assert b.cache.optional == {}
     assert not b.dependents.can_watch(resource)
 
 
@@ -115,7 +115,7 @@ async def test_what_happened_between_an_answer_and_the_first_list_is_made_good(
 ) -> None:
     b = Bench()
     b.observe(MAPS, seen)
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     for obj in listed:
         store.upsert(obj)
     store.replace(listed)
@@ -127,7 +127,7 @@ async def test_what_happened_between_an_answer_and_the_first_list_is_made_good(
 async def test_what_came_and_went_while_no_watch_was_open_is_made_good_by_the_next_list() -> None:
     b = Bench()
     b.observe(MAPS, owned())
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned()])
     b.observe(MAPS, owned(7, name="short-lived"))
     store.replace([owned()])
@@ -138,7 +138,7 @@ async def test_a_list_that_came_while_an_answer_was_on_its_way_leaves_a_doubt_th
     b = Bench()
     b.observe(MAPS, owned(name="first"))
     before = b.dependents.lists_seen(MAPS)
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned(name="first"), owned(name="shown")])
     b.dependents.observe(MAPS, owned(name="shown"), before)
     assert await b.wanted() == set()
@@ -149,7 +149,7 @@ async def test_a_list_that_came_while_an_answer_was_on_its_way_leaves_a_doubt_th
 async def test_what_the_cache_has_shown_and_seen_go_is_not_waited_for() -> None:
     b = Bench()
     b.observe(MAPS, owned())
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned(), owned(2, name="gone")])
     store.delete(owned(3, name="gone"))
     assert await b.wanted() == {OWNER}
@@ -161,7 +161,7 @@ async def test_what_the_cache_has_shown_and_seen_go_is_not_waited_for() -> None:
 async def test_an_object_of_another_namespace_is_not_missed_in_a_list_of_one() -> None:
     b = Bench()
     b.observe(MAPS, owned())
-    kind = b.kinds.kinds[MAPS.gvk]
+    kind = b.cache.optional[MAPS.gvk]
     one, _ = kind.scopes(["elsewhere", "ns"])
     one.replace([])
     assert await b.wanted() == set()
@@ -171,7 +171,7 @@ async def test_no_more_is_remembered_than_is_bearable() -> None:
     b = Bench()
     for number in range(MAX_OBSERVED + 10):
         b.observe(MAPS, owned(name=f"x-{number}", owner="owner" if number < 10 else "nobody"))
-    b.kinds.store(MAPS.gvk).replace([])
+    b.cache.store(MAPS.gvk).replace([])
     assert await b.wanted() == set()
 
 
@@ -189,15 +189,15 @@ def test_whole_objects_are_kept_only_where_metadata_does_not_tell_spec_from_stat
 ) -> None:
     b = Bench()
     b.observe(resource, obj)
-    assert b.kinds.kinds[resource.gvk].metadata_only is not whole
+    assert b.cache.optional[resource.gvk].metadata_only is not whole
 
 
 async def test_one_kind_serves_all_watches_but_those_that_blacklist_it() -> None:
     b = Bench(Watch(FOO), Watch(BAR, blacklist=frozenset({MAPS.gvk})))
     b.observe(MAPS, owned(kind="Bar"))
-    assert b.kinds.kinds == {}
+    assert b.cache.optional == {}
     b.observe(MAPS, owned())
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned(), owned(name="z", kind="Bar")])
     store.delete(owned())
     store.delete(owned(name="z", kind="Bar"))
@@ -207,7 +207,7 @@ async def test_one_kind_serves_all_watches_but_those_that_blacklist_it() -> None
 async def test_two_watches_hear_each_of_their_own_dependents() -> None:
     b = Bench(Watch(FOO), Watch(BAR))
     b.observe(MAPS, owned())
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned(), owned(name="z", kind="Bar")])
     store.delete(owned(name="z", kind="Bar"))
     assert (await b.wanted(FOO), await b.wanted(BAR)) == (set(), {OWNER})
@@ -216,14 +216,14 @@ async def test_two_watches_hear_each_of_their_own_dependents() -> None:
 async def test_a_watch_that_wants_no_dependents_gets_none() -> None:
     b = Bench(Watch(FOO, watch_dependent_resources=False))
     b.observe(MAPS, owned())
-    assert b.kinds.kinds == {}
+    assert b.cache.optional == {}
 
 
 async def test_an_owner_that_is_not_there_or_not_selected_is_not_asked_for() -> None:
     selector = LabelSelector((Requirement("app", Operator.EXISTS),))
     b = Bench(Watch(FOO, selector=selector), Watch(BAR))
     b.observe(MAPS, owned())
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned(), owned(name="z", kind="Bar", owner="nobody")])
     store.replace([])
     assert (await b.wanted(FOO), await b.wanted(BAR)) == (set(), set())
@@ -243,9 +243,9 @@ async def test_cluster_scoped_dependents_by_annotation_are_watched_where_asked_f
         }
         obj = owned(namespace="", ownerReferences=[], annotations=annotations)
     b.observe(ROLES, obj)
-    assert (ROLES.gvk in b.kinds.kinds) is (asked_for or by_reference)
+    assert (ROLES.gvk in b.cache.optional) is (asked_for or by_reference)
     if not by_reference and asked_for:
-        store = b.kinds.store(ROLES.gvk)
+        store = b.cache.store(ROLES.gvk)
         store.replace([obj])
         store.delete(obj)
         assert await b.wanted() == {OWNER}
@@ -256,7 +256,7 @@ async def test_another_version_of_a_kind_is_not_watched_a_second_time() -> None:
     b.observe(MAPS, owned())
     newer = Resource(GroupVersionKind("", "v2", "ConfigMap"), "configmaps", namespaced=True, verbs=VERBS)
     b.observe(newer, owned(2))
-    assert list(b.kinds.kinds) == [MAPS.gvk]
+    assert list(b.cache.optional) == [MAPS.gvk]
 
 
 def test_reads_are_looked_at_until_a_kind_is_listed() -> None:
@@ -264,7 +264,7 @@ def test_reads_are_looked_at_until_a_kind_is_listed() -> None:
     assert not b.dependents.is_watched(MAPS)
     b.observe(MAPS, owned())
     assert not b.dependents.is_watched(MAPS)
-    b.kinds.store(MAPS.gvk).replace([])
+    b.cache.store(MAPS.gvk).replace([])
     assert b.dependents.is_watched(MAPS)
 
 
@@ -272,15 +272,15 @@ def test_a_kind_that_is_watched_anyway_is_observed() -> None:
     b = Bench()
     listener = b.dependents.observer(lambda gvk: MAPS if gvk == MAPS.gvk else None, MAPS.gvk)
     listener(Event(EventType.CREATED, not_owned(), initial=True))
-    assert b.kinds.kinds == {}
+    assert b.cache.optional == {}
     listener(Event(EventType.CREATED, owned(), initial=True))
-    assert MAPS.gvk in b.kinds.kinds
+    assert MAPS.gvk in b.cache.optional
 
 
 async def test_says_which_dependent_issued_which_event(logged: LogCapture) -> None:
     b = Bench()
     b.observe(MAPS, owned())
-    store = b.kinds.store(MAPS.gvk)
+    store = b.cache.store(MAPS.gvk)
     store.replace([owned()])
     store.delete(owned(2))
     assert logged.entries == [

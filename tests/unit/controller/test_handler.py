@@ -7,6 +7,7 @@ import pytest
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.event import Event, EventType
+from reconcile_runner.cache.informer import Indexer
 from reconcile_runner.controller.handler import for_object, for_owners, for_trigger
 from reconcile_runner.watches.watch import Match, NamespaceScope, Trigger
 
@@ -14,24 +15,26 @@ POD = GroupVersionKind("", "v1", "Pod")
 FIELD = FieldPath("spec.name")
 
 
-class CountingIndex:
-    """Implements ``reconcile_runner.controller.handler.Index`` over a dictionary, and remembers what was looked up."""
+class CountingIndexer(Indexer):
+    """An indexer that remembers what was looked up."""
 
-    def __init__(self, keys_by_value: dict[str, list[ObjectKey]]) -> None:
-        self._keys_by_value = keys_by_value
+    def __init__(self, names: dict[ObjectKey, list[str]]) -> None:
+        super().__init__(FieldPath("spec.names[*]"))
         self.asked: list[str] = []
+        for key, values in names.items():
+            self.replace(key, None, {"spec": {"names": values}})
 
     def lookup(self, value: str) -> Collection[ObjectKey]:
         self.asked.append(value)
-        return self._keys_by_value.get(value, [])
+        return super().lookup(value)
 
 
 ONE, TWO, ELSEWHERE = ObjectKey("default", "one"), ObjectKey("default", "two"), ObjectKey("other", "three")
 
 
 @pytest.fixture
-def index() -> CountingIndex:
-    return CountingIndex({"jack": [ONE, ELSEWHERE], "joe": [TWO, ONE]})
+def indexer() -> CountingIndexer:
+    return CountingIndexer({ONE: ["jack", "joe"], TWO: ["joe"], ELSEWHERE: ["jack"]})
 
 
 def trigger(source: str = "metadata.name", scope: NamespaceScope = NamespaceScope.ANY) -> Trigger:
@@ -51,49 +54,49 @@ def test_a_cluster_scoped_object_has_no_namespace() -> None:
 
 
 @pytest.mark.parametrize("kind", [EventType.CREATED, EventType.DELETED])
-def test_a_trigger_object_reconciles_those_whose_field_has_its_value(index: CountingIndex, kind: EventType) -> None:
-    assert set(for_trigger(trigger(), index, Event(kind, pod("jack")))) == {ONE, ELSEWHERE}
+def test_a_trigger_object_reconciles_those_whose_field_has_its_value(indexer: CountingIndexer, kind: EventType) -> None:
+    assert set(for_trigger(trigger(), indexer, Event(kind, pod("jack")))) == {ONE, ELSEWHERE}
 
 
-def test_a_value_that_nobody_has_reconciles_nothing(index: CountingIndex) -> None:
-    assert for_trigger(trigger(), index, Event(EventType.CREATED, pod("jim"))) == ()
+def test_a_value_that_nobody_has_reconciles_nothing(indexer: CountingIndexer) -> None:
+    assert for_trigger(trigger(), indexer, Event(EventType.CREATED, pod("jim"))) == ()
 
 
-def test_an_object_without_the_source_field_asks_the_index_nothing(index: CountingIndex) -> None:
-    assert for_trigger(trigger("metadata.labels.friend"), index, Event(EventType.CREATED, pod("jack"))) == ()
-    assert index.asked == []
+def test_an_object_without_the_source_field_asks_the_index_nothing(indexer: CountingIndexer) -> None:
+    assert for_trigger(trigger("metadata.labels.friend"), indexer, Event(EventType.CREATED, pod("jack"))) == ()
+    assert indexer.asked == []
 
 
-def test_a_changed_value_reconciles_the_old_and_the_new_matches_each_once(index: CountingIndex) -> None:
+def test_a_changed_value_reconciles_the_old_and_the_new_matches_each_once(indexer: CountingIndexer) -> None:
     event = Event(EventType.UPDATED, pod("p", friend="joe"), pod("p", friend="jack"))
-    requests = for_trigger(trigger("metadata.labels.friend"), index, event)
+    requests = for_trigger(trigger("metadata.labels.friend"), indexer, event)
     assert len(requests) == 3
     assert set(requests) == {ONE, TWO, ELSEWHERE}
 
 
-def test_the_same_namespace_only_where_asked_for(index: CountingIndex) -> None:
+def test_the_same_namespace_only_where_asked_for(indexer: CountingIndexer) -> None:
     event = Event(EventType.CREATED, pod("jack", namespace="other"))
-    assert for_trigger(trigger(scope=NamespaceScope.SAME), index, event) == (ELSEWHERE,)
-    assert set(for_trigger(trigger(), index, event)) == {ONE, ELSEWHERE}
+    assert for_trigger(trigger(scope=NamespaceScope.SAME), indexer, event) == (ELSEWHERE,)
+    assert set(for_trigger(trigger(), indexer, event)) == {ONE, ELSEWHERE}
 
 
-def test_any_element_of_a_list_matches(index: CountingIndex) -> None:
+def test_any_element_of_a_list_matches(indexer: CountingIndexer) -> None:
     event = Event(EventType.CREATED, {"metadata": {"name": "p"}, "friends": ["joe", "jack", "joe"]})
-    assert set(for_trigger(trigger("friends[*]"), index, event)) == {ONE, TWO, ELSEWHERE}
-    assert sorted(index.asked) == ["jack", "joe"]
+    assert set(for_trigger(trigger("friends[*]"), indexer, event)) == {ONE, TWO, ELSEWHERE}
+    assert sorted(indexer.asked) == ["jack", "joe"]
 
 
 @pytest.mark.parametrize("objects", [10, 100_000])
 def test_an_event_costs_one_lookup_whatever_the_number_of_objects(objects: int) -> None:
-    index = CountingIndex({f"friend-{number}": [ObjectKey("default", f"foo-{number}")] for number in range(objects)})
+    indexer = CountingIndexer({ObjectKey("default", f"foo-{n}"): [f"friend-{n}"] for n in range(objects)})
     event = Event(EventType.CREATED, pod("friend-7"))
-    assert for_trigger(trigger(), index, event) == (ObjectKey("default", "foo-7"),)
-    assert index.asked == ["friend-7"]
+    assert for_trigger(trigger(), indexer, event) == (ObjectKey("default", "foo-7"),)
+    assert indexer.asked == ["friend-7"]
 
 
-def test_an_update_that_keeps_its_value_costs_one_lookup(index: CountingIndex) -> None:
-    for_trigger(trigger(), index, Event(EventType.UPDATED, pod("jack", a="b"), pod("jack")))
-    assert index.asked == ["jack"]
+def test_an_update_that_keeps_its_value_costs_one_lookup(indexer: CountingIndexer) -> None:
+    for_trigger(trigger(), indexer, Event(EventType.UPDATED, pod("jack", a="b"), pod("jack")))
+    assert indexer.asked == ["jack"]
 
 
 def owned(*names: str) -> KubeObject:

@@ -17,14 +17,14 @@ from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.controller import source as source_module
 from reconcile_runner.controller.controller import Controller, ControllerOptions
 from reconcile_runner.controller.reconcile import Outcome, Request, Succeeded
-from reconcile_runner.controller.source import Kinds, WatchSources
+from reconcile_runner.controller.source import WatchSources
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.recorder import EventRecorder
 from reconcile_runner.watches.watch import Match, Trigger, Watch
+from tests.support.fakes.cache import StillCache
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
-from tests.support.fakes.kinds import FakeKinds
 from tests.support.queues import depth, drain
 
 THING = GroupVersionKind("example.com", "v1", "Thing")
@@ -61,22 +61,22 @@ def pod(name: str, namespace: str = "default", **fields: Any) -> KubeObject:
 class Harness:
     """A source over real caches that the test fills, and its queue."""
 
-    def __init__(self, watch: Watch, kinds: FakeKinds | None = None) -> None:
+    def __init__(self, watch: Watch, cache: StillCache | None = None) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.queue = WorkQueue(watch.controller_name, self.clock, self.metrics)
         self.client = FakeClient()
         self.recorder = EventRecorder(self.client, self.clock)
-        self.kinds = kinds or FakeKinds()
-        self.source = WatchSources(watch, self.kinds, self.queue, self.metrics, self.recorder)
+        self.cache = cache or StillCache()
+        self.source = WatchSources(watch, self.cache, self.queue, self.metrics, self.recorder)
         self.source.start()
-        self.things = self.kinds.store(THING)
+        self.things = self.cache.store(THING)
 
     async def synced(self, things: list[KubeObject], pods: list[KubeObject] | None = None) -> None:
         """List both kinds, things first, and serve the requests of the first lists."""
         self.things.replace(things)
         if pods is not None:
-            self.kinds.store(POD).replace(pods)
+            self.cache.store(POD).replace(pods)
         await asyncio.wait_for(self.source.wait_synced(), timeout=10)
         await self.served()
 
@@ -100,11 +100,6 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
 @pytest.fixture
 def harness() -> Harness:
     return Harness(TRIGGERED)
-
-
-def test_the_cache_is_what_a_source_asks_for() -> None:
-    kinds: type[Kinds] = Cache
-    assert kinds is Cache
 
 
 class TestOwnKind:
@@ -164,23 +159,23 @@ class TestOwnKind:
 class TestTrigger:
     async def test_a_trigger_object_reconciles_those_that_name_it(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack"), thing(TWO, "joe")], [])
-        harness.kinds.store(POD).upsert(pod("jack", "elsewhere"))
+        harness.cache.store(POD).upsert(pod("jack", "elsewhere"))
         assert await harness.served() == [ONE]
-        harness.kinds.store(POD).delete(pod("jack", "elsewhere"))
+        harness.cache.store(POD).delete(pod("jack", "elsewhere"))
         assert await harness.served() == [ONE]
 
     async def test_its_requests_go_before_the_background(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack")], [])
-        harness.kinds.store(POD).upsert(pod("jack"))
+        harness.cache.store(POD).upsert(pod("jack"))
         assert (harness.ready(-100), harness.ready(0)) == (0, 1)
 
     async def test_an_object_that_nobody_names_queues_nothing_and_logs_nothing(
         self, harness: Harness, logged: LogCapture
     ) -> None:
         await harness.synced([thing(ONE, "jack")], [])
-        harness.kinds.store(POD).upsert(pod("stranger"))
-        harness.kinds.store(POD).upsert(pod("stranger", status={"phase": "Running"}))
-        harness.kinds.store(POD).delete(pod("stranger"))
+        harness.cache.store(POD).upsert(pod("stranger"))
+        harness.cache.store(POD).upsert(pod("stranger", status={"phase": "Running"}))
+        harness.cache.store(POD).delete(pod("stranger"))
         assert await harness.served() == []
         assert logged.entries == []
 
@@ -188,7 +183,7 @@ class TestTrigger:
         harness = Harness(replace(TRIGGERED, triggers=(Trigger(POD, BY_NAME),)))
         await harness.synced([thing(ONE, "jack")], [pod("jack", spec={"a": 1})])
         for phase in ("Pending", "Running", "Succeeded"):
-            harness.kinds.store(POD).upsert(pod("jack", spec={"a": 1}, status={"phase": phase}))
+            harness.cache.store(POD).upsert(pod("jack", spec={"a": 1}, status={"phase": phase}))
         assert await harness.served() == []
         assert logged.entries == []
 
@@ -196,24 +191,26 @@ class TestTrigger:
         await harness.synced([thing(ONE, "jack")], [])
         harness.things.upsert(thing(ONE, "joe", generation=2))
         await harness.served()
-        harness.kinds.store(POD).upsert(pod("jack"))
+        harness.cache.store(POD).upsert(pod("jack"))
         assert await harness.served() == []
-        harness.kinds.store(POD).upsert(pod("joe"))
+        harness.cache.store(POD).upsert(pod("joe"))
         assert await harness.served() == [ONE]
 
     async def test_a_list_after_a_gap_reconciles_for_what_came_and_what_went(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack"), thing(TWO, "joe")], [pod("jack")])
-        harness.kinds.store(POD).replace([pod("joe")])
+        harness.cache.store(POD).replace([pod("joe")])
         assert set(await harness.served()) == {ONE, TWO}
 
     async def test_what_is_marked_initial_after_the_first_list_counts_in_the_background(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack")], [])
-        harness.kinds.require(POD, whole=False)._tell(Event(EventType.CREATED, pod("jack"), initial=True))
+        harness.cache.get_informer(POD, whole=False, required=True)._tell(
+            Event(EventType.CREATED, pod("jack"), initial=True)
+        )
         assert (harness.ready(-100), harness.ready(0)) == (1, 0)
 
     async def test_says_which_object_issued_which_event(self, harness: Harness, logged: LogCapture) -> None:
         await harness.synced([thing(ONE, "jack")], [])
-        harness.kinds.store(POD).upsert(pod("jack", "zoo"))
+        harness.cache.store(POD).upsert(pod("jack", "zoo"))
         assert logged.entries == [
             {
                 "event": "trigger object issued an event",
@@ -229,7 +226,7 @@ class TestTrigger:
 
     async def test_a_line_names_ten_objects_at_most(self, harness: Harness, logged: LogCapture) -> None:
         await harness.synced([thing(ObjectKey("default", f"t{number}"), "jack") for number in range(500)], [])
-        harness.kinds.store(POD).upsert(pod("jack"))
+        harness.cache.store(POD).upsert(pod("jack"))
         (line,) = logged.entries
         assert line["requests"] == 500
         assert len(line["objects"]) == 11
@@ -238,8 +235,8 @@ class TestTrigger:
 
     async def test_events_and_requests_of_triggers_are_counted(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack"), thing(TWO, "jack")], [])
-        harness.kinds.store(POD).upsert(pod("jack"))
-        harness.kinds.store(POD).upsert(pod("stranger"))
+        harness.cache.store(POD).upsert(pod("jack"))
+        harness.cache.store(POD).upsert(pod("stranger"))
         labels = {"controller": TRIGGERED.controller_name, "trigger": str(POD)}
         sample = harness.metrics.registry.get_sample_value
         assert sample("reconcile_runner_trigger_events_total", labels) == 1
@@ -251,56 +248,48 @@ class TestTrigger:
         blue = LabelSelector((Requirement("colour", Operator.IN, frozenset({"blue"})),))
         harness = Harness(replace(TRIGGERED, selector=blue))
         await harness.synced([thing(ONE, "jack", colour="red"), thing(TWO, "joe", colour="blue")], [])
-        harness.kinds.store(POD).upsert(pod("jack"))
+        harness.cache.store(POD).upsert(pod("jack"))
         assert await harness.served() == []
         assert logged.entries == []
-        harness.kinds.store(POD).upsert(pod("joe"))
+        harness.cache.store(POD).upsert(pod("joe"))
         assert await harness.served() == [TWO]
 
     def test_a_kind_is_cached_whole_only_where_more_than_metadata_is_read(self) -> None:
-        kinds = FakeKinds()
-        Harness(TRIGGERED, kinds)
-        assert kinds.whole == {THING: True, POD: False}
-        kinds = FakeKinds()
-        Harness(replace(TRIGGERED, triggers=(Trigger(POD, BY_NAME),)), kinds)
-        assert kinds.whole == {THING: True, POD: True}
+        on_metadata, on_all = Harness(TRIGGERED), Harness(replace(TRIGGERED, triggers=(Trigger(POD, BY_NAME),)))
+        assert self.whole_kinds(on_metadata.cache) == {THING}
+        assert self.whole_kinds(on_all.cache) == {THING, POD}
 
-
-class CountingKind(Informer):
-    """A cache that counts what would make an event dearer with more objects."""
-
-    def __init__(self) -> None:
-        super().__init__(THING, metadata_only=False)
-        self.scans = 0
-        self.reads = 0
-
-    def keys(self) -> KeysView[ObjectKey]:
-        self.scans += 1
-        return super().keys()
-
-    def get(self, key: ObjectKey) -> KubeObject | None:
-        self.reads += 1
-        return super().get(key)
+    def whole_kinds(self, cache: Cache) -> set[GroupVersionKind]:
+        return {informer.gvk for informer in cache.required_informers() if not informer.metadata_only}
 
 
 @pytest.mark.parametrize("count", [10, 10_000])
 async def test_a_trigger_event_costs_the_same_with_many_objects(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lookups: list[str] = []
-    lookup = Indexer.lookup
+    scans: list[GroupVersionKind] = []
+    reads: list[GroupVersionKind] = []
+    lookup, keys, get = Indexer.lookup, Informer.keys, Informer.get
 
-    def counted(index: Indexer, value: str) -> Collection[ObjectKey]:
+    def counted_lookup(indexer: Indexer, value: str) -> Collection[ObjectKey]:
         lookups.append(value)
-        return lookup(index, value)
+        return lookup(indexer, value)
 
-    monkeypatch.setattr(Indexer, "lookup", counted)
-    kinds, counting = FakeKinds(), CountingKind()
-    kinds._kinds[THING] = counting
-    harness = Harness(TRIGGERED, kinds)
+    def counted_keys(informer: Informer) -> KeysView[ObjectKey]:
+        scans.append(informer.gvk)
+        return keys(informer)
+
+    def counted_get(informer: Informer, key: ObjectKey) -> KubeObject | None:
+        reads.append(informer.gvk)
+        return get(informer, key)
+
+    harness = Harness(TRIGGERED)
     await harness.synced([thing(ObjectKey("default", f"t{n}"), f"friend-{n}") for n in range(count)], [])
-    counting.scans = 0
-    harness.kinds.store(POD).upsert(pod("friend-5"))
+    monkeypatch.setattr(Indexer, "lookup", counted_lookup)
+    monkeypatch.setattr(Informer, "keys", counted_keys)
+    monkeypatch.setattr(Informer, "get", counted_get)
+    harness.cache.store(POD).upsert(pod("friend-5"))
     assert await harness.served() == [ObjectKey("default", "t5")]
-    assert (lookups, counting.scans, counting.reads) == (["friend-5"], 0, 1)
+    assert (lookups, scans, reads) == (["friend-5"], [], [THING])
 
 
 class World:
@@ -325,7 +314,7 @@ class TestNothingIsLostAtTheStart:
 
     @pytest.fixture
     def world(self, harness: Harness) -> World:
-        return World(harness.kinds.require(THING, whole=True))
+        return World(harness.cache.get_informer(THING, whole=True, required=True))
 
     def run(self, harness: Harness, world: World) -> Controller:
         options = ControllerOptions(workers=2, graceful_shutdown_timeout=1)
@@ -344,10 +333,10 @@ class TestNothingIsLostAtTheStart:
         world.pods = {"jack"}
         pods = [pod("jack"), pod("stranger")]
         if pods_first:
-            harness.kinds.store(POD).replace(pods)
+            harness.cache.store(POD).replace(pods)
         harness.things.replace([thing(ONE, "jack"), thing(TWO, "joe")])
         if not pods_first:
-            harness.kinds.store(POD).replace(pods)
+            harness.cache.store(POD).replace(pods)
         await asyncio.wait_for(harness.source.wait_synced(), timeout=10)
         await self.drained(self.run(harness, world))
         assert sorted(world.runs) == [ONE, TWO]
@@ -367,7 +356,7 @@ class TestNothingIsLostAtTheStart:
             await settle()
             assert world.happy == {ONE: not comes}
             world.pods = {"jack"} if comes else set()
-            harness.kinds.store(POD).replace([pod("jack")] if comes else [])
+            harness.cache.store(POD).replace([pod("jack")] if comes else [])
             await waiting
             await settle()
             controller.stop()
@@ -378,7 +367,7 @@ class TestNothingIsLostAtTheStart:
     async def test_objects_listed_after_the_trigger_kind_need_no_second_run(
         self, harness: Harness, world: World
     ) -> None:
-        harness.kinds.store(POD).replace([pod("jack")])
+        harness.cache.store(POD).replace([pod("jack")])
         world.pods = {"jack"}
         waiting = asyncio.create_task(harness.source.wait_synced(), name="waiting")
         async with asyncio.TaskGroup() as group:
@@ -405,8 +394,8 @@ class TestNothingIsLostAtTheStart:
 
     async def test_a_trigger_kind_that_goes_and_comes_back_reconciles_for_both(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack")], [pod("jack")])
-        pods = harness.kinds.require(POD, whole=False)
+        pods = harness.cache.get_informer(POD, whole=False, required=True)
         pods.clear()
         assert await harness.served() == [ONE]
-        harness.kinds.store(POD).replace([pod("jack")])
+        harness.cache.store(POD).replace([pod("jack")])
         assert await harness.served() == [ONE]
