@@ -19,12 +19,13 @@ from typing import TypeAlias, cast
 import typer
 
 from reconcile_runner import logs
-from reconcile_runner.cli import electionflags, flags, metricsflags, rbacflags, upstreamflags, values
+from reconcile_runner.cli import electionflags, flags, metricsflags, upstreamflags, values
+from reconcile_runner.cli.usage import Commands
 from reconcile_runner.cli.variables import kind_settings, log_events, namespaces
 from reconcile_runner.cli.version import commit, version_line
 from reconcile_runner.compat import ENV_GATHERING
 from reconcile_runner.errors import ConfigError, RunnerError
-from reconcile_runner.options import LogFormat, LogLevel, Options, usable_cpus
+from reconcile_runner.options import LogFormat, LogLevel, Options
 from reconcile_runner.watches.loader import FindingSeverity, Lookup, WatchesFileError, load, load_watches
 from reconcile_runner.watches.watch import Watch
 
@@ -32,8 +33,8 @@ Serve: TypeAlias = Callable[[Options, tuple[Watch, ...]], int]
 """Serves watches until it is told to stop; returns the exit code."""
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Reconcile Kubernetes objects by running Ansible roles.",
@@ -57,43 +58,43 @@ def _program(path: str) -> str:
 def run(
     context: typer.Context,
     *,
-    watches_file: flags.WatchesFile = Path("watches.yaml"),
-    kubeconfig: flags.Kubeconfig = None,
-    reconcile_period: flags.ReconcilePeriod = "10h",
-    max_concurrent_reconciles: flags.MaxConcurrentReconciles = None,
-    max_concurrent_runs: flags.MaxConcurrentRuns = 0,
-    failure_backoff_base: flags.FailureBackoffBase = "5ms",
-    failure_backoff_cap: flags.FailureBackoffCap = "1000s",
-    max_artifacts_size: flags.MaxArtifactsSize = "128Mi",
-    run_timeout: flags.RunTimeout = "1h",
-    graceful_shutdown_timeout: flags.GracefulShutdownTimeout = "30s",
-    ansible_verbosity: flags.Verbosity = 2,
-    ansible_roles_path: flags.RolesPath = "",
-    ansible_collections_path: flags.CollectionsPath = "",
-    ansible_args: flags.AnsibleArgs = "",
-    ansible_log_events: flags.AnsibleLogEvents = "tasks",
-    inject_owner_ref: flags.InjectOwnerRef = "true",
-    engine: flags.Engine = None,
-    runner_dir: flags.RunnerDirectory = None,
-    proxy_port: flags.ProxyPort = 0,
-    leader_elect: electionflags.LeaderElect = None,
-    enable_leader_election: electionflags.EnableLeaderElection = None,
-    leader_election_id: electionflags.LeaderElectionId = "",
-    leader_election_namespace: electionflags.LeaderElectionNamespace = "",
-    leader_elect_lease_duration: electionflags.LeaseDuration = "15s",
-    leader_elect_renew_deadline: electionflags.RenewDeadline = "10s",
-    metrics_bind_address: metricsflags.MetricsBindAddress = None,
-    metrics_addr: metricsflags.MetricsAddr = None,
-    metrics_secure: metricsflags.MetricsSecure = "false",
-    metrics_require_rbac: metricsflags.MetricsRequireRbac = "false",
-    metrics_cert_path: metricsflags.MetricsCertPath = None,
-    metrics_cert_name: metricsflags.MetricsCertName = "tls.crt",
-    metrics_cert_key: metricsflags.MetricsCertKey = "tls.key",
-    health_probe_bind_address: flags.HealthProbeBindAddress = ":6789",
-    user_metrics_bind_address: flags.UserMetricsBindAddress = "127.0.0.1:5050",
-    zap_encoder: flags.ZapEncoder = None,
-    zap_log_level: flags.ZapLogLevel = None,
-    zap_devel: flags.ZapDevel = "false",
+    watches_file: flags.WatchesFile,
+    kubeconfig: flags.Kubeconfig,
+    reconcile_period: flags.ReconcilePeriod,
+    max_concurrent_reconciles: flags.MaxConcurrentReconciles,
+    max_concurrent_runs: flags.MaxConcurrentRuns,
+    failure_backoff_base: flags.FailureBackoffBase,
+    failure_backoff_cap: flags.FailureBackoffCap,
+    max_artifacts_size: flags.MaxArtifactsSize,
+    run_timeout: flags.RunTimeout,
+    graceful_shutdown_timeout: flags.GracefulShutdownTimeout,
+    ansible_verbosity: flags.Verbosity,
+    ansible_roles_path: flags.RolesPath,
+    ansible_collections_path: flags.CollectionsPath,
+    ansible_args: flags.AnsibleArgs,
+    ansible_log_events: flags.AnsibleLogEvents,
+    inject_owner_ref: flags.InjectOwnerRef,
+    engine: flags.Engine,
+    runner_dir: flags.RunnerDirectory,
+    proxy_port: flags.ProxyPort,
+    leader_elect: electionflags.LeaderElect,
+    enable_leader_election: electionflags.EnableLeaderElection,
+    leader_election_id: electionflags.LeaderElectionId,
+    leader_election_namespace: electionflags.LeaderElectionNamespace,
+    leader_elect_lease_duration: electionflags.LeaseDuration,
+    leader_elect_renew_deadline: electionflags.RenewDeadline,
+    metrics_bind_address: metricsflags.MetricsBindAddress,
+    metrics_addr: metricsflags.MetricsAddr,
+    metrics_secure: metricsflags.MetricsSecure,
+    metrics_require_rbac: metricsflags.MetricsRequireRbac,
+    metrics_cert_path: metricsflags.MetricsCertPath,
+    metrics_cert_name: metricsflags.MetricsCertName,
+    metrics_cert_key: metricsflags.MetricsCertKey,
+    health_probe_bind_address: flags.HealthProbeBindAddress,
+    user_metrics_bind_address: flags.UserMetricsBindAddress,
+    zap_encoder: flags.ZapEncoder,
+    zap_log_level: flags.ZapLogLevel,
+    zap_devel: flags.ZapDevel,
 ) -> None:
     """Reconcile until SIGTERM or Ctrl-C."""
     log_format, log_level = _set_up_logs(zap_encoder, zap_log_level, zap_devel)
@@ -102,17 +103,17 @@ def run(
         options = Options(
             watches_file=watches_file,
             kubeconfig=kubeconfig,
-            reconcile_period=values.duration("--reconcile-period", reconcile_period),
-            max_concurrent_reconciles=max_concurrent_reconciles or usable_cpus(),
+            reconcile_period=reconcile_period,
+            max_concurrent_reconciles=max_concurrent_reconciles,
             max_concurrent_runs=max_concurrent_runs or None,
             retry_delays=flags.retry_delays(failure_backoff_base, failure_backoff_cap),
-            artifacts_limit=values.size("--max-artifacts-size", max_artifacts_size),
-            run_timeout=values.duration("--run-timeout", run_timeout),
-            graceful_shutdown_timeout=values.duration("--graceful-shutdown-timeout", graceful_shutdown_timeout),
+            artifacts_limit=max_artifacts_size,
+            run_timeout=run_timeout,
+            graceful_shutdown_timeout=graceful_shutdown_timeout,
             ansible_verbosity=ansible_verbosity,
             ansible_roles_path=ansible_roles_path,
             ansible_collections_path=ansible_collections_path,
-            ansible_args=flags.ansible_args(ansible_args),
+            ansible_args=ansible_args,
             ansible_log_events=flags.log_events(ansible_log_events),
             inject_owner_ref=flags.inject_owner_ref(inject_owner_ref),
             engine=engine,
@@ -123,7 +124,7 @@ def run(
                 enable_leader_election,
                 electionflags.lease_name(leader_election_id, os.environ),
                 leader_election_namespace,
-                electionflags.timing(leader_elect_lease_duration, leader_elect_renew_deadline),
+                electionflags.Timing(leader_elect_lease_duration, leader_elect_renew_deadline),
             ),
             metrics_bind_address=metricsflags.metrics_bind_address(metrics_bind_address, metrics_addr),
             secure_metrics=metricsflags.secure_serving(
@@ -131,8 +132,8 @@ def run(
                 metrics_require_rbac,
                 metricsflags.CertificateFiles(metrics_cert_path, metrics_cert_name, metrics_cert_key),
             ),
-            health_probe_bind_address=values.bind_address("--health-probe-bind-address", health_probe_bind_address),
-            user_metrics_bind_address=values.bind_address("--user-metrics-bind-address", user_metrics_bind_address),
+            health_probe_bind_address=health_probe_bind_address,
+            user_metrics_bind_address=user_metrics_bind_address,
             log_format=log_format,
             log_level=log_level,
         )
@@ -142,9 +143,9 @@ def run(
 
 @app.command()
 def validate(
-    watches_file: flags.WatchesFile = Path("watches.yaml"),
-    ansible_roles_path: flags.RolesPath = "",
-    ansible_collections_path: flags.CollectionsPath = "",
+    watches_file: flags.WatchesFile,
+    ansible_roles_path: flags.RolesPath,
+    ansible_collections_path: flags.CollectionsPath,
 ) -> None:
     """Check the watches file, unknown keys included, and print everything that is wrong with it."""
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
@@ -162,14 +163,14 @@ def validate(
 @app.command()
 def rbac(
     *,
-    watches_file: flags.WatchesFile = Path("watches.yaml"),
-    name: rbacflags.Name = "",
-    namespace: rbacflags.Namespaces = None,
-    crds: rbacflags.Crds = None,
-    kubeconfig: rbacflags.Kubeconfig = None,
-    leader_election_id: rbacflags.LeaderElectionId = "",
-    ansible_roles_path: flags.RolesPath = "",
-    ansible_collections_path: flags.CollectionsPath = "",
+    watches_file: flags.WatchesFile,
+    name: flags.RbacRoleName,
+    namespace: flags.RbacNamespaces = None,
+    crds: flags.RbacCrds,
+    kubeconfig: flags.RbacKubeconfig,
+    leader_election_id: flags.RbacLeaderElectionId,
+    ansible_roles_path: flags.RolesPath,
+    ansible_collections_path: flags.CollectionsPath,
 ) -> None:
     """Print the least rights that the watches need, as a role to ship; what cannot be known goes to standard error."""
     # Here and not above, as for ``run``.
@@ -239,13 +240,11 @@ def _errors_in_one_line() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def _set_up_logs(encoder: LogFormat | None, level: str | None, devel_text: str) -> tuple[LogFormat, LogLevel]:
+def _set_up_logs(encoder: LogFormat | None, level: LogLevel | None, devel_text: str) -> tuple[LogFormat, LogLevel]:
     devel = values.boolean("--zap-devel", devel_text)
     for_people = LogFormat.CONSOLE if devel or sys.stderr.isatty() else LogFormat.JSON
     log_format = encoder or for_people
-    log_level = LogLevel.DEBUG if devel else LogLevel.INFO
-    if level is not None:
-        log_level = flags.log_level("--zap-log-level", level)
+    log_level = level or (LogLevel.DEBUG if devel else LogLevel.INFO)
     logs.set_up(log_format, log_level)
     return log_format, log_level
 

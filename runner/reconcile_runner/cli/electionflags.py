@@ -9,54 +9,55 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
-import typer
-
 from reconcile_runner import logs
-from reconcile_runner.cli.values import NAMESPACE_NAME, OBJECT_NAME, boolean, duration
+from reconcile_runner.cli.values import NAMESPACE_NAME, OBJECT_NAME, boolean, duration, flag
 from reconcile_runner.compat import ENV_OPERATOR_NAME
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.options import ElectionSettings
 
 LeaderElect: TypeAlias = Annotated[
     str | None,
-    typer.Option(
+    flag(
         "--leader-elect",
-        metavar="BOOLEAN",
-        help="Of several operators with one Lease, let one act at a time.",
-        show_default="false",
+        "BOOLEAN",
+        "Of several operators with one Lease, let one act at a time.",
+        default=None,
+        shown="false",
     ),
 ]
 EnableLeaderElection: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--enable-leader-election", metavar="BOOLEAN", help="Deprecated: use --leader-elect."),
+    str | None, flag("--enable-leader-election", "BOOLEAN", "Deprecated: use --leader-elect.", default=None)
 ]
 LeaderElectionId: TypeAlias = Annotated[
-    str,
-    typer.Option("--leader-election-id", metavar="NAME", help="Name of the Lease; needed with --leader-elect."),
+    str, flag("--leader-election-id", "NAME", "Name of the Lease; needed with --leader-elect.")
 ]
 LeaderElectionNamespace: TypeAlias = Annotated[
     str,
-    typer.Option(
+    flag(
         "--leader-election-namespace",
-        metavar="NAMESPACE",
-        help="Namespace of the Lease; needed outside a cluster.",
-        show_default="the Pod's",
+        "NAMESPACE",
+        "Namespace of the Lease; needed outside a cluster.",
+        shown="the Pod's",
     ),
 ]
 LeaseDuration: TypeAlias = Annotated[
-    str,
-    typer.Option(
+    float,
+    flag(
         "--leader-elect-lease-duration",
-        metavar="DURATION",
-        help="How long the others leave a leader alone that does not renew; whole seconds.",
+        "DURATION",
+        "How long the others leave a leader alone that does not renew; whole seconds.",
+        read=duration,
+        default="15s",
     ),
 ]
 RenewDeadline: TypeAlias = Annotated[
-    str,
-    typer.Option(
+    float,
+    flag(
         "--leader-elect-renew-deadline",
-        metavar="DURATION",
-        help="How long a leader that cannot renew goes on before it ends; less than the lease's duration.",
+        "DURATION",
+        "How long a leader that cannot renew goes on before it ends; less than the lease's duration.",
+        read=duration,
+        default="10s",
     ),
 ]
 
@@ -77,17 +78,9 @@ class Timing:
     renew_deadline: float
 
 
-def timing(lease_duration: str, renew_deadline: str) -> Timing:
-    """Read the two durations."""
-    return Timing(
-        duration("--leader-elect-lease-duration", lease_duration),
-        duration("--leader-elect-renew-deadline", renew_deadline),
-    )
-
-
-def lease_name(flag: str, environ: Mapping[str, str]) -> str:
-    """Return the Lease's name: the flag, else the deprecated variable, else nothing."""
-    return flag or environ.get(ENV_OPERATOR_NAME, "")
+def lease_name(name: str, environ: Mapping[str, str]) -> str:
+    """Return the Lease's name: that of the flag, else the deprecated variable, else nothing."""
+    return name or environ.get(ENV_OPERATOR_NAME, "")
 
 
 def election(

@@ -1,7 +1,7 @@
-"""The flags of ``run``: names, help and how their texts are read.
+"""The flags of the commands: names, defaults, help and how their texts are read.
 
-Names, defaults and spelling are those of ``ansible-operator run`` where it has the flag: docs/reference/cli.md.
-A text that cannot be read is a usage error: ``typer.BadParameter``, which ends the process with exit code 2.
+Names, defaults and spelling are those of ``ansible-operator run`` where it has the flag (docs/reference/cli.md has the
+table). A text that cannot be read is a usage error: ``typer.BadParameter``, which ends the process with exit code 2.
 """
 
 from __future__ import annotations
@@ -14,190 +14,287 @@ import typer
 from reconcile_runner import logs
 from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.cli import electionflags, metricsflags, upstreamflags
-from reconcile_runner.cli.values import boolean, duration
+from reconcile_runner.cli.values import (
+    MAX_PORT,
+    bind_address,
+    boolean,
+    duration,
+    flag,
+    log_level,
+    one_of,
+    size,
+    unquoted,
+    whole_number,
+)
 from reconcile_runner.compat import ENV_COLLECTIONS_PATH, ENV_ROLES_PATH
-from reconcile_runner.options import EngineName, LogEvents, LogFormat, LogLevel
+from reconcile_runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel, usable_cpus
 
-WatchesFile: TypeAlias = Annotated[Path, typer.Option("--watches-file", metavar="FILE", help="The watches to serve.")]
+WatchesFile: TypeAlias = Annotated[
+    Path, flag("--watches-file", "FILE", "The watches to serve.", read=Path, default="watches.yaml")
+]
 Kubeconfig: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
+    flag(
         "--kubeconfig",
-        metavar="FILE",
-        help="Which cluster, and as whom.",
-        show_default="$KUBECONFIG, else the Pod's service account",
+        "FILE",
+        "Which cluster, and as whom.",
+        read=Path,
+        default=None,
+        shown="$KUBECONFIG, else the Pod's service account",
     ),
 ]
 ReconcilePeriod: TypeAlias = Annotated[
-    str,
-    typer.Option(
+    float,
+    flag(
         "--reconcile-period",
-        metavar="DURATION",
-        help="Run again for an object that nothing happened to after this long; 0: never. A watch's reconcilePeriod "
-        "and the object's annotation win.",
+        "DURATION",
+        "Run again for an object that nothing happened to after this long; 0: never. A watch's reconcilePeriod and the "
+        "object's annotation win.",
+        read=duration,
+        default="10h",
     ),
 ]
 MaxConcurrentReconciles: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
+    int,
+    flag(
         "--max-concurrent-reconciles",
-        min=1,
-        metavar="NUMBER",
-        help="Objects of one watch that are reconciled at a time. MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> wins.",
-        show_default="number of CPUs",
+        "NUMBER",
+        "Objects of one watch that are reconciled at a time. MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> wins.",
+        read=whole_number(1),
+        default=str(usable_cpus()),
+        shown="number of CPUs",
     ),
 ]
 MaxConcurrentRuns: TypeAlias = Annotated[
     int,
-    typer.Option(
+    flag(
         "--max-concurrent-runs",
-        min=0,
-        metavar="NUMBER",
-        help="Objects of all watches together that are reconciled at a time; 0: no limit besides each watch's own.",
+        "NUMBER",
+        "Objects of all watches together that are reconciled at a time; 0: no limit besides each watch's own.",
+        read=whole_number(0),
+        default="0",
     ),
 ]
 FailureBackoffBase: TypeAlias = Annotated[
-    str,
-    typer.Option(
+    float,
+    flag(
         "--failure-backoff-base",
-        metavar="DURATION",
-        help="How long a failed object waits for its first retry; twice as long for each further one. A watch's "
+        "DURATION",
+        "How long a failed object waits for its first retry; twice as long for each further one. A watch's "
         "failureBackoff wins.",
+        read=duration,
+        default="5ms",
     ),
 ]
 FailureBackoffCap: TypeAlias = Annotated[
-    str,
-    typer.Option("--failure-backoff-cap", metavar="DURATION", help="How long a failed object waits at most."),
+    float,
+    flag(
+        "--failure-backoff-cap",
+        "DURATION",
+        "How long a failed object waits at most.",
+        read=duration,
+        default="1000s",
+    ),
 ]
 MaxArtifactsSize: TypeAlias = Annotated[
-    str,
-    typer.Option(
+    int | None,
+    flag(
         "--max-artifacts-size",
-        metavar="SIZE|unlimited",
-        help="How much the artifacts of all runs may take, such as 128Mi; the oldest go first; 0: none are kept.",
+        "SIZE|unlimited",
+        "How much the artifacts of all runs may take, such as 128Mi; the oldest go first; 0: none are kept.",
+        read=size,
+        default="128Mi",
     ),
 ]
 RunTimeout: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--run-timeout", metavar="DURATION", help="End a run that takes longer, with all its processes; 0: never."
+    float,
+    flag(
+        "--run-timeout",
+        "DURATION",
+        "End a run that takes longer, with all its processes; 0: never.",
+        read=duration,
+        default="1h",
     ),
 ]
 GracefulShutdownTimeout: TypeAlias = Annotated[
-    str,
-    typer.Option("--graceful-shutdown-timeout", metavar="DURATION", help="How long runs may go on after SIGTERM."),
+    float,
+    flag(
+        "--graceful-shutdown-timeout",
+        "DURATION",
+        "How long runs may go on after SIGTERM.",
+        read=duration,
+        default="30s",
+    ),
 ]
 Verbosity: TypeAlias = Annotated[
     int,
-    typer.Option(
+    flag(
         "--ansible-verbosity",
-        min=0,
-        max=7,
-        metavar="NUMBER",
-        help="Number of -v, 0 to 7. ANSIBLE_VERBOSITY_<KIND>_<GROUP> and the object's annotation win.",
+        "NUMBER",
+        "Number of -v, 0 to 7. ANSIBLE_VERBOSITY_<KIND>_<GROUP> and the object's annotation win.",
+        read=whole_number(0, 7),
+        default="2",
     ),
 ]
 RolesPath: TypeAlias = Annotated[
     str,
-    typer.Option(
+    flag(
         "--ansible-roles-path",
-        envvar=ENV_ROLES_PATH,
-        metavar="DIRECTORIES",
-        help="Where roles are, separated by ':'; ./roles is always looked at last.",
+        "DIRECTORIES",
+        "Where roles are, separated by ':'; ./roles is always looked at last.",
+        env=ENV_ROLES_PATH,
     ),
 ]
 CollectionsPath: TypeAlias = Annotated[
     str,
-    typer.Option(
+    flag(
         "--ansible-collections-path",
-        envvar=ENV_COLLECTIONS_PATH,
-        metavar="DIRECTORIES",
-        help="Where collections are, separated by ':'.",
-        show_default="/usr/share/ansible/collections:~/.ansible/collections",
+        "DIRECTORIES",
+        "Where collections are, separated by ':'.",
+        shown="/usr/share/ansible/collections:~/.ansible/collections",
+        env=ENV_COLLECTIONS_PATH,
     ),
 ]
 AnsibleArgs: TypeAlias = Annotated[
     str,
-    typer.Option(
+    flag(
         "--ansible-args",
-        metavar="ARGUMENTS",
-        help="More arguments for ansible-playbook, in one text; one pair of single quotes around it is dropped.",
+        "ARGUMENTS",
+        "More arguments for ansible-playbook, in one text; one pair of single quotes around it is dropped.",
+        read=unquoted,
     ),
 ]
 AnsibleLogEvents: TypeAlias = Annotated[
     str,
-    typer.Option(
-        "--ansible-log-events", metavar="nothing|tasks|output|everything", help="How much of a run is logged."
-    ),
+    flag("--ansible-log-events", "nothing|tasks|output|everything", "How much of a run is logged.", default="tasks"),
 ]
 Engine: TypeAlias = Annotated[
     EngineName | None,
-    typer.Option(
+    flag(
         "--engine",
-        help="How a run is started: as a fork of a process that holds Ansible, or as a new process.",
-        show_default="forkserver where it can be used, else subprocess",
+        "forkserver|subprocess",
+        "How a run is started: as a fork of a process that holds Ansible, or as a new process.",
+        read=one_of(EngineName),
+        default=None,
+        shown="forkserver where it can be used, else subprocess",
     ),
 ]
 RunnerDirectory: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
+    flag(
         "--runner-dir",
-        metavar="DIRECTORY",
-        help="Where the inputs and artifacts of runs are kept; they hold secrets.",
-        show_default="a memory-backed directory where there is one",
+        "DIRECTORY",
+        "Where the inputs and artifacts of runs are kept; they hold secrets.",
+        read=Path,
+        default=None,
+        shown="a memory-backed directory where there is one",
     ),
 ]
 ProxyPort: TypeAlias = Annotated[
     int,
-    typer.Option(
+    flag(
         "--proxy-port",
-        min=0,
-        max=65535,
-        metavar="PORT",
-        help="Port on the loopback interface through which runs reach the API server; 0: any free one.",
+        "PORT",
+        "Port on the loopback interface through which runs reach the API server; 0: any free one.",
+        read=whole_number(0, MAX_PORT),
+        default="0",
     ),
 ]
 HealthProbeBindAddress: TypeAlias = Annotated[
-    str,
-    typer.Option(
+    BindAddress | None,
+    flag(
         "--health-probe-bind-address",
-        metavar="[HOST]:PORT",
-        help="Where /healthz and /readyz are served; 0: nowhere; port 0: any free one.",
+        "[HOST]:PORT",
+        "Where /healthz and /readyz are served; 0: nowhere; port 0: any free one.",
+        read=bind_address,
+        default=":6789",
     ),
 ]
 UserMetricsBindAddress: TypeAlias = Annotated[
-    str,
-    typer.Option(
+    BindAddress | None,
+    flag(
         "--user-metrics-bind-address",
-        metavar="[HOST]:PORT",
-        help="Where roles' metrics (osdk_metric) are taken; 0: nowhere; port 0: any free one.",
+        "[HOST]:PORT",
+        "Where roles' metrics (osdk_metric) are taken; 0: nowhere; port 0: any free one.",
+        read=bind_address,
+        default="127.0.0.1:5050",
     ),
 ]
 InjectOwnerRef: TypeAlias = Annotated[
     str,
-    typer.Option(
+    flag(
         "--inject-owner-ref",
-        metavar="BOOLEAN",
-        help="Make what a run creates a dependent of the reconciled object: it goes with its owner, and what happens "
-        "to it reconciles the owner.",
+        "BOOLEAN",
+        "Make what a run creates a dependent of the reconciled object: it goes with its owner, and what happens to it "
+        "reconciles the owner.",
+        default="true",
     ),
 ]
 ZapEncoder: TypeAlias = Annotated[
     LogFormat | None,
-    typer.Option("--zap-encoder", help="How log lines look.", show_default="console on a terminal, else json"),
-]
-ZapLogLevel: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--zap-log-level",
-        metavar="debug|info|error|panic|NUMBER",
-        help="The least severe lines to write; a number above 0 means debug.",
-        show_default="info, debug with --zap-devel",
+    flag(
+        "--zap-encoder",
+        "json|console",
+        "How log lines look.",
+        read=one_of(LogFormat),
+        default=None,
+        shown="console on a terminal, else json",
     ),
 ]
-ZapDevel: TypeAlias = Annotated[
+ZapLogLevel: TypeAlias = Annotated[
+    LogLevel | None,
+    flag(
+        "--zap-log-level",
+        "debug|info|error|panic|NUMBER",
+        "The least severe lines to write; a number above 0 means debug.",
+        read=log_level,
+        default=None,
+        shown="info, debug with --zap-devel",
+    ),
+]
+ZapDevel: TypeAlias = Annotated[str, flag("--zap-devel", "BOOLEAN", "Log for people: console, debug.", default="false")]
+
+
+# Of `rbac`. They are not in `rbaccommand`, which imports the API client.
+
+RbacRoleName: TypeAlias = Annotated[
     str,
-    typer.Option("--zap-devel", metavar="BOOLEAN", help="Log for people: console, debug."),
+    flag(
+        "--name", "NAME", "Name of the role.", shown="manager-role, or leader-election-role with --leader-election-id"
+    ),
+]
+RbacNamespaces: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace",
+        metavar="NAMESPACE",
+        help="Print a Role for this namespace in place of a ClusterRole; may be given more than once.",
+    ),
+]
+RbacCrds: TypeAlias = Annotated[
+    Path | None,
+    flag(
+        "--crds",
+        "DIRECTORY",
+        "Where CRDs are that say how kinds are served.",
+        read=Path,
+        default=None,
+        shown="crds, where that is",
+    ),
+]
+RbacKubeconfig: TypeAlias = Annotated[
+    Path | None,
+    flag(
+        "--kubeconfig",
+        "FILE",
+        "Ask this cluster how kinds are served.",
+        read=Path,
+        default=None,
+        shown="none is asked",
+    ),
+]
+RbacLeaderElectionId: TypeAlias = Annotated[
+    str, flag("--leader-election-id", "NAME", "Print what is needed for the Lease of this name, and nothing else.")
 ]
 
 BOOLEAN_FLAGS = frozenset(
@@ -213,22 +310,15 @@ def spell_out_booleans(arguments: list[str]) -> list[str]:
     return [f"{argument}=true" if argument in BOOLEAN_FLAGS else argument for argument in arguments]
 
 
-def retry_delays(base: str, cap: str) -> RetryDelays:
-    """Read the two durations, both above zero and in order."""
-    delays = RetryDelays(duration("--failure-backoff-base", base), duration("--failure-backoff-cap", cap))
-    if delays.base <= 0:
-        message = f"found {base!r}, expected a duration above zero, such as 1s"
+def retry_delays(base: float, cap: float) -> RetryDelays:
+    """Check the two durations, which must be above zero and in order."""
+    if base <= 0:
+        message = "found 0s, expected a duration above zero, such as 1s"
         raise typer.BadParameter(message, param_hint="--failure-backoff-base")
-    if delays.cap < delays.base:
-        message = f"found {cap!r}, expected {base} (--failure-backoff-base) or longer"
+    if cap < base:
+        message = f"found {cap:g}s, expected {base:g}s (--failure-backoff-base) or longer"
         raise typer.BadParameter(message, param_hint="--failure-backoff-cap")
-    return delays
-
-
-def ansible_args(text: str) -> str:
-    """Drop one pair of single quotes around the arguments, which a manifest's author needed for the shell."""
-    wrapped = len(text) > 1 and text.startswith("'") and text.endswith("'")
-    return text[1:-1] if wrapped else text
+    return RetryDelays(base, cap)
 
 
 def log_events(text: str) -> LogEvents:
@@ -242,19 +332,8 @@ def log_events(text: str) -> LogEvents:
 
 
 def inject_owner_ref(text: str) -> bool:
-    """Read whether runs make dependents; say that they do not, as upstream does."""
+    """Read whether runs make dependents; warn where they do not, as upstream does."""
     injects = boolean("--inject-owner-ref", text)
     if not injects:
         _log.warning("owner references are not injected and dependents not watched", flag="--inject-owner-ref=false")
     return injects
-
-
-def log_level(flag: str, text: str) -> LogLevel:
-    """Read zap's words; a number above 0 is a finer debug level there, and debug here."""
-    if text.isascii() and text.isdecimal() and int(text) > 0:
-        return LogLevel.DEBUG
-    try:
-        return LogLevel(text.lower())
-    except ValueError as error:
-        message = f"found {text!r}, expected debug, info, error, panic or a number above 0"
-        raise typer.BadParameter(message, param_hint=flag) from error

@@ -13,50 +13,53 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from reconcile_runner import logs
-from reconcile_runner.cli.values import bind_address, boolean
+from reconcile_runner.cli.values import bind_address, boolean, flag
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.options import DEFAULT_CERT_DIR, BindAddress, SecureServing
 
+DEFAULT_ADDRESS: Final = ":8443"
+
 MetricsBindAddress: TypeAlias = Annotated[
     str | None,
-    typer.Option(
+    flag(
         "--metrics-bind-address",
-        metavar="[HOST]:PORT",
-        help="Where /metrics is served, as plain HTTP without --metrics-secure; 0: nowhere; port 0: any free one.",
-        show_default=":8443",
+        "[HOST]:PORT",
+        "Where /metrics is served, as plain HTTP without --metrics-secure; 0: nowhere; port 0: any free one.",
+        default=None,
+        shown=DEFAULT_ADDRESS,
     ),
 ]
 MetricsAddr: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--metrics-addr", metavar="[HOST]:PORT", help="Deprecated: use --metrics-bind-address."),
+    str | None, flag("--metrics-addr", "[HOST]:PORT", "Deprecated: use --metrics-bind-address.", default=None)
 ]
 MetricsSecure: TypeAlias = Annotated[
-    str,
-    typer.Option("--metrics-secure", metavar="BOOLEAN", help="Serve metrics over TLS (1.2 or newer) alone."),
+    str, flag("--metrics-secure", "BOOLEAN", "Serve metrics over TLS (1.2 or newer) alone.", default="false")
 ]
 MetricsRequireRbac: TypeAlias = Annotated[
     str,
-    typer.Option(
+    flag(
         "--metrics-require-rbac",
-        metavar="BOOLEAN",
-        help="Serve metrics only to who has a token of the cluster and the right to get /metrics; needs "
-        "--metrics-secure.",
+        "BOOLEAN",
+        "Serve metrics only to who has a token of the cluster and the right to get /metrics; needs --metrics-secure.",
+        default="false",
     ),
 ]
 MetricsCertPath: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
+    flag(
         "--metrics-cert-path",
-        metavar="DIRECTORY",
-        help="Where the certificate of the metrics and its key are; read again when they change.",
-        show_default=f"{DEFAULT_CERT_DIR} where it has both, else a self-signed certificate",
+        "DIRECTORY",
+        "Where the certificate of the metrics and its key are; read again when they change.",
+        read=Path,
+        default=None,
+        shown=f"{DEFAULT_CERT_DIR} where it has both, else a self-signed certificate",
     ),
 ]
 MetricsCertName: TypeAlias = Annotated[
-    str, typer.Option("--metrics-cert-name", metavar="FILE", help="The certificate's file in that directory.")
+    str, flag("--metrics-cert-name", "FILE", "The certificate's file in that directory.", default="tls.crt")
 ]
 MetricsCertKey: TypeAlias = Annotated[
-    str, typer.Option("--metrics-cert-key", metavar="FILE", help="The key's file in that directory.")
+    str, flag("--metrics-cert-key", "FILE", "The key's file in that directory.", default="tls.key")
 ]
 
 BOOLEANS: Final = frozenset({"--metrics-secure", "--metrics-require-rbac"})
@@ -71,8 +74,11 @@ def metrics_bind_address(text: str | None, deprecated: str | None) -> BindAddres
         raise ConfigError("--metrics-bind-address and --metrics-addr are both set, expected the first alone")
     if deprecated is not None:
         _log.warning("deprecated flag", flag="--metrics-addr", use="--metrics-bind-address")
-        return bind_address("--metrics-addr", deprecated)
-    return bind_address("--metrics-bind-address", text if text is not None else ":8443")
+    name, given = ("--metrics-bind-address", text) if deprecated is None else ("--metrics-addr", deprecated)
+    try:
+        return bind_address(DEFAULT_ADDRESS if given is None else given)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(error.message, param_hint=name) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``rbac``: from its flags (``rbacflags``) to a manifest. Reference: docs/reference/cli.md, docs/reference/rbac.md."""
+"""``rbac``: from its flags to a manifest. Reference: docs/reference/cli.md, docs/reference/rbac.md."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ its own flags.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Final
 
 import typer
 
 from reconcile_runner import logs
+from reconcile_runner.cli.usage import unknown_flag
 from reconcile_runner.cli.values import boolean
 
 SETTINGS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -49,13 +49,12 @@ def _read(context: typer.Context) -> Iterator[tuple[str, str]]:
         if not equals:
             value = "true" if name in BOOLEANS else next(arguments, "")
             if not value:
-                context.fail(f"Option {name!r} requires an argument.")
+                context.fail(f"{name}: found no value, expected one")
         yield name, value
 
 
 def _complaint(context: typer.Context, argument: str) -> str:
     if not argument.startswith("-"):
-        return f"Got unexpected extra argument ({argument})"
-    known = [option for parameter in context.command.params for option in parameter.opts]
-    guess = difflib.get_close_matches(argument, known, n=1)
-    return f"No such option: {argument}" + (f" Did you mean {guess[0]}?" if guess else "")
+        return f"found the argument {argument!r}, expected flags alone"
+    own = [option for parameter in context.command.params for option in parameter.opts]
+    return unknown_flag(argument, [*own, *BOOLEANS, *TEXTS])

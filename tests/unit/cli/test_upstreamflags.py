@@ -61,9 +61,9 @@ def test_it_is_accepted(flag: str, value: str) -> None:
     ("arguments", "said"),
     [
         (["--enable-http2=maybe"], "--enable-http2: found 'maybe', expected true or false"),
-        (["--zap-time-encoding"], "Option '--zap-time-encoding' requires an argument."),
-        (["--watches-fil=x"], "No such option: --watches-fil Did you mean --watches-file?"),
-        (["stray"], "Got unexpected extra argument (stray)"),
+        (["--zap-time-encoding"], "--zap-time-encoding: found no value, expected one"),
+        (["--watches-fil=x"], "--watches-fil: unknown flag, did you mean --watches-file?"),
+        (["stray"], "found the argument 'stray', expected flags alone"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
