@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
-from reconcile_runner.execution.job import Job
-from reconcile_runner.reconciler.inputdir import InputDir, RunInputs
+from reconcile_runner.execution.job import Job, RunSettings
+from reconcile_runner.reconciler.inputdir import InputDir
 from tests.support.paths import TESTDATA
 
 PROJECTS = TESTDATA / "projects"
@@ -37,14 +37,20 @@ def make_job(
 ) -> Job:
     """Write the inputs of a run of ``projects/<project>`` (``name.yml``, or ``roles/name``) and return its job."""
     data = extra_vars if isinstance(extra_vars, bytes) else orjson.dumps(dict(extra_vars or {}))
-    inputs = RunInputs(data, "apiVersion: v1\nkind: Config\n", env or {}, cmdline, max_artifacts)
+    kubeconfig = "apiVersion: v1\nkind: Config\n"
+    settings = RunSettings(
+        timeout=timeout,
+        gather_facts=gather_facts,
+        ansible_args=cmdline,
+        environment=dict(env or {}),
+        max_artifacts=max_artifacts,
+    )
     path = PROJECTS / project
     is_role = path.parent.name == "roles"
     return Job(
         ident=str(next(_idents)),
-        private_data_dir=InputDir(root, {}).write(GVK, key, inputs),
+        private_data_dir=InputDir(root, {}).write(GVK, key, data, kubeconfig, settings),
         playbook=None if is_role else path,
         role=path if is_role else None,
-        timeout=timeout,
-        gather_facts=gather_facts,
+        settings=settings,
     )

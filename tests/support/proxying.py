@@ -22,7 +22,7 @@ from reconcile_runner.controller.dependentscan import scan_for_dependents
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.metrics import Metrics
-from reconcile_runner.proxy import Knowledge, Owner, Proxy, TokenRegistry
+from reconcile_runner.proxy import Owner, Proxy
 from reconcile_runner.watches.watch import Watch
 from tests.support.queues import depth, drain
 from tests.support.watching import until
@@ -94,14 +94,13 @@ class Proxied:
     cache: Cache
     dependents: Dependents
     namespaces: Collection[str]
-    tokens: TokenRegistry
     proxy: Proxy
     session: aiohttp.ClientSession
     queues: dict[GroupVersionKind, WorkQueue] = field(default_factory=dict)
 
     @contextmanager
     def run_for(self, owner: Owner) -> Iterator[Run]:
-        with self.tokens.issue(owner) as token:
+        with self.proxy.tokens.issue(owner) as token:
             yield Run(self.proxy.url, token, self.session)
 
     async def wanted(self, gvk: GroupVersionKind) -> set[Request]:
@@ -140,9 +139,9 @@ async def proxied(
     async with await connect(kubeconfig) as client, aiohttp.ClientSession() as session:
         discovery = Discovery(client, clock)
         cache = Cache(client, discovery, clock, namespaces)
-        dependents, tokens = Dependents(cache), TokenRegistry()
-        proxy = Proxy(client, tokens, Knowledge(discovery, cache, dependents, injects=injects))
-        made = Proxied(client, discovery, cache, dependents, namespaces, tokens, proxy, session)
+        dependents = Dependents(cache)
+        proxy = Proxy(client, discovery, cache, dependents, injects=injects)
+        made = Proxied(client, discovery, cache, dependents, namespaces, proxy, session)
         for watch in watches:
             made.queues[watch.gvk] = WorkQueue(watch.controller_name, clock, Metrics())
             if injects:

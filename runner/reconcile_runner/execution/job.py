@@ -1,14 +1,13 @@
-"""One run of a role or playbook: what the engine is given, and what it gives back.
-
-``reconciler`` makes a ``Job``, an engine of ``execution`` runs it and returns a ``RunResult``, and ``status`` turns
-that into conditions. No I/O here.
-"""
+"""A job: what an engine is given to run, and the result that it returns."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from reconcile_runner.options import LogEvents
 
 
 class RunStatus(enum.StrEnum):
@@ -17,12 +16,33 @@ class RunStatus(enum.StrEnum):
     SUCCESSFUL = "successful"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
-    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a role or playbook is run, whatever the object.
+
+    - ``verbosity``: number of ``-v``
+    - ``timeout``: seconds after which a run is ended; None: never
+    - ``gather_facts``: whether the play around a role gathers facts first
+    - ``ansible_args``: more options for ``ansible-playbook``, in shell syntax
+    - ``environment``: environment variables, on top of the operator's own
+    - ``max_artifacts``: runs of an object whose artifacts are kept, the next one among them; 0: all
+    - ``log_events``: which events of a run are logged
+    """
+
+    verbosity: int = 2
+    timeout: float | None = None
+    gather_facts: bool = True
+    ansible_args: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    max_artifacts: int = 20
+    log_events: LogEvents = LogEvents.TASKS
 
 
 @dataclass(frozen=True, slots=True)
 class ServedApi:
-    """The API that a run talks to: ``url`` as its kubeconfig has it, ``kinds`` a word for what is served there."""
+    """The API that a run uses: ``url`` as in its kubeconfig, and ``kinds``, the ETag of the kinds served there."""
 
     url: str
     kinds: str
@@ -30,26 +50,26 @@ class ServedApi:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run, once its private data directory has been written.
+    """One run of a role or playbook, whose private data directory is complete.
 
-    ``ident`` names the run (the ``job`` key in logs). ``timeout`` is in seconds, None for none. Exactly one of
-    ``playbook`` and ``role`` is set, both absolute. ``api`` is None where it is not known what is served: the run finds
-    that out for itself.
+    ``ident`` names the run (the ``job`` key in logs). Exactly one of ``playbook`` and ``role`` is set, both absolute.
+    ``api`` is None where the ETag of the kinds is not known: the run then discovers the kinds itself.
     """
 
     ident: str
     private_data_dir: Path
     playbook: Path | None
     role: Path | None
-    verbosity: int = 2
-    timeout: float | None = None
-    gather_facts: bool = True
+    settings: RunSettings = field(default_factory=RunSettings)
     api: ServedApi | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """A task that failed and was neither rescued nor ignored. ``path`` is ``file:line``, empty where unknown."""
+    """A task that failed and was neither rescued nor ignored.
+
+    ``path`` is ``file:line``, empty where it is not known.
+    """
 
     task: str
     message: str

@@ -159,7 +159,7 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             binary=job["binary"],
             cmdline=_command_line(job, directory),
             roles_path=_roles_path(job, directory),
-            verbosity=job["verbosity"],
+            verbosity=job["settings"]["verbosity"],
             event_handler=on_event,
             cancel_callback=lambda: False,
             quiet=True,
@@ -194,7 +194,7 @@ def _command_line(job: dict[str, Any], directory: Path) -> str:
 def _write_play(job: dict[str, Any], directory: Path) -> str:
     """Write the play around a role, as ``ansible-runner run --role`` does, and return its path."""
     role = {"name": Path(job["role"]).name}
-    play = [{"hosts": "localhost", "gather_facts": job["gather_facts"], "roles": [role]}]
+    play = [{"hosts": "localhost", "gather_facts": job["settings"]["gather_facts"], "roles": [role]}]
     path = directory / "project" / "main.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(play), encoding="utf-8")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -112,18 +113,7 @@ class LauncherClient:
         Raises ``LauncherGoneError`` where the launcher is gone; the job was not begun then.
         """
         self._job = job.ident
-        self._write(
-            {
-                "ident": job.ident,
-                "private_data_dir": str(job.private_data_dir),
-                "binary": binary,
-                "playbook": str(job.playbook) if job.playbook else None,
-                "role": str(job.role) if job.role else None,
-                "verbosity": job.verbosity,
-                "gather_facts": job.gather_facts,
-                "api": {"url": job.api.url, "kinds": job.api.kinds} if job.api else None,
-            }
-        )
+        self._write({**dataclasses.asdict(job), "binary": binary})
         accepted = bool((await self._read())["accepted"])
         if not accepted:
             self._job = None
@@ -167,7 +157,7 @@ class LauncherClient:
             await asyncio.to_thread(tempdir.remove, str(self._temporary))
 
     def _write(self, message: dict[str, Any]) -> None:
-        body = orjson.dumps(message)
+        body = orjson.dumps(message, default=os.fspath)
         self._jobs.write(frames.header(body) + body)
 
     async def _read(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Engine(Protocol):
     async def run(self, job: Job, on_event: Callable[[JobEvent], None]) -> RunResult:
         """Run a job and return its result.
 
-        ``on_event`` gets the job's events in order and must not block. After ``job.timeout`` seconds, or when the
+        ``on_event`` gets the job's events in order and must not block. After the job's timeout, or when the
         caller is cancelled, every process of the run is killed. Raises ``ExecutionError`` if the run could not be
         started or was lost, which says nothing about the role.
         """
@@ -104,14 +104,14 @@ class LauncherPool:
             result.add(event)
             on_event(event)
 
-        started = self._clock.monotonic()
+        started, timeout = self._clock.monotonic(), job.settings.timeout
         try:
-            async with asyncio.timeout(job.timeout) as limit:
+            async with asyncio.timeout(timeout) as limit:
                 report = await self._run_in_launcher(job, on_each)
         except TimeoutError:
-            if job.timeout is None or not limit.expired():
+            if timeout is None or not limit.expired():
                 raise
-            return result.timed_out(job.timeout, self._clock.monotonic() - started)
+            return result.timed_out(timeout, self._clock.monotonic() - started)
         return result.finished(report, self._clock.monotonic() - started)
 
     async def stop(self) -> None:

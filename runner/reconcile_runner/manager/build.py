@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from reconcile_runner import __version__
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.cache.cache import Cache
-from reconcile_runner.client import connect
+from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import Clock
 from reconcile_runner.controller.concurrency import ConcurrencyLimit
@@ -25,6 +25,7 @@ from reconcile_runner.controller.source import WatchSources
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.execution.artifacts import ArtifactStore
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
+from reconcile_runner.execution.job import RunSettings
 from reconcile_runner.execution.pool import Engine
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.leaderelection import Leadership
@@ -33,13 +34,12 @@ from reconcile_runner.manager.runnables import ControllerRunnable, Runnable, Run
 from reconcile_runner.manager.servers import start_servers
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import Options
-from reconcile_runner.proxy import Knowledge, Proxy, TokenRegistry
+from reconcile_runner.proxy import Proxy
 from reconcile_runner.reconciler.environment import run_environment
-from reconcile_runner.reconciler.finalizer import FinalizerKeeper
 from reconcile_runner.reconciler.inputdir import InputDir
-from reconcile_runner.reconciler.jobrunner import JobRunner, RunSettings
-from reconcile_runner.reconciler.reconciler import AnsibleReconciler, Scribes
-from reconcile_runner.reconciler.status import StatusWriter
+from reconcile_runner.reconciler.jobrunner import JobRunner
+from reconcile_runner.reconciler.objectwriter import ObjectWriter
+from reconcile_runner.reconciler.reconciler import AnsibleReconciler
 from reconcile_runner.reconciler.warmup import warm_up
 from reconcile_runner.recorder import EventRecorder
 from reconcile_runner.server.healthz import Checks, Probe
@@ -80,28 +80,30 @@ async def build(
     checks.add(Probe.READYZ, "caches", cache.problem)
     inputs = _open_input_dir(options, parts)
     dependents = Dependents(cache)
-    knowledge = Knowledge(discovery, cache, dependents, injects=options.inject_owner_ref)
-    proxy = Proxy(client, TokenRegistry(), knowledge, options.proxy_port)
+    proxy = Proxy(client, discovery, cache, dependents, options.proxy_port, injects=options.inject_owner_ref)
     await proxy.start()
     parts.push_async_callback(proxy.stop)
-    await _start_engine(engine, inputs, environment, options.ansible_verbosity, parts)
+    settings = _run_settings(options, environment)
+    await _start_engine(engine, inputs, settings, parts)
     recorder = EventRecorder(client, clock, leadership.is_leading)
     shared = _Shared(
         options=options,
-        environment=environment,
+        settings=settings,
         leadership=leadership,
         metrics=metrics,
         clock=clock,
         checks=checks,
+        client=client,
         discovery=discovery,
         cache=cache,
         dependents=dependents,
-        jobs=JobRunner(engine, inputs, proxy.tokens, proxy.url, discovery, metrics, clock),
+        engine=engine,
+        inputs=inputs,
+        proxy=proxy,
         recorder=recorder,
-        scribes=Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder),
         limit=ConcurrencyLimit(options.max_concurrent_runs),
     )
-    units = [_build_unit(watch, shared) for watch in watches]
+    units = [_build_unit(_with_period(watch, options), shared) for watch in watches]
     checks.start_is_complete()
     wants_dependents = options.inject_owner_ref and any(watch.watch_dependent_resources for watch in watches)
     if wants_dependents:
@@ -124,14 +126,12 @@ async def build(
     )
 
 
-async def _start_engine(
-    engine: Engine, inputs: InputDir, environment: dict[str, str], verbosity: int, parts: AsyncExitStack
-) -> None:
+async def _start_engine(engine: Engine, inputs: InputDir, settings: RunSettings, parts: AsyncExitStack) -> None:
     """Start the engine, and a warm-up beside it where the engine keeps what that loads."""
     await engine.start()
     parts.push_async_callback(engine.stop)
     if isinstance(engine, ForkserverEngine):
-        work = warm_up(engine, inputs, environment, verbosity)
+        work = warm_up(engine, inputs, settings)
         parts.push_async_callback(_end, asyncio.create_task(work, name="warm-up"))
 
 
@@ -153,17 +153,19 @@ class _Shared:
     """What the parts of all watches are made from."""
 
     options: Options
-    environment: dict[str, str]
+    settings: RunSettings
     leadership: Leadership
     metrics: Metrics
     clock: Clock
     checks: Checks
+    client: HttpClient
     discovery: Discovery
     cache: Cache
     dependents: Dependents
-    jobs: JobRunner
+    engine: Engine
+    inputs: InputDir
+    proxy: Proxy
     recorder: EventRecorder
-    scribes: Scribes
     limit: ConcurrencyLimit
 
 
@@ -180,16 +182,18 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
     queue = WorkQueue(name, shared.clock, shared.metrics, _retry_delays(options, watch))
     sources = WatchSources(watch, shared.cache, queue, shared.metrics, shared.recorder)
     objects = shared.cache.get_informer(watch.gvk, whole=True, required=True)
-    reconciler = AnsibleReconciler(
+    jobs = JobRunner(
         watch,
-        _run_settings(options, watch, shared.environment),
-        objects,
+        _settings_for(watch, shared),
+        shared.engine,
+        shared.inputs,
+        shared.proxy,
         shared.discovery,
-        shared.scribes,
-        shared.jobs,
         shared.metrics,
         shared.clock,
     )
+    writer = ObjectWriter(watch, shared.client, shared.discovery, shared.metrics, shared.clock)
+    reconciler = AnsibleReconciler(watch, objects, jobs, writer, shared.recorder)
     controller_options = ControllerOptions(
         options.workers_for(watch.gvk),
         options.graceful_shutdown_timeout,
@@ -205,16 +209,26 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
     return _Unit(sources, controller)
 
 
-def _run_settings(options: Options, watch: Watch, environment: dict[str, str]) -> RunSettings:
+def _run_settings(options: Options, environment: dict[str, str]) -> RunSettings:
+    """Return the settings of runs as far as the options decide them."""
     return RunSettings(
-        reconcile_period=options.reconcile_period,
-        run_timeout=options.run_timeout,
-        verbosity=options.verbosity_for(watch.gvk),
-        ansible_args=options.ansible_args,
-        log_events=options.ansible_log_events,
-        environment=environment,
+        verbosity=options.ansible_verbosity,
+        timeout=options.run_timeout or None,
         gather_facts=options.gather_facts,
+        ansible_args=options.ansible_args,
+        environment=environment,
+        log_events=options.ansible_log_events,
     )
+
+
+def _settings_for(watch: Watch, shared: _Shared) -> RunSettings:
+    verbosity = shared.options.verbosity_for(watch.gvk)
+    return replace(shared.settings, verbosity=verbosity, max_artifacts=watch.max_runner_artifacts)
+
+
+def _with_period(watch: Watch, options: Options) -> Watch:
+    """Return the watch with a reconcile period: its own, else the flag's."""
+    return watch if watch.reconcile_period is not None else replace(watch, reconcile_period=options.reconcile_period)
 
 
 def _retry_delays(options: Options, watch: Watch) -> RetryDelays:

@@ -6,7 +6,7 @@ and passes requests on with the operator's own credentials, which no run ever ho
 """
 
 from reconcile_runner.apimachinery.owners import Owner
-from reconcile_runner.proxy.server import Knowledge, Proxy
+from reconcile_runner.proxy.server import Proxy
 from reconcile_runner.proxy.tokens import TokenRegistry
 
-__all__ = ["Knowledge", "Owner", "Proxy", "TokenRegistry"]
+__all__ = ["Owner", "Proxy", "TokenRegistry"]

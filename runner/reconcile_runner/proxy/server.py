@@ -8,7 +8,6 @@ a watch or a log arrives as it happens. ``client`` adds the operator's credentia
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
@@ -31,33 +30,33 @@ LOOPBACK: Final = "127.0.0.1"
 _READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What the proxy asks of the rest of the operator. ``injects`` False: runs make no dependents."""
-
-    discovery: Discovery
-    cache: Cache
-    dependents: Dependents
-    injects: bool = True
-
-
 class Proxy:
-    """Serves runs on a loopback port. ``port`` 0 asks the system for a free one."""
+    """Serves runs on a loopback port; ``port`` 0: any free one. ``injects`` False: runs make no dependents."""
 
-    def __init__(self, client: HttpClient, tokens: TokenRegistry, knowledge: Knowledge, port: int = 0) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        discovery: Discovery,
+        cache: Cache,
+        dependents: Dependents,
+        port: int = 0,
+        *,
+        injects: bool = True,
+    ) -> None:
         self._client = client
-        self.tokens = tokens
-        self._knowledge = knowledge
+        self._discovery = discovery
+        self._dependents = dependents
         self._port = port
+        self.tokens = TokenRegistry()
         self._forwarder = Forwarder(client)
-        self._reads = CachedReads(knowledge.cache, knowledge.discovery)
+        self._reads = CachedReads(cache, discovery)
         self._writes = WriteProxy(
             client,
             self._forwarder,
-            knowledge.discovery,
-            knowledge.cache,
-            knowledge.dependents,
-            injects=knowledge.injects,
+            discovery,
+            cache,
+            dependents,
+            injects=injects,
         )
         application = web.Application(middlewares=[self._authenticate], client_max_size=0)
         application.router.add_route("*", "/{path:.*}", self._serve)
@@ -130,7 +129,7 @@ class Proxy:
     async def _read_object(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         """Pass the read of one object on, and look whether it is a dependent whose kind is not watched yet."""
         resource = await self._resource_of(info)
-        dependents = self._knowledge.dependents
+        dependents = self._dependents
         if resource is None or not dependents.can_watch(resource) or dependents.is_watched(resource):
             return await self._forwarder.stream(request)
         lists_before = dependents.lists_seen(resource)
@@ -142,7 +141,7 @@ class Proxy:
 
     async def _resource_of(self, info: RequestInfo) -> Resource | None:
         try:
-            return await self._knowledge.discovery.resource_of_plural(info.group, info.version, info.plural)
+            return await self._discovery.resource_of_plural(info.group, info.version, info.plural)
         except (ApiError, ApiUnreachableError):
             return None  # the read itself shows the run what is wrong
 

@@ -51,8 +51,3 @@ class TokenRegistry:
     def run_of(self, token: str) -> ProxiedRun | None:
         """Return whose token it is, or None for one that was never issued or whose run has ended."""
         return self._runs.get(token)
-
-    def owner_of(self, token: str) -> Owner | None:
-        """Return the object that a token's run is for, or None."""
-        run = self.run_of(token)
-        return run.owner if run is not None else None

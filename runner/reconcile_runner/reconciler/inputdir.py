@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -18,29 +17,12 @@ import orjson
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.errors import ExecutionError
 from reconcile_runner.execution.artifacts import ArtifactStore
+from reconcile_runner.execution.job import RunSettings
 
 _ARTIFACTS = "artifacts"
 
 _SETTINGS = {"pexpect_timeout": 1}
 """ansible-runner's: seconds between two looks at a program that has ended but left its terminal to another process."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunInputs:
-    """What a run is given.
-
-    - ``extra_vars``: the text of the file of extra vars
-    - ``kubeconfig``: the text of the run's own kubeconfig; ``KUBECONFIG`` and ``K8S_AUTH_KUBECONFIG`` get its path
-    - ``env``: environment variables, on top of the operator's own
-    - ``cmdline``: more options for ``ansible-playbook``, in shell syntax
-    - ``max_artifacts``: runs whose artifacts are kept, this one among them; 0 keeps all
-    """
-
-    extra_vars: bytes
-    kubeconfig: str
-    env: Mapping[str, str] = field(default_factory=dict)
-    cmdline: str = ""
-    max_artifacts: int = 20
 
 
 class InputDir:
@@ -66,34 +48,39 @@ class InputDir:
                 raise ValueError(f"{segment!r} cannot be the name of a directory")
         return self._root.joinpath(*segments)
 
-    def write(self, gvk: GroupVersionKind, key: ObjectKey, inputs: RunInputs) -> Path:
+    def write(
+        self, gvk: GroupVersionKind, key: ObjectKey, extra_vars: bytes, kubeconfig: str, settings: RunSettings
+    ) -> Path:
         """Write all inputs of a run and return the directory. Blocks for about a millisecond.
+
+        ``extra_vars`` is the text of the file of extra vars, ``kubeconfig`` that of the run's own kubeconfig, whose
+        path is in ``KUBECONFIG`` and ``K8S_AUTH_KUBECONFIG``.
 
         Nothing of an earlier run's inputs survives; of its artifacts, the newest do. Must not be called while a run
         of the same object goes on. Raises ``ExecutionError`` where something cannot be written.
         """
         directory = self.path(gvk, key)
         try:
-            self._write_all(directory, inputs)
+            self._write_all(directory, extra_vars, kubeconfig, settings)
         except OSError as error:
             raise ExecutionError(f"the inputs of the run cannot be written: {error}") from error
         return directory
 
-    def _write_all(self, directory: Path, inputs: RunInputs) -> None:
+    def _write_all(self, directory: Path, extra_vars: bytes, kubeconfig: str, settings: RunSettings) -> None:
         _make_private(self._root, directory)
         for name in ("env", "inventory", "project"):
             shutil.rmtree(directory / name, ignore_errors=True)
             (directory / name).mkdir(mode=0o700)
-        kubeconfig = directory / "kubeconfig"
-        env = {**inputs.env, "KUBECONFIG": str(kubeconfig), "K8S_AUTH_KUBECONFIG": str(kubeconfig)}
-        _write(kubeconfig, inputs.kubeconfig.encode())
+        path = directory / "kubeconfig"
+        env = {**settings.environment, "KUBECONFIG": str(path), "K8S_AUTH_KUBECONFIG": str(path)}
+        _write(path, kubeconfig.encode())
         _write(directory / "env" / "envvars", orjson.dumps(env))
-        _write(directory / "env" / "extravars", inputs.extra_vars)
+        _write(directory / "env" / "extravars", extra_vars)
         _write(directory / "env" / "settings", orjson.dumps(_SETTINGS))
-        _write(directory / "env" / "cmdline", inputs.cmdline.encode())
+        _write(directory / "env" / "cmdline", settings.ansible_args.encode())
         self._write_inventory(directory / "inventory")
-        if inputs.max_artifacts > 0:
-            self._artifacts.keep_newest(directory / _ARTIFACTS, inputs.max_artifacts - 1)
+        if settings.max_artifacts > 0:
+            self._artifacts.keep_newest(directory / _ARTIFACTS, settings.max_artifacts - 1)
 
     def remove(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
         """Remove an object's directory, artifacts and all, and the directories above it that are empty then."""

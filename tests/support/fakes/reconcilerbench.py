@@ -11,20 +11,19 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, 
 from reconcile_runner.cache.cache import ALL_NAMESPACES, Informer, NamespaceStore
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.controller.reconcile import Outcome
-from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
+from reconcile_runner.execution.job import RunResult, RunSettings, RunStats, RunStatus
 from reconcile_runner.metrics import Metrics
-from reconcile_runner.options import LogEvents
 from reconcile_runner.proxy import TokenRegistry
-from reconcile_runner.reconciler.finalizer import FinalizerKeeper
 from reconcile_runner.reconciler.inputdir import InputDir
-from reconcile_runner.reconciler.jobrunner import JobRunner, RunSettings
-from reconcile_runner.reconciler.reconciler import AnsibleReconciler, Scribes
-from reconcile_runner.reconciler.status import StatusWriter
+from reconcile_runner.reconciler.jobrunner import JobRunner
+from reconcile_runner.reconciler.objectwriter import ObjectWriter
+from reconcile_runner.reconciler.reconciler import AnsibleReconciler
 from reconcile_runner.recorder import EventRecorder
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
 from tests.support.fakes.engine import FakeEngine
+from tests.support.fakes.proxy import FakeProxy
 
 GVK = GroupVersionKind("example.com", "v1", "Thing")
 KEY = ObjectKey("default", "a")
@@ -35,15 +34,8 @@ RESOURCES: KubeObject = {
         {"name": "things/status", "kind": "Thing", "namespaced": True, "verbs": ["get", "patch"]},
     ]
 }
-SETTINGS = RunSettings(
-    reconcile_period=36000,
-    run_timeout=60,
-    verbosity=2,
-    ansible_args="",
-    log_events=LogEvents.TASKS,
-    environment={"FROM_OPERATOR": "1"},
-    gather_facts=False,
-)
+SETTINGS = RunSettings(timeout=60, environment={"FROM_OPERATOR": "1"}, gather_facts=False)
+PERIOD = 36000.0
 FAILURE = RunResult(RunStatus.FAILED, RunStats(failures=1), message="task 'x' failed: no", duration=0.2)
 
 
@@ -99,19 +91,25 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
     client, clock, engine = FakeClient(), FakeClock(), engine or FakeEngine()
     client.answer("/apis/example.com/v1", RESOURCES)
     cached = Informer(GVK, metadata_only=False)
-    inputs, tokens, metrics = InputDir(tmp_path, {}), TokenRegistry(), Metrics()
+    inputs, proxy, metrics = InputDir(tmp_path, {}), FakeProxy(), Metrics()
     recorder = EventRecorder(client, clock)
-    watch = replace(Watch(GVK, role=Path("/roles/thing")), **fields)
+    watch = replace(Watch(GVK, role=Path("/roles/thing"), reconcile_period=PERIOD), **fields)
+    discovery = Discovery(client, clock)
     reconciler = AnsibleReconciler(
         watch,
-        settings,
         cached,
-        Discovery(client, clock),
-        Scribes(StatusWriter(client, clock), FinalizerKeeper(client), recorder),
-        JobRunner(engine, inputs, tokens, "http://127.0.0.1:1", Discovery(client, clock), metrics, clock),
-        metrics,
-        clock,
+        JobRunner(watch, settings, engine, inputs, proxy, discovery, metrics, clock),
+        ObjectWriter(watch, client, discovery, metrics, clock),
+        recorder,
     )
     return Bench(
-        client, NamespaceStore(cached, ALL_NAMESPACES), engine, clock, inputs, tokens, metrics, reconciler, recorder
+        client,
+        NamespaceStore(cached, ALL_NAMESPACES),
+        engine,
+        clock,
+        inputs,
+        proxy.tokens,
+        metrics,
+        reconciler,
+        recorder,
     )

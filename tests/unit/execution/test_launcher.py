@@ -21,7 +21,7 @@ def job_in(directory: Path, **fields: Any) -> dict[str, Any]:
         (directory / name).mkdir()
     (directory / "env" / "cmdline").write_text("--tags 'a b'")
     (directory / "env" / "envvars").write_text(json.dumps(fields.pop("envvars", {})))
-    return {"playbook": None, "role": None, "gather_facts": True, **fields}
+    return {"playbook": None, "role": None, "settings": {"gather_facts": True}, **fields}
 
 
 def test_a_playbook_follows_the_options_of_the_user(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_playbook_follows_the_options_of_the_user(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gather_facts", [True, False])
 def test_a_role_is_played_by_its_name_for_localhost(tmp_path: Path, gather_facts: bool) -> None:
-    job = job_in(tmp_path, role="/opt/roles/foo", gather_facts=gather_facts)
+    job = job_in(tmp_path, role="/opt/roles/foo", settings={"gather_facts": gather_facts})
     play = tmp_path / "project" / "main.json"
     assert launcher._command_line(job, tmp_path).endswith(str(play))
     assert json.loads(play.read_text()) == [

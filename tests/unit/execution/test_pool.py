@@ -10,10 +10,10 @@ import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.errors import ConfigError
-from reconcile_runner.execution.job import Job, RunResult, RunStatus
+from reconcile_runner.execution.job import Job, RunResult, RunSettings, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
-from reconcile_runner.reconciler.inputdir import InputDir, RunInputs
+from reconcile_runner.reconciler.inputdir import InputDir
 from tests.support.fakes.engine import FakeEngine
 
 FOO = GroupVersionKind("tutorial.my.domain", "v1", "Foo")
@@ -33,8 +33,8 @@ class StandIn:
 
     async def run(self, script: str, *, name: str = "foo", limit: float = 50.0) -> RunResult:
         self.script.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        directory = InputDir(self.root / "runs", {}).write(FOO, ObjectKey("default", name), RunInputs(b"{}", ""))
-        job = Job("1", directory, Path("/play.yml"), None, timeout=limit)
+        directory = InputDir(self.root / "runs", {}).write(FOO, ObjectKey("default", name), b"{}", "", RunSettings())
+        job = Job("1", directory, Path("/play.yml"), None, RunSettings(timeout=limit))
         return await self.engine.run(job, self.events.append)
 
 

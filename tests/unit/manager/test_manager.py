@@ -113,6 +113,16 @@ def test_a_watchs_retry_delays_win_over_the_flags(
     assert build._retry_delays(replace(options, retry_delays=RetryDelays(2.0, 60.0)), watch) == expected
 
 
+@pytest.mark.parametrize(("own", "expected"), [(None, 36000.0), (60.0, 60.0), (0.0, 0.0)])
+def test_a_watchs_reconcile_period_wins_over_the_flag(own: float | None, expected: float, options: Options) -> None:
+    assert build._with_period(replace(WATCH, reconcile_period=own), options).reconcile_period == expected
+
+
+@pytest.mark.parametrize(("flag", "expected"), [(60.0, 60.0), (0.0, None)], ids=["limit", "zero is none"])
+def test_the_run_timeout_of_the_flag_is_that_of_runs(flag: float, expected: float | None, options: Options) -> None:
+    assert build._run_settings(replace(options, run_timeout=flag), {}).timeout == expected
+
+
 def test_a_cap_below_the_base_is_the_delay_from_the_first_retry_on() -> None:
     delays = RetryDelays(60.0, 5.0)
     assert [delays.after(failures) for failures in (1, 2, 1000)] == [5.0, 5.0, 5.0]

@@ -14,7 +14,7 @@ from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.controller.dependents import Dependents
-from reconcile_runner.proxy import Knowledge, Owner, Proxy, TokenRegistry
+from reconcile_runner.proxy import Owner, Proxy
 
 OWNER = Owner(GroupVersionKind("g", "v1", "K"), ObjectKey("n", "a"), "u")
 OPERATORS_TOKEN = "the-operators-own"
@@ -31,20 +31,19 @@ async def proxy_before(server: str, directory: Path) -> AsyncIterator[tuple[str,
     }
     path = directory / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
-    tokens = TokenRegistry()
     async with await connect(path) as client:
-        proxy = Proxy(client, tokens, _knowledge(client))
+        proxy = _proxy(client)
         await proxy.start()
         try:
-            with tokens.issue(OWNER) as token:
+            with proxy.tokens.issue(OWNER) as token:
                 yield proxy.url, token
         finally:
             await proxy.stop()
 
 
-def _knowledge(client: HttpClient) -> Knowledge:
-    """Return what a proxy knows that nobody told anything."""
+def _proxy(client: HttpClient) -> Proxy:
+    """Return a proxy whose discovery and cache are empty."""
     clock = SystemClock()
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock)
-    return Knowledge(discovery, cache, Dependents(cache))
+    return Proxy(client, discovery, cache, Dependents(cache))

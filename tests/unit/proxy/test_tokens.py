@@ -13,15 +13,16 @@ OWNER = Owner(GroupVersionKind("g", "v1", "K"), ObjectKey("n", "a"), "u")
 def test_a_token_names_its_owner_until_its_block_ends() -> None:
     tokens = TokenRegistry()
     with tokens.issue(OWNER) as token:
-        assert tokens.owner_of(token) == OWNER
-    assert tokens.owner_of(token) is None
+        assert (run := tokens.run_of(token)) is not None
+        assert run.owner == OWNER
+    assert tokens.run_of(token) is None
 
 
 def test_a_run_that_ends_badly_voids_its_token_too() -> None:
     tokens = TokenRegistry()
     with pytest.raises(RuntimeError), tokens.issue(OWNER) as token:
         raise RuntimeError
-    assert tokens.owner_of(token) is None
+    assert tokens.run_of(token) is None
 
 
 def test_no_two_runs_share_a_token() -> None:
@@ -34,4 +35,4 @@ def test_no_two_runs_share_a_token() -> None:
 def test_guesses_are_nobodys() -> None:
     tokens = TokenRegistry()
     with tokens.issue(OWNER) as token:
-        assert [tokens.owner_of(guess) for guess in ("", token[:-1], token + "x")] == [None, None, None]
+        assert [tokens.run_of(guess) for guess in ("", token[:-1], token + "x")] == [None, None, None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from reconcile_runner.execution.artifacts import ArtifactStore
 from reconcile_runner.execution.job import Job, RunResult, ServedApi
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.metrics import Metrics
-from reconcile_runner.proxy import TokenRegistry
 from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.jobrunner import JobRunner
 from reconcile_runner.watches.annotations import AnnotationSettings
@@ -23,7 +21,10 @@ from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
 from tests.support.fakes.engine import FakeEngine
+from tests.support.fakes.proxy import FakeProxy
 from tests.support.fakes.reconcilerbench import GVK, KEY, SETTINGS, bench
+
+WATCH = Watch(GVK, role=Path("/roles/thing"))
 
 
 async def test_a_run_reads_its_inputs_and_a_kubeconfig_of_its_own(tmp_path: Path) -> None:
@@ -47,12 +48,12 @@ async def test_a_token_is_valid_exactly_while_its_run_lasts(tmp_path: Path) -> N
     await settle()
     text = (engine.jobs[0].private_data_dir / "kubeconfig").read_text()
     token = json.loads(text)["users"][0]["user"]["token"]
-    owner = b.tokens.owner_of(token)
-    assert owner is not None
-    assert (owner.gvk, owner.key, owner.uid) == (GVK, KEY, "u1")
+    run = b.tokens.run_of(token)
+    assert run is not None
+    assert (run.owner.gvk, run.owner.key, run.owner.uid) == (GVK, KEY, "u1")
     engine.release()
     await running
-    assert b.tokens.owner_of(token) is None
+    assert b.tokens.run_of(token) is None
 
 
 async def test_verbosity_follows_the_annotation_and_ignores_nonsense(tmp_path: Path) -> None:
@@ -60,14 +61,7 @@ async def test_verbosity_follows_the_annotation_and_ignores_nonsense(tmp_path: P
     for text in ("4", "loud"):
         b.put(annotations={"ansible.sdk.operatorframework.io/verbosity": text})
         await b.reconcile()
-    assert [job.verbosity for job in b.engine.jobs] == [4, 2]
-
-
-async def test_a_timeout_of_zero_means_none(tmp_path: Path) -> None:
-    b = bench(tmp_path, settings=replace(SETTINGS, run_timeout=0))
-    b.put()
-    await b.reconcile()
-    assert b.engine.jobs[0].timeout is None
+    assert [job.settings.verbosity for job in b.engine.jobs] == [4, 2]
 
 
 async def test_every_phase_of_a_run_is_measured(tmp_path: Path) -> None:
@@ -94,7 +88,7 @@ async def test_cancelling_a_reconcile_cancels_its_run_and_voids_its_token(tmp_pa
     with pytest.raises(asyncio.CancelledError):
         await running
     assert engine.canceled == engine.jobs
-    assert b.tokens.owner_of(token) is None
+    assert b.tokens.run_of(token) is None
 
 
 @pytest.mark.parametrize(("limit", "left"), [(None, ["run"]), (0, [])], ids=["kept", "off"])
@@ -107,24 +101,23 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
 
     inputs = InputDir(tmp_path, {}, ArtifactStore(limit))
     discovery = Discovery(FakeClient(), FakeClock())
-    jobs = JobRunner(Leaving(), inputs, TokenRegistry(), "http://127.0.0.1:1", discovery, Metrics(), FakeClock())
+    jobs = JobRunner(WATCH, SETTINGS, Leaving(), inputs, FakeProxy(), discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default", "uid": "u"}}
-    await jobs.run(Watch(GVK, role=Path("/roles/thing")), SETTINGS, AnnotationSettings(), obj)
+    await jobs.run(obj, AnnotationSettings())
     artifacts = inputs.path(GVK, KEY) / "artifacts"
     assert ["run" for _ in artifacts.iterdir()] == left
-    jobs.clear(GVK, KEY)
+    jobs.clear(KEY)
     assert not list(tmp_path.iterdir())
 
 
 async def test_annotations_win_over_the_watch_and_the_settings(tmp_path: Path) -> None:
     engine = FakeEngine()
     inputs, discovery = InputDir(tmp_path, {}), Discovery(FakeClient(), FakeClock())
-    jobs = JobRunner(engine, inputs, TokenRegistry(), "http://x", discovery, Metrics(), FakeClock())
+    jobs = JobRunner(WATCH, SETTINGS, engine, inputs, FakeProxy(), discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default"}}
-    watch = Watch(GVK, role=Path("/roles/thing"))
     for read in (AnnotationSettings(), AnnotationSettings(verbosity=0)):
-        await jobs.run(watch, SETTINGS, read, obj)
-    assert [job.verbosity for job in engine.jobs] == [2, 0]
+        await jobs.run(obj, read)
+    assert [job.settings.verbosity for job in engine.jobs] == [2, 0]
 
 
 async def test_a_run_is_told_what_the_api_server_serves_now(tmp_path: Path) -> None:

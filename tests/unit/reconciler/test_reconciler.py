@@ -11,7 +11,7 @@ import pytest
 from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
 from reconcile_runner.controller.reconcile import Failed, Ignored, Succeeded
 from reconcile_runner.errors import ApiUnreachableError, ConflictError, ExecutionError, ForbiddenError, RunLostError
-from reconcile_runner.reconciler.reconciler import RUNNING_IS_NEWS_AFTER
+from reconcile_runner.reconciler.objectwriter import RUNNING_DELAY
 from reconcile_runner.watches.watch import Finalizer
 from tests.support.fakes.clock import settle
 from tests.support.fakes.engine import SUCCESS, FakeEngine
@@ -70,9 +70,9 @@ async def test_a_long_run_says_running_after_a_second(tmp_path: Path) -> None:
     b = bench(tmp_path, engine)
     b.put()
     running = asyncio.create_task(b.reconcile())
-    await b.clock.advance(RUNNING_IS_NEWS_AFTER / 2)
+    await b.clock.advance(RUNNING_DELAY / 2)
     assert b.condition("Running") == {}
-    await b.clock.advance(RUNNING_IS_NEWS_AFTER)
+    await b.clock.advance(RUNNING_DELAY)
     assert (b.condition("Running")["reason"], b.condition("Ready")["status"]) == ("Running", "Unknown")
     engine.release()
     await running
@@ -145,8 +145,8 @@ async def test_a_marker_key_is_refused_and_waits_for_a_change(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("watch_period", "annotation", "expected"),
-    [(None, None, 36000.0), (60.0, None, 60.0), (60.0, "5s", 5.0), (None, "0s", None)],
-    ids=["flag", "watch before flag", "annotation before watch", "zero is never"],
+    [(None, None, None), (60.0, None, 60.0), (60.0, "5s", 5.0), (60.0, "0s", None)],
+    ids=["none", "watch", "annotation before watch", "zero is never"],
 )
 async def test_the_period_comes_from_the_nearest_place(
     tmp_path: Path, watch_period: float | None, annotation: str | None, expected: float | None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reconcile_runner.errors import ExecutionError
-from reconcile_runner.execution.job import Job, RunResult
+from reconcile_runner.execution.job import Job, RunResult, RunSettings
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.warmup import warm_up
@@ -30,7 +30,7 @@ class LookingEngine(FakeEngine):
 
 async def test_it_runs_an_empty_play_in_the_environment_of_runs_and_leaves_nothing(tmp_path: Path) -> None:
     engine = LookingEngine()
-    await warm_up(engine, InputDir(tmp_path, {}), {"ANSIBLE_CONFIG": "/x/ansible.cfg"}, 2)
+    await warm_up(engine, InputDir(tmp_path, {}), RunSettings(environment={"ANSIBLE_CONFIG": "/x/ansible.cfg"}))
     assert engine.seen["playbook"] == [{"hosts": "localhost", "gather_facts": False, "tasks": []}]
     env = engine.seen["env"]
     assert isinstance(env, dict)
@@ -39,5 +39,5 @@ async def test_it_runs_an_empty_play_in_the_environment_of_runs_and_leaves_nothi
 
 
 async def test_one_that_fails_is_no_matter(tmp_path: Path) -> None:
-    await warm_up(FakeEngine([ExecutionError("no")]), InputDir(tmp_path, {}), {}, 2)
+    await warm_up(FakeEngine([ExecutionError("no")]), InputDir(tmp_path, {}), RunSettings())
     assert not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@
 read the object through ``types``) and hands it to the ``writer``. Reference for users: docs/reference/status.md.
 """
 
-from reconcile_runner.reconciler.status.style import Style, style_of
-from reconcile_runner.reconciler.status.types import Outcome, StatusUpdate, last_outcome
+from reconcile_runner.reconciler.status.style import Style, status_style_for
+from reconcile_runner.reconciler.status.types import LastResult, StatusUpdate, last_result
 from reconcile_runner.reconciler.status.writer import StatusWriter, Written
 
-__all__ = ["Outcome", "StatusUpdate", "StatusWriter", "Style", "Written", "last_outcome", "style_of"]
+__all__ = ["LastResult", "StatusUpdate", "StatusWriter", "Style", "Written", "last_result", "status_style_for"]

@@ -44,7 +44,7 @@ SILENT = Style(lambda _: _nothing, lambda _, __: _nothing, lambda _, __, ___: _n
 """None at all (``manageStatus: false``)."""
 
 
-def style_of(watch: Watch) -> Style:
+def status_style_for(watch: Watch) -> Style:
     """Return the style that a watch asks for."""
     if not watch.manage_status:
         return SILENT

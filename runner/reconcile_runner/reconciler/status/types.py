@@ -37,7 +37,7 @@ class Truth(enum.StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Outcome(enum.StrEnum):
+class LastResult(enum.StrEnum):
     """How an object's last run ended, as far as its conditions say."""
 
     SUCCEEDED = "succeeded"
@@ -45,15 +45,15 @@ class Outcome(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-def last_outcome(obj: KubeObject) -> Outcome:
+def last_result(obj: KubeObject) -> LastResult:
     """Return how the last run ended. While one is under way, upstream's conditions still say how the one before did."""
     conditions = conditions_of(obj)
     failure, successful = find(conditions, ConditionType.FAILURE), find(conditions, ConditionType.SUCCESSFUL)
     if failure is not None and failure.get("status") == Truth.TRUE:
-        return Outcome.FAILED
+        return LastResult.FAILED
     if successful is not None and successful.get("reason") == "Successful":
-        return Outcome.SUCCEEDED
-    return Outcome.UNKNOWN
+        return LastResult.SUCCEEDED
+    return LastResult.UNKNOWN
 
 
 def conditions_of(obj: KubeObject) -> list[Condition]:

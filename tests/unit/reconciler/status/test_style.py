@@ -8,7 +8,7 @@ import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.execution.job import RunResult, RunStatus
-from reconcile_runner.reconciler.status import Style, style_of
+from reconcile_runner.reconciler.status import Style, status_style_for
 from reconcile_runner.reconciler.status.style import OWN, SILENT, UPSTREAM
 from reconcile_runner.watches.watch import Watch
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
     ids=["default", "upstreamStatus", "no status", "no status at all"],
 )
 def test_a_watch_has_one_style(manage: bool, upstream: bool, style: Style) -> None:
-    assert style_of(Watch(GVK, manage_status=manage, upstream_status=upstream)) is style
+    assert status_style_for(Watch(GVK, manage_status=manage, upstream_status=upstream)) is style
 
 
 def test_silence_changes_nothing() -> None:

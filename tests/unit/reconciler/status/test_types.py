@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
-from reconcile_runner.reconciler.status import Outcome, StatusUpdate, conditions, last_outcome, upstream
+from reconcile_runner.reconciler.status import LastResult, StatusUpdate, conditions, last_result, upstream
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SUCCESS = RunResult(RunStatus.SUCCESSFUL, RunStats(ok=1))
@@ -23,17 +23,17 @@ def after(*updates: StatusUpdate) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("words", [conditions, upstream], ids=["own", "upstream"])
-def test_the_last_outcome_can_be_read_back_also_while_a_run_is_under_way(words: Any) -> None:
-    assert last_outcome(after(words.running(1))) is Outcome.UNKNOWN
-    assert last_outcome(after(words.succeeded(1, SUCCESS))) is Outcome.SUCCEEDED
-    assert last_outcome(after(words.succeeded(1, SUCCESS), words.running(1))) is Outcome.SUCCEEDED
+def test_the_last_result_can_be_read_back_also_while_a_run_is_under_way(words: Any) -> None:
+    assert last_result(after(words.running(1))) is LastResult.UNKNOWN
+    assert last_result(after(words.succeeded(1, SUCCESS))) is LastResult.SUCCEEDED
+    assert last_result(after(words.succeeded(1, SUCCESS), words.running(1))) is LastResult.SUCCEEDED
     failed = (words.succeeded(1, SUCCESS), words.failed(1, "no", FAILURE))
-    assert last_outcome(after(*failed)) is Outcome.FAILED
-    assert last_outcome(after(*failed, words.running(1))) is Outcome.FAILED
-    assert last_outcome(after(*failed, words.succeeded(1, SUCCESS))) is Outcome.SUCCEEDED
-    assert last_outcome(after(words.succeeded(1, SUCCESS), words.failed(1, "not run", None))) is Outcome.FAILED
+    assert last_result(after(*failed)) is LastResult.FAILED
+    assert last_result(after(*failed, words.running(1))) is LastResult.FAILED
+    assert last_result(after(*failed, words.succeeded(1, SUCCESS))) is LastResult.SUCCEEDED
+    assert last_result(after(words.succeeded(1, SUCCESS), words.failed(1, "not run", None))) is LastResult.FAILED
 
 
 @pytest.mark.parametrize("junk", [None, "text", {"conditions": [1, {"type": 3}]}], ids=repr)
 def test_a_status_full_of_anything_says_nothing(junk: object) -> None:
-    assert last_outcome({"status": junk}) is Outcome.UNKNOWN
+    assert last_result({"status": junk}) is LastResult.UNKNOWN
