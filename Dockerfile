@@ -87,5 +87,5 @@ FROM runner AS operator
 COPY watches.yaml ./
 COPY roles/ roles/
 COPY playbooks/ playbooks/
-LABEL org.opencontainers.image.title="foo-operator" \
-      org.opencontainers.image.description="An operator for Foos, objects that are happy while their friend exists"
+# The title is the operator's name: `make image` gives it.
+LABEL org.opencontainers.image.description="An operator for Foos, objects that are happy while their friend exists"

@@ -15,9 +15,10 @@ CLUSTER ?= own
 PYTEST_ARGS ?=
 # Further arguments for the benchmarks: BENCH_ARGS='--quick', BENCH_ARGS='--peer /path/to/ansible-operator'.
 BENCH_ARGS ?=
-# What `make image` makes, of what, and with what; empty: the Dockerfile's base, and the first of docker, podman and
-# buildah that works. BASE_IMAGE=mmdebstrap:trixie makes the base here, where none can be pulled.
-IMAGE ?= localhost/foo-operator:dev
+# What `make image` makes, of what, and with what; empty: the image that config/operator names, the Dockerfile's base, and
+# the first of docker, podman and buildah that works. BASE_IMAGE=mmdebstrap:trixie makes the base here, where none can be
+# pulled.
+IMAGE ?=
 BASE_IMAGE ?=
 BUILDER ?=
 # Where the image is saved as a docker-archive, too.
@@ -112,7 +113,7 @@ bench-scale: binaries ## Measure how costs grow, up to 10,000 objects of each ki
 manifests: setup ## Make the operator's rights from watches.yaml, and dist/install.yaml and the OLM bundle from config/
 	@$(BIN)/python -m reconcile_runner rbac --watches-file watches.yaml >config/rbac/role.yaml.new
 	@mv config/rbac/role.yaml.new config/rbac/role.yaml
-	@$(BIN)/python -m reconcile_runner rbac --leader-election-id foo-operator >config/rbac/leader_election_role.yaml.new
+	@$(BIN)/python -m reconcile_runner rbac --leader-election-id "$$($(BIN)/python -m tools.operatorname)" >config/rbac/leader_election_role.yaml.new
 	@mv config/rbac/leader_election_role.yaml.new config/rbac/leader_election_role.yaml
 	@$(BIN)/python -m tools.manifests
 
@@ -127,12 +128,12 @@ log-lines: setup ## Make the tables of log lines in docs/reference/logs.md from 
 
 .PHONY: image
 image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
-	@"$(BASE_PYTHON)" -m tools.image build --image "$(IMAGE)" --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \
+	@"$(BASE_PYTHON)" -m tools.image build $(if $(IMAGE),--image "$(IMAGE)") --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \
 		--archive "$(IMAGE_ARCHIVE)" $(if $(FRESH),--fresh)
 
 .PHONY: image-report
 image-report: python ## Print what is in the image: packages (CycloneDX), and what is known against them
-	@"$(BASE_PYTHON)" -m tools.image report --image "$(IMAGE)" --builder "$(BUILDER)"
+	@"$(BASE_PYTHON)" -m tools.image report $(if $(IMAGE),--image "$(IMAGE)") --builder "$(BUILDER)"
 
 .PHONY: lock
 lock: python ## Renew the hashed requirement files from requirements/*.in

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from reconcile_devcluster.api import KubeObject
 
-PACKAGE = "foo-operator"
 CHANNEL = "alpha"
 
 _MADE_BY_OLM = frozenset({"Namespace", "ServiceAccount", "Deployment", "Role", "RoleBinding", "ClusterRoleBinding"})
@@ -29,50 +28,44 @@ _MADE_BY_OLM = frozenset({"Namespace", "ServiceAccount", "Deployment", "Role", "
 _RENAMED = {"CustomResourceDefinition": "{name}.yaml", "ClusterServiceVersion": "{package}.clusterserviceversion.yaml"}
 """File names that tools look for; of other kinds it is name and kind."""
 
-_ANNOTATIONS = {
-    "operators.operatorframework.io.bundle.mediatype.v1": "registry+v1",
-    "operators.operatorframework.io.bundle.manifests.v1": "manifests/",
-    "operators.operatorframework.io.bundle.metadata.v1": "metadata/",
-    "operators.operatorframework.io.bundle.package.v1": PACKAGE,
-    "operators.operatorframework.io.bundle.channels.v1": CHANNEL,
-    "operators.operatorframework.io.bundle.channel.default.v1": CHANNEL,
-}
-
 _GENERATED = "# Made from config/ by `make manifests`; change that instead.\n"
 
 
 def read_base(directory: Path) -> KubeObject:
     """Return the CSV that people wrote, from the one file in this directory."""
-    base: KubeObject = yaml.safe_load((directory / f"{PACKAGE}.clusterserviceversion.yaml").read_text(encoding="utf-8"))
+    base: KubeObject = yaml.safe_load((directory / "clusterserviceversion.yaml").read_text(encoding="utf-8"))
     return base
 
 
-def files(base: KubeObject, objects: Sequence[KubeObject], samples: Sequence[KubeObject]) -> dict[str, str]:
+def files(
+    package: str, base: KubeObject, objects: Sequence[KubeObject], samples: Sequence[KubeObject]
+) -> dict[str, str]:
     """Return the files of the bundle: path to text.
 
     Args:
+        package: Name of the operator in a catalogue.
         base: The CSV that people wrote.
         objects: What `config/default` installs.
         samples: One or more objects of the operator's kinds.
 
     """
-    manifests = [cluster_service_version(base, objects, samples), *_beside(objects)]
+    manifests = [cluster_service_version(package, base, objects, samples), *_beside(objects)]
     return {
-        **{f"manifests/{_file_name(one)}": _yaml(one) for one in manifests},
-        "metadata/annotations.yaml": _yaml({"annotations": _ANNOTATIONS}),
-        "Dockerfile": _dockerfile(),
+        **{f"manifests/{_file_name(package, one)}": _yaml(one) for one in manifests},
+        "metadata/annotations.yaml": _yaml({"annotations": _annotations(package)}),
+        "Dockerfile": _dockerfile(package),
     }
 
 
 def cluster_service_version(
-    base: KubeObject, objects: Sequence[KubeObject], samples: Sequence[KubeObject]
+    package: str, base: KubeObject, objects: Sequence[KubeObject], samples: Sequence[KubeObject]
 ) -> KubeObject:
     """Return the CSV: what people wrote, with what `config/default` says."""
     csv = copy.deepcopy(base)
     [deployment] = _of_kind(objects, "Deployment")
     [namespace] = _of_kind(objects, "Namespace")
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    csv["metadata"]["name"] = f"{PACKAGE}.v{__version__}"
+    csv["metadata"] = {"name": f"{package}.v{__version__}", **csv["metadata"]}
     csv["metadata"]["annotations"] |= {
         "alm-examples": json.dumps(list(samples), indent=2),
         "containerImage": image,
@@ -134,13 +127,25 @@ def _identity(one: KubeObject) -> tuple[str, str]:
     return one["kind"], one["metadata"]["name"]
 
 
-def _file_name(one: KubeObject) -> str:
+def _file_name(package: str, one: KubeObject) -> str:
     kind, name = _identity(one)
-    return _RENAMED.get(kind, f"{name}.{kind.lower()}.yaml").format(name=name, package=PACKAGE)
+    return _RENAMED.get(kind, f"{name}.{kind.lower()}.yaml").format(name=name, package=package)
 
 
-def _dockerfile() -> str:
-    labels = "".join(f"LABEL {name}={value}\n" for name, value in _ANNOTATIONS.items())
+def _annotations(package: str) -> dict[str, str]:
+    prefix = "operators.operatorframework.io.bundle"
+    return {
+        f"{prefix}.mediatype.v1": "registry+v1",
+        f"{prefix}.manifests.v1": "manifests/",
+        f"{prefix}.metadata.v1": "metadata/",
+        f"{prefix}.package.v1": package,
+        f"{prefix}.channels.v1": CHANNEL,
+        f"{prefix}.channel.default.v1": CHANNEL,
+    }
+
+
+def _dockerfile(package: str) -> str:
+    labels = "".join(f"LABEL {name}={value}\n" for name, value in _annotations(package).items())
     return f"{_GENERATED}FROM scratch\n{labels}COPY manifests/ /manifests/\nCOPY metadata/ /metadata/\n"
 
 

@@ -1,7 +1,7 @@
 """The dashboard of config/prometheus for Grafana, from a short list of its panels: `make manifests`.
 
-Name, title, `job` and the links to the runbooks come from one place: the label `app.kubernetes.io/name` of
-config/default, and the URL of the documents in pyproject.toml.
+Name, title and `job` are the operator's name (`operatorname`); the links to the runbooks come from the URL of the
+documents in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from tools.environment import ROOT
 
@@ -85,7 +83,7 @@ ROWS: Final[dict[str, Sequence[Panel]]] = {
             "Alerts that fire",
             "Of this operator; each has a runbook, see the link above",
             Unit.NUMBER,
-            {"": 'count(ALERTS{alertstate="firing", alertname=~"$alerts"}) or vector(0)'},
+            {"": 'count(ALERTS{alertstate="firing", operator="$job"}) or vector(0)'},
             1,
         ),
         Panel(
@@ -277,22 +275,10 @@ ROWS: Final[dict[str, Sequence[Panel]]] = {
 }
 
 
-def operator_name(root: Path = ROOT) -> str:
-    """Return the name of the operator: what config/default labels its objects with."""
-    kustomization = yaml.safe_load((root / "config" / "default" / "kustomization.yaml").read_text(encoding="utf-8"))
-    [labels] = kustomization["labels"]
-    return str(labels["pairs"]["app.kubernetes.io/name"])
-
-
 def documents_url(root: Path = ROOT) -> str:
     """Return the URL of docs/, below which are the runbooks."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["urls"]["Documentation"]).replace("/tree/", "/blob/")
-
-
-def alert_prefix(name: str) -> str:
-    """Return how the names of an operator's alerts begin: `FooOperator` for `foo-operator`."""
-    return "".join(part.capitalize() for part in name.split("-"))
 
 
 def render(name: str, documents: str) -> str:
@@ -336,7 +322,6 @@ def _variables(name: str) -> list[dict[str, Any]]:
     return [
         {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
         _constant("job", name),
-        _constant("alerts", f"{alert_prefix(name)}.*"),
         _choice("namespace", "Namespace", 'label_values(ansible_operator_build_info{job="$job"}, namespace)'),
         _choice(
             "controller",

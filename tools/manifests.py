@@ -1,6 +1,7 @@
 """Build what `config/` describes, and keep `dist/install.yaml` and `dist/bundle/` as it says: `make manifests`.
 
-kubectl does what kustomize does. `bundle` makes the OLM bundle of the same objects, `dashboard` the dashboard.
+kubectl does what kustomize does. `bundle` makes the OLM bundle of the same objects, `dashboard` the dashboard;
+`operatorname` has the name that all of them carry.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from reconcile_devcluster.binaries.finder import find_kubectl
-from tools import bundle, dashboard
+from tools import bundle, dashboard, operatorname
 from tools.environment import ROOT, fail, tell
 
 if TYPE_CHECKING:
@@ -31,25 +32,30 @@ _HEADER = """\
 
 def main() -> None:
     """Write everything that is made from `config/`."""
+    name = operatorname.read().name
+    operatorname.write_into_monitoring(CONFIG / "prometheus", name)
     kubectl = find_kubectl()
     INSTALL.parent.mkdir(exist_ok=True)
     INSTALL.write_text(install_text(kubectl), encoding="utf-8")
     write(BUNDLE, bundle_files(kubectl))
-    board = dashboard.render(dashboard.operator_name(), dashboard.documents_url())
+    board = dashboard.render(name, dashboard.documents_url())
     dashboard.DASHBOARD.write_text(board, encoding="utf-8")
     written = (INSTALL, BUNDLE, dashboard.DASHBOARD)
     tell(f"wrote {', '.join(str(path.relative_to(ROOT)) for path in written)}")
 
 
-def install_text(kubectl: Path) -> str:
+def install_text(kubectl: Path, config: Path = CONFIG) -> str:
     """Return the text of `dist/install.yaml`."""
-    return _HEADER + build(kubectl, CONFIG / "default")
+    return _HEADER + build(kubectl, config / "default")
 
 
-def bundle_files(kubectl: Path) -> dict[str, str]:
+def bundle_files(kubectl: Path, config: Path = CONFIG) -> dict[str, str]:
     """Return the files of the OLM bundle: path below `dist/bundle/` to text."""
-    objects = parse(build(kubectl, CONFIG / "default"))
-    return bundle.files(bundle.read_base(CONFIG / "manifests"), objects, parse(build(kubectl, CONFIG / "samples")))
+    objects = parse(build(kubectl, config / "default"))
+    name = operatorname.read(config.parent).name
+    return bundle.files(
+        name, bundle.read_base(config / "manifests"), objects, parse(build(kubectl, config / "samples"))
+    )
 
 
 def build(kubectl: Path, directory: Path) -> str:

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from reconcile_devcluster.node.files import NodeFiles
 from reconcile_devcluster.node.requirements import find_system_programs
 from tests.e2e.kubectl import Kubectl
 from tests.support.operator_process import REPOSITORY, Kube
-from tools.image.build import IMAGE, RUNNER_IMAGE, derive
+from tools.image.build import RUNNER_IMAGE, default_image, derive
 from tools.image.builder import find_builder
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
@@ -31,7 +31,7 @@ class Target:
     kubectl: Kubectl
     own: bool
     directory: Path
-    image: str = IMAGE
+    image: str = field(default_factory=default_image)
     runner_image: str = RUNNER_IMAGE
     pause_image: str = PAUSE_IMAGE
 

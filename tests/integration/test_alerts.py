@@ -63,21 +63,21 @@ STUCK = {
 }
 
 SITUATIONS = {
-    "FooOperatorDown": NO_REPLICA,
-    "FooOperatorNoStandby": _series('up "b"', "0"),
-    "FooOperatorNoLeader": _series('leader_election_master_status instance="a"', "0"),
-    "FooOperatorTwoLeaders": {
+    "ReconcileRunnerDown": NO_REPLICA,
+    "ReconcileRunnerNoStandby": _series('up "b"', "0"),
+    "ReconcileRunnerNoLeader": _series('leader_election_master_status instance="a"', "0"),
+    "ReconcileRunnerTwoLeaders": {
         **_series('leader_election_master_status instance="b"', "1"),
         **_series('workqueue_depth instance="b"', "0"),
     },
-    "FooOperatorReconcileErrors": _series("controller_runtime_reconcile_errors_total", "0+20"),
-    "FooOperatorDefect": _series("controller_runtime_reconcile_panics_total", "0+1"),
-    "FooOperatorQueueStuck": STUCK,
-    "FooOperatorChangesWait": _series('workqueue_depth "a" "0"', "0+5"),
-    "FooOperatorRunTimedOut": _series("reconcile_runner_run_duration_seconds_count", "0+1"),
-    "FooOperatorApiErrors": _series("rest_client_requests_total <error>", "0+50"),
-    "FooOperatorForbidden": _series('rest_client_requests_total foo-operator "403"', "0+1"),
-    "FooOperatorRestarts": _series("process_start_time_seconds", "0+300"),
+    "ReconcileRunnerReconcileErrors": _series("controller_runtime_reconcile_errors_total", "0+20"),
+    "ReconcileRunnerDefect": _series("controller_runtime_reconcile_panics_total", "0+1"),
+    "ReconcileRunnerQueueStuck": STUCK,
+    "ReconcileRunnerChangesWait": _series('workqueue_depth "a" "0"', "0+5"),
+    "ReconcileRunnerRunTimedOut": _series("reconcile_runner_run_duration_seconds_count", "0+1"),
+    "ReconcileRunnerApiErrors": _series("rest_client_requests_total <error>", "0+50"),
+    "ReconcileRunnerForbidden": _series('rest_client_requests_total foo-operator "403"', "0+1"),
+    "ReconcileRunnerRestarts": _series("process_start_time_seconds", "0+300"),
 }
 
 
@@ -114,12 +114,17 @@ def test_there_is_a_situation_for_every_alert() -> None:
 
 def test_a_single_operator_without_election_is_watched_as_well() -> None:
     gone = {name: "_" for name in HEALTHY if name.startswith("leader_election_master_status")}
-    assert "FooOperatorQueueStuck" in firing(STUCK | gone)
+    assert "ReconcileRunnerQueueStuck" in firing(STUCK | gone)
 
 
 @pytest.mark.parametrize(
     ("alert", "minutes"),
-    [("FooOperatorDown", 4), ("FooOperatorNoLeader", 1), ("FooOperatorTwoLeaders", 1), ("FooOperatorNoStandby", 14)],
+    [
+        ("ReconcileRunnerDown", 4),
+        ("ReconcileRunnerNoLeader", 1),
+        ("ReconcileRunnerTwoLeaders", 1),
+        ("ReconcileRunnerNoStandby", 14),
+    ],
 )
 def test_what_passes_by_itself_makes_no_alert_fire(alert: str, minutes: int) -> None:
     assert firing(SITUATIONS[alert], minutes) == []

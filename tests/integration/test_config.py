@@ -14,7 +14,7 @@ from reconcile_devcluster.binaries.finder import find_kubectl
 from reconcile_devcluster.cluster import Cluster
 from reconcile_devcluster.errors import ApiRequestError
 from reconcile_runner.options import Options
-from tests.support.kustomized import MANAGER, NAMESPACE, USER, Kubectl, objects_of, of_kind, the
+from tests.support.kustomized import MANAGER, NAMESPACE, USER, Kubectl, objects_of, of_kind, renamed_copy, the
 from tests.support.operator_process import REPOSITORY, eventually
 from tools import manifests
 
@@ -208,9 +208,21 @@ def test_foos_belong_to_the_roles_that_people_have_already(
     assert ("patch" in granted()) is ("patch" in verbs)
 
 
+def test_an_operator_of_another_name_has_it_everywhere(program: Path, tmp_path: Path) -> None:
+    copy = renamed_copy(tmp_path, "shop-operator")
+    built = [manifests.build(program, copy / name) for name in ("default", "prometheus")]
+    files = manifests.bundle_files(program, copy)
+    text = "\n".join([*built, *files, *files.values()])
+    assert "foo-operator" not in text
+    [deployment] = of_kind(manifests.parse(built[0]), "Deployment")
+    assert deployment["metadata"]["name"] == "shop-operator-controller-manager"
+    assert deployment["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] == "shop-operator"
+    assert "manifests/shop-operator.clusterserviceversion.yaml" in files
+
+
 def test_the_image_is_named_in_one_place(default: list[KubeObject]) -> None:
     named = [path for path in (REPOSITORY / "config").rglob("*.yaml") if "localhost/foo-operator" in path.read_text()]
-    assert [path.relative_to(REPOSITORY).as_posix() for path in named] == ["config/manager/kustomization.yaml"]
+    assert [path.relative_to(REPOSITORY).as_posix() for path in named] == ["config/operator/kustomization.yaml"]
     container = the(default, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert (container["name"], container["image"]) == ("manager", "localhost/foo-operator:dev")
     assert the(default, "Deployment")["metadata"]["name"] == MANAGER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -42,15 +43,30 @@ def kube(own_cluster: Cluster, kubectl: Kubectl) -> Kube:
 
 @pytest.fixture
 def running(kube: Kube, own_cluster: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
-    container = the(objects_of(find_kubectl(), "default"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    flags = [flag for flag in container["args"] if not flag.startswith(_CHOSEN_HERE)]
+    pod = the(objects_of(find_kubectl(), "default"), "Deployment")["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    env = {one["name"]: value_of(one, pod) for one in container["env"]}
+    flags = [expanded(flag, env) for flag in container["args"] if not flag.startswith(_CHOSEN_HERE)]
     # In a Pod the namespace is read beside the token.
     flags += [f"--leader-election-namespace={NAMESPACE}", "--user-metrics-bind-address=127.0.0.1:0"]
-    env = {one["name"]: one["value"] for one in container["env"]}
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(with_token_of_the_manager(own_cluster)))
     with operator(kubeconfig, flags=flags, env=env) as started:
         yield started
+
+
+def value_of(variable: KubeObject, pod: KubeObject) -> str:
+    """Return what the kubelet makes of a variable: its value, or the label of the Pod that it names."""
+    if "value" in variable:
+        return str(variable["value"])
+    found = re.fullmatch(r"metadata\.labels\['(.+)'\]", variable["valueFrom"]["fieldRef"]["fieldPath"])
+    assert found is not None
+    return str(pod["metadata"]["labels"][found[1]])
+
+
+def expanded(argument: str, env: dict[str, str]) -> str:
+    """Return an argument with its `$(NAME)` replaced, as the kubelet does."""
+    return re.sub(r"\$\((\w+)\)", lambda found: env[found[1]], argument)
 
 
 def with_token_of_the_manager(cluster: Cluster) -> KubeObject:

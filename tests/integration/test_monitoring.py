@@ -153,7 +153,9 @@ def test_every_alert_says_how_bad_it_is_and_has_a_runbook(rule: Rule) -> None:
 
 
 def test_every_runbook_is_of_an_alert() -> None:
-    assert set(re.findall(r"^### (FooOperator\w+)$", OPERATING, re.MULTILINE)) == {rule["alert"] for rule in _rules()}
+    assert set(re.findall(r"^### (ReconcileRunner\w+)$", OPERATING, re.MULTILINE)) == {
+        rule["alert"] for rule in _rules()
+    }
 
 
 def test_panels_do_not_cover_each_other_and_are_numbered(dashboard: KubeObject) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typer.testing import CliRunner
+
+from reconcile_runner.cli import app
 from tests.support.operator_process import REPOSITORY
-from tools import manifests
+from tools import dashboard, manifests, operatorname
 
 if TYPE_CHECKING:
     from reconcile_devcluster.api import KubeObject
@@ -35,6 +39,21 @@ class Kubectl:
         answer = self.run(*arguments)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
+
+
+def renamed_copy(directory: Path, name: str) -> Path:
+    """Copy `config/` with another operator's name, as somebody who follows docs/install.md; return the copy."""
+    copy = directory / "config"
+    shutil.copytree(manifests.CONFIG, copy)
+    shutil.copytree(REPOSITORY / "crds", directory / "crds")
+    place = directory / operatorname.FILE
+    place.write_text(place.read_text().replace(operatorname.read().name, name))
+    operatorname.write_into_monitoring(copy / "prometheus", name)
+    (copy / "prometheus" / "dashboard.json").write_text(dashboard.render(name, dashboard.documents_url()))
+    lease = CliRunner().invoke(app, ["rbac", "--leader-election-id", name])
+    assert lease.exit_code == 0, lease.stderr
+    (copy / "rbac" / "leader_election_role.yaml").write_text(lease.stdout)
+    return copy
 
 
 def objects_of(kubectl: Path, name: str) -> list[KubeObject]:

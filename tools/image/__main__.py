@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from tools.environment import fail
-from tools.image.build import IMAGE, RUNNER_IMAGE, Wish, build, derive
+from tools.image.build import RUNNER_IMAGE, Wish, build, default_image, derive
 from tools.image.builder import BuilderError, find_builder
 from tools.image.report import report
 
@@ -35,8 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     on_top = commands.add_parser("derive", help="build the Dockerfile of an operator on top of an image that is there")
     on_top.add_argument("context", metavar="DIRECTORY", help="where the Dockerfile is; it gets the argument BASE_IMAGE")
     tell = commands.add_parser("report", help="print what is in the image, and what is known against that")
+    image = default_image()
     for one in (make, on_top, tell):
-        one.add_argument("--image", default=IMAGE, metavar="NAME", help=f"the image's name ({IMAGE})")
+        one.add_argument("--image", default=image, metavar="NAME", help=f"the image's name ({image})")
         one.add_argument(
             "--builder", default="", metavar="PROGRAM", help="docker, podman or buildah; the first that works"
         )

@@ -10,23 +10,26 @@ import re
 import ssl
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tools import operatorname
 from tools.environment import ROOT
 from tools.image import base
 from tools.image.builder import Builder, Recipe
 from tools.progress import say
-
-IMAGE: Final = "localhost/foo-operator:dev"
-"""Default name of Foo's operator."""
 
 RUNNER_IMAGE: Final = "localhost/reconcile-runner:dev"
 """Name of the base that operators are built on."""
 
 _BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 """Where distributions keep the certificate authorities they trust."""
+
+
+def default_image() -> str:
+    """Return the image that the manifests name."""
+    return operatorname.read().image
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Wish:
 
     """
 
-    image: str = IMAGE
+    image: str = field(default_factory=default_image)
     base_image: str = ""
     archive: Path | None = None
     fresh: bool = False
@@ -59,7 +62,9 @@ def build(wish: Wish, builder: Builder) -> None:
     for image, target in ((RUNNER_IMAGE, "runner"), (wish.image, "operator")):
         # The second build finds the stages of the first.
         fresh = wish.fresh and target == "runner"
-        builder.build(Recipe(image, ROOT, ROOT / "Dockerfile", target, arguments, secrets, labels, fresh))
+        title = {"org.opencontainers.image.title": operatorname.read().name} if target == "operator" else {}
+        recipe = Recipe(image, ROOT, ROOT / "Dockerfile", target, arguments, secrets, labels | title, fresh)
+        builder.build(recipe)
         say(f"{image}: {builder.size(image)}", who="image")
     if wish.archive is not None:
         builder.save(wish.image, wish.archive)

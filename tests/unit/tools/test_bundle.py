@@ -14,7 +14,7 @@ KubeObject = dict[str, Any]
 BASE: KubeObject = {
     "apiVersion": "operators.coreos.com/v1alpha1",
     "kind": "ClusterServiceVersion",
-    "metadata": {"name": "foo-operator", "annotations": {"capabilities": "Basic Install"}},
+    "metadata": {"annotations": {"capabilities": "Basic Install"}},
     "spec": {"displayName": "Foo", "description": "One line.\nAnother.\n"},
 }
 SAMPLE: KubeObject = {"apiVersion": "g/v1", "kind": "Foo", "metadata": {"name": "one"}, "spec": {"name": "jack"}}
@@ -57,7 +57,7 @@ def _objects() -> list[KubeObject]:
 
 @pytest.fixture
 def csv() -> KubeObject:
-    return bundle.cluster_service_version(BASE, _objects(), [SAMPLE])
+    return bundle.cluster_service_version("foo-operator", BASE, _objects(), [SAMPLE])
 
 
 def test_rights_go_where_olm_looks_for_them(csv: KubeObject) -> None:
@@ -69,7 +69,7 @@ def test_rights_go_where_olm_looks_for_them(csv: KubeObject) -> None:
 def test_rights_of_another_account_are_not_the_operators() -> None:
     others = [_named("ClusterRole", "other", rules=[_rule("secrets")])]
     others.append(_binding("ClusterRoleBinding", "ClusterRole", "other", account="somebody"))
-    csv = bundle.cluster_service_version(BASE, [*_objects(), *others], [SAMPLE])
+    csv = bundle.cluster_service_version("foo-operator", BASE, [*_objects(), *others], [SAMPLE])
     assert "secrets" not in json.dumps(csv)
 
 
@@ -100,7 +100,7 @@ def test_what_people_wrote_is_left_as_it_was(csv: KubeObject) -> None:
 
 
 def test_files_are_the_csv_and_what_olm_does_not_make_itself() -> None:
-    assert sorted(bundle.files(BASE, _objects(), [SAMPLE])) == [
+    assert sorted(bundle.files("foo-operator", BASE, _objects(), [SAMPLE])) == [
         "Dockerfile",
         "manifests/foo-operator.clusterserviceversion.yaml",
         "manifests/foos.g.yaml",
@@ -111,7 +111,7 @@ def test_files_are_the_csv_and_what_olm_does_not_make_itself() -> None:
 
 
 def test_objects_have_no_namespace_and_are_the_first_document_of_their_file() -> None:
-    made = bundle.files(BASE, _objects(), [SAMPLE])
+    made = bundle.files("foo-operator", BASE, _objects(), [SAMPLE])
     for name, text in made.items():
         if name.startswith("manifests/"):
             first = next(iter(yaml.safe_load_all(text)))
@@ -120,14 +120,14 @@ def test_objects_have_no_namespace_and_are_the_first_document_of_their_file() ->
 
 
 def test_texts_of_several_lines_are_blocks_and_nothing_is_by_reference() -> None:
-    made = bundle.files(BASE, _objects(), [SAMPLE])
+    made = bundle.files("foo-operator", BASE, _objects(), [SAMPLE])
     csv = made["manifests/foo-operator.clusterserviceversion.yaml"]
     assert "  description: |\n    One line.\n    Another.\n" in csv
     assert "&id" not in csv
 
 
 def test_the_image_is_labelled_as_the_metadata_say() -> None:
-    made = bundle.files(BASE, _objects(), [SAMPLE])
+    made = bundle.files("foo-operator", BASE, _objects(), [SAMPLE])
     annotations = yaml.safe_load(made["metadata/annotations.yaml"])["annotations"]
     labels = [line.removeprefix("LABEL ") for line in made["Dockerfile"].splitlines() if line.startswith("LABEL ")]
     assert labels == [f"{name}={value}" for name, value in annotations.items()]

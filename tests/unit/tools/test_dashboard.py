@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.support.paths import REPOSITORY
-from tools import dashboard
+from tools import dashboard, operatorname
 
 Board = dict[str, Any]
 
@@ -18,7 +18,7 @@ def made(name: str) -> Board:
 
 
 def test_the_committed_dashboard_is_what_make_manifests_writes() -> None:
-    made_now = dashboard.render(dashboard.operator_name(), dashboard.documents_url())
+    made_now = dashboard.render(operatorname.read().name, dashboard.documents_url())
     assert made_now == dashboard.DASHBOARD.read_text(), "`make manifests` writes it"
 
 
@@ -26,15 +26,15 @@ def test_the_name_is_in_one_place_of_each_kind() -> None:
     board = made("shop-operator")
     assert (board["uid"], board["title"]) == ("shop-operator", "Shop operator")
     constants = {one["name"]: one["query"] for one in board["templating"]["list"] if one["type"] == "constant"}
-    assert constants == {"job": "shop-operator", "alerts": "ShopOperator.*"}
+    assert constants == {"job": "shop-operator"}
     assert "foo" not in json.dumps(board).lower()
 
 
 def test_the_alerts_are_of_the_same_operator() -> None:
     text = (REPOSITORY / "config" / "prometheus" / "rules.yaml").read_text()
-    name = dashboard.operator_name()
+    name = operatorname.read().name
     rules = [rule for group in yaml.safe_load(text)["spec"]["groups"] for rule in group["rules"]]
-    assert {rule["alert"].startswith(dashboard.alert_prefix(name)) for rule in rules} == {True}
+    assert {rule["labels"]["operator"] for rule in rules} == {name}
     assert [rule["alert"] for rule in rules if f'job="{name}"' not in rule["expr"]] == []
 
 
