@@ -1,13 +1,13 @@
-"""Metrics that roles make: what they may send, and what Prometheus then reads.
+"""Metrics of roles: what they may send, and what Prometheus then reads.
 
-A role's ``osdk_metric`` task posts to ``httpserver``, which hands the text to ``UserMetrics``; ``/metrics`` shows them
-after the operator's own. Format and meaning of a request are upstream's (its ``UserMetric``); differences:
-docs/reference/metrics.md. May be used from any thread.
+Format and meaning of a request are those of upstream's ``UserMetric``; docs/reference/metrics.md has the differences.
+May be used from any thread.
 """
 
 from __future__ import annotations
 
 import enum
+import json
 import re
 import threading
 from typing import Annotated, Final, TypeAlias
@@ -24,6 +24,9 @@ HISTOGRAM_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 MAX_USER_METRICS: Final = 1000
 """A role that puts an object's name into a metric's must not fill the memory."""
+
+MAX_SHOWN_CHARACTERS: Final = 100
+"""Of a value in a message: a role may send anything."""
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _log = get_logger(__name__)
@@ -88,6 +91,18 @@ class _Request(_Model):
             found = " and ".join(given) or "none"
             raise UserMetricError(f"found {found}, expected exactly one of {', '.join(UserMetricType)}")
         return given[0]
+
+
+_EXPECTED: Final = {
+    "request": "an object with name, description and one of counter, gauge, histogram, summary",
+    "name": "the metric's name, a text",
+    "description": "the metric's help, a text",
+    "counter": f"an object with {', '.join(_CounterChange.model_fields)}",
+    "counter.add": "a finite number, 0 or more",
+    "gauge": f"an object with {', '.join(_GaugeChange.model_fields)}",
+    "histogram": "an object with observe",
+    "summary": "an object with observe",
+}
 
 
 class UserMetrics:
@@ -190,6 +205,31 @@ def _counter_text(counter: Gauge) -> str:
 
 
 def _explain(error: ValidationError) -> str:
+    """Return what is wrong first: the field, what was found and what was expected."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, first["loc"])) or "request"
-    return f"{place}: {first['msg']}, found {str(first['input'])[:100]!r}"
+    path = ".".join(map(str, first["loc"])) or "request"
+    match first["type"]:
+        case "json_invalid":
+            return f"request: found {_shown(first['input'])}, expected JSON"
+        case "missing":
+            return f"{path}: is missing, expected {_expected(path)}"
+        case "extra_forbidden":
+            return f"{path}: is not a known field, expected {_expected(path.rpartition('.')[0] or 'request')}"
+        case _:
+            return f"{path}: found {_shown(first['input'])}, expected {_expected(path)}"
+
+
+def _expected(path: str) -> str:
+    """Return what a field should have been: of a type an object, of its fields a number, true or false."""
+    if path in _EXPECTED:
+        return _EXPECTED[path]
+    field = path.rpartition(".")[2]
+    return "true or false" if field in {"increment", "decrement", "set_to_current_time"} else "a finite number"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str):
+        return repr(value[:MAX_SHOWN_CHARACTERS])
+    return json.dumps(value, default=str)[:MAX_SHOWN_CHARACTERS]

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -41,6 +41,8 @@ from reconcile_runner.watches.watch import Finalizer, Match, Trigger, Watch
 from reconcile_runner.watches.yamltext import UNDEFINED_REFERENCE, Document
 
 DEFAULT_RUNNER_ARTIFACTS = 20
+
+_Shape = TypeVar("_Shape", bound=Shape)
 
 _ELSEWHERE = {
     "apiversion": "write group and version instead",
@@ -95,8 +97,7 @@ def check(entry: Entry, lookup: Lookup, unknown_keys: FindingSeverity) -> tuple[
     shape, broken = _shape(entry, value, lookup, unknown_keys)
     findings += broken
     findings += _undefined_references(entry)
-    if shape is not None:
-        findings += _warnings(entry, shape)
+    findings += _warnings(entry)
     if shape is None or any(finding.severity is FindingSeverity.ERROR for finding in findings):
         return None, findings
     return _watch(shape), findings
@@ -217,27 +218,37 @@ def _texts(value: object, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[s
                 yield from _texts(child, (*path, index))
 
 
-def _warnings(entry: Entry, shape: EntryShape) -> Iterator[Finding]:
-    if shape.upstream_status and not shape.manage_status:
+def _warnings(entry: Entry) -> Iterator[Finding]:
+    """Yield what is odd in the fields that can be read, whatever is wrong with others."""
+    kind = _read(KindShape, {name: entry.field(name) for name in ("group", "version", "kind")})
+    manages_status = entry.field("manageStatus") in (True, None)
+    if entry.field("upstreamStatus") is True and entry.field("manageStatus") is False:
         yield entry.finding(
             FindingSeverity.WARNING, "has no effect, because manageStatus is false", ("upstreamStatus",)
         )
-    if shape.manage_status and _looks_built_in(shape.group):
+    if manages_status and kind is not None and _looks_built_in(kind.group):
         message = "conditions would be written into the status of a built-in kind; say false unless you mean it"
         yield entry.finding(FindingSeverity.WARNING, message, ("manageStatus",))
-    for index, trigger in enumerate(shape.triggers):
-        if trigger.on is None:
+    triggers = entry.field("triggers")
+    for index, value in enumerate(triggers if isinstance(triggers, list) else ()):
+        trigger = _read(TriggerShape, value)
+        if trigger is None or trigger.on is None:
             continue
         path = ("triggers", index, "on")
         if EventType.UPDATED not in trigger.events:
             yield entry.finding(FindingSeverity.WARNING, "has no effect, because events leaves out updated", path)
-        if (
-            shape.manage_status
-            and _gvk(trigger) == _gvk(shape)
-            and any(on.text.startswith("status") for on in trigger.on)
-        ):
+        is_of_own_kind = kind is not None and _gvk(trigger) == _gvk(kind)
+        if manages_status and is_of_own_kind and any(on.text.startswith("status") for on in trigger.on):
             message = "each status that a run writes starts runs again: this trigger is on the watch's own kind"
             yield entry.finding(FindingSeverity.WARNING, message, path)
+
+
+def _read(shape: type[_Shape], value: object) -> _Shape | None:
+    """Return a mapping's shape without its unknown keys; None where something else is wrong with it."""
+    try:
+        return shape.model_validate(value, extra="ignore")
+    except ValidationError:
+        return None
 
 
 def _looks_built_in(group: str) -> bool:
