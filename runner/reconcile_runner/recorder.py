@@ -1,9 +1,9 @@
-"""The recorder: Kubernetes Events, by which ``kubectl describe`` tells what the operator did with an object.
+"""The recorder: Kubernetes Events, with which ``kubectl describe`` tells what the operator did with an object.
 
-``reconciler`` and ``source`` record what happened; ``run`` sends it in the background, so that nobody waits for it and
-nothing depends on it. Events are for people, never one for each run: what is said again is counted, an object has a
-budget, and so has the operator. Legacy ``v1`` Events and not ``events.k8s.io/v1``: every ``kubectl`` shows their count
-and sorts by their time, and the rules that operators ship with allow them. For users: docs/reference/status.md.
+Events are sent in the background: nothing waits for them, and nothing depends on them. They are for people, so not each
+run has one: a repeated one is counted, and there is a rate limit for each object and for the operator. They are ``v1``
+Events and not ``events.k8s.io/v1``: every ``kubectl`` shows their count and sorts by their time, and the rules that
+operators ship with allow them. Reference for users: docs/reference/status.md.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import asyncio
 import enum
 import secrets
 import socket
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
+
+from cachetools import FIFOCache, LRUCache
 
 from reconcile_runner.apimachinery.objects import KubeObject, key_of, resource_version, uid
 from reconcile_runner.client import ApiClient, PatchType
@@ -27,39 +28,41 @@ COMPONENT: Final = "reconcile-runner"
 """Who an Event comes from."""
 
 REPEAT_PERIOD: Final = 60.0
-"""Seconds in which an Event that is said again and again of an object, and nothing else, is written once at most."""
+"""Seconds between two writes of an Event that repeats, with no other Event of the object in between."""
 
-REASON_BURST: Final = 5
+MAX_REASON_BURST: Final = 5
 REASON_PERIOD: Final = 60.0
-"""An object has so many writes for one reason at first, and one more each so many seconds."""
+"""An object may write so many Events of one reason at once, and one more each so many seconds."""
 
-RATE: Final = 10.0
-BURST: Final = 50
+MAX_RATE: Final = 10.0
+MAX_BURST: Final = 50
 """Requests a second for Events of all objects, and how many of them at once."""
 
-DENIED_PAUSE: Final = 600.0
+FORBIDDEN_PERIOD: Final = 600.0
 """Seconds without any Event after the API server refused one for want of a right."""
 
-MOST_WAITING: Final = 1000
+MAX_WAITING: Final = 1000
 """Events that wait to be sent; more are dropped."""
 
-MOST_REMEMBERED: Final = 5000
-"""Objects of which Events are remembered; the longest silent are forgotten."""
+MAX_OBJECTS: Final = 5000
+"""Objects of which Events are remembered; beyond that, those without an Event for the longest time are forgotten."""
 
-MOST_SAID: Final = 20
-"""Events of one object that are remembered."""
+MAX_EVENTS_PER_OBJECT: Final = 20
+"""Events of one object that are remembered; beyond that, the oldest are forgotten."""
 
 MESSAGE_LIMIT: Final = 1024
 """Characters of a message (the API server's limit)."""
 
-_NAME_LIMIT = 220
-_ROUNDING = 1e-6
+_NAME_LIMIT: Final = 220
+"""Characters of the object's name in the Event's name."""
+
+_TOKEN_TOLERANCE: Final = 1e-6
 """Tokens that may be missing because time is counted in floating point."""
 
 _log = get_logger(__name__)
 
 
-class Severity(enum.StrEnum):
+class KubeEventType(enum.StrEnum):
     """An Event's ``type``."""
 
     NORMAL = "Normal"
@@ -67,7 +70,7 @@ class Severity(enum.StrEnum):
 
 
 class Reason(enum.StrEnum):
-    """An Event's ``reason``: what people and alerts look for."""
+    """An Event's ``reason``, by which people and alerts find it."""
 
     RECONCILED = "Reconciled"
     FAILED = "ReconcileFailed"
@@ -79,7 +82,7 @@ class Reason(enum.StrEnum):
 
 @dataclass(slots=True)
 class _Series:
-    """One Event and how often it was said. ``path`` is empty until the API server has it."""
+    """One Event and how often it was recorded. ``path`` is empty until the API server has it."""
 
     body: KubeObject
     count: int = 0
@@ -88,8 +91,8 @@ class _Series:
     is_waiting: bool = False
 
 
-class _Budget:
-    """Tokens that come back with time: ``burst`` at first, one more each ``period`` seconds."""
+class _TokenBucket:
+    """A rate limiter: ``burst`` tokens at first, one more each ``period`` seconds."""
 
     def __init__(self, burst: int, period: float, clock: Clock) -> None:
         self._burst = burst
@@ -99,71 +102,65 @@ class _Budget:
         self._since = clock.monotonic()
 
     def missing(self) -> float:
-        """Return the seconds until there is a token."""
+        """Return the seconds until there is a token; 0: there is one."""
         now = self._clock.monotonic()
         self._tokens = min(float(self._burst), self._tokens + (now - self._since) / self._period)
         self._since = now
         return max(0.0, (1 - self._tokens) * self._period)
 
     def spend(self) -> bool:
-        """Take a token, if there is one."""
-        if self.missing() > _ROUNDING * self._period:
+        """Take a token; return False if there is none."""
+        if self.missing() > _TOKEN_TOLERANCE * self._period:
             return False
         self._tokens -= 1
         return True
 
 
-class _Subject:
-    """What has been said of one object: each Event by reason and message, the latest, and what may be said yet."""
+class _ObjectEvents:
+    """The Events of one object by reason and message, the latest one, and a rate limiter for each reason."""
 
     def __init__(self) -> None:
-        self.said: OrderedDict[tuple[Reason, str], _Series] = OrderedDict()
+        self.series: FIFOCache[tuple[Reason, str], _Series] = FIFOCache(MAX_EVENTS_PER_OBJECT)
         self.latest: _Series | None = None
-        self.budgets: dict[Reason, _Budget] = {}
-
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
+        self.limiters: dict[Reason, _TokenBucket] = {}
 
 
 class EventRecorder:
-    """Records Events about objects of any kind. Of several operators only the one that ``is_leading`` speaks."""
+    """Records Events about objects of any kind, while ``is_leading`` returns True."""
 
     def __init__(self, client: ApiClient, clock: Clock, is_leading: Callable[[], bool] = lambda: True) -> None:
         self._client = client
         self._clock = clock
         self._is_leading = is_leading
-        self._subjects: OrderedDict[str, _Subject] = OrderedDict()
-        self._rate = _Budget(BURST, 1 / RATE, clock)
-        self._waiting: asyncio.Queue[_Series] = asyncio.Queue(MOST_WAITING)
-        self._silent_until = 0.0
+        self._objects: LRUCache[str, _ObjectEvents] = LRUCache(MAX_OBJECTS)
+        self._limiter = _TokenBucket(MAX_BURST, 1 / MAX_RATE, clock)
+        self._waiting: asyncio.Queue[_Series] = asyncio.Queue(MAX_WAITING)
+        self._forbidden_until = 0.0
         self._has_warned = False
 
-    def record(self, obj: KubeObject, severity: Severity, reason: Reason, message: str) -> None:
-        """Say something about an object. Never blocks and never raises; may be dropped, or counted for later."""
-        if not self._is_leading() or self._clock.monotonic() < self._silent_until:
+    def record(self, obj: KubeObject, event_type: KubeEventType, reason: Reason, message: str) -> None:
+        """Record an Event about an object. Never blocks and never raises; it may be dropped, or only counted."""
+        if not self._is_leading() or self._clock.monotonic() < self._forbidden_until:
             return
-        subject = self._subject(uid(obj))
+        events = self._objects.setdefault(uid(obj), _ObjectEvents())
         message = "; ".join(message.splitlines())[:MESSAGE_LIMIT]  # a line of a table in kubectl
-        series = subject.said.get((reason, message))
+        series = events.series.get((reason, message))
         if series is None:
-            series = _Series(self._body(obj, severity, reason, message))
-            subject.said[reason, message] = series
-            _forget_oldest(subject.said, MOST_SAID)
+            series = events.series[reason, message] = _Series(self._body(obj, event_type, reason, message))
         series.count += 1
-        # A change is worth a write; what is only said once more can wait.
-        due = subject.latest is not series or self._clock.monotonic() - series.written_at >= REPEAT_PERIOD
-        if due and subject.budgets.setdefault(reason, _Budget(REASON_BURST, REASON_PERIOD, self._clock)).spend():
-            subject.latest = series
+        # A change is worth a write; a repetition can wait.
+        due = events.latest is not series or self._clock.monotonic() - series.written_at >= REPEAT_PERIOD
+        if due and self._limiter_of(events, reason).spend():
+            events.latest = series
             series.written_at = self._clock.monotonic()
             self._send_later(series)
 
     async def run(self) -> None:
-        """Send what was recorded, forever."""
+        """Send what was recorded, until it is cancelled."""
         while True:
             series = await self._waiting.get()
-            while not self._rate.spend():
-                await self._clock.sleep(self._rate.missing())
+            while not self._limiter.spend():
+                await self._clock.sleep(self._limiter.missing())
             series.is_waiting = False
             try:
                 await self._send(series)
@@ -191,16 +188,16 @@ class EventRecorder:
                 return
         meta = series.body["metadata"]
         name = f"{series.body['involvedObject']['name'][:_NAME_LIMIT]}.{secrets.token_hex(8)}"
-        said = {"count": series.count, "firstTimestamp": now, "lastTimestamp": now}
+        times = {"count": series.count, "firstTimestamp": now, "lastTimestamp": now}
         path = f"/api/v1/namespaces/{meta['namespace']}/events"
-        await self._client.create(path, {**series.body, "metadata": {**meta, "name": name}, **said})
+        await self._client.create(path, {**series.body, "metadata": {**meta, "name": name}, **times})
         series.path = f"{path}/{name}"
 
     def _dropped(self, series: _Series, error: ApiError | ApiUnreachableError) -> None:
         if not isinstance(error, ForbiddenError) or "being terminated" in str(error):
             _log.debug("an event is dropped", error=str(error), message=series.body["message"])
             return
-        self._silent_until = self._clock.monotonic() + DENIED_PAUSE
+        self._forbidden_until = self._clock.monotonic() + FORBIDDEN_PERIOD
         while not self._waiting.empty():
             self._waiting.get_nowait().is_waiting = False
         if not self._has_warned:
@@ -209,13 +206,10 @@ class EventRecorder:
                 "no events are recorded: the operator lacks the right to create and patch them", error=str(error)
             )
 
-    def _subject(self, object_uid: str) -> _Subject:
-        subject = self._subjects.setdefault(object_uid, _Subject())
-        self._subjects.move_to_end(object_uid)
-        _forget_oldest(self._subjects, MOST_REMEMBERED)
-        return subject
+    def _limiter_of(self, events: _ObjectEvents, reason: Reason) -> _TokenBucket:
+        return events.limiters.setdefault(reason, _TokenBucket(MAX_REASON_BURST, REASON_PERIOD, self._clock))
 
-    def _body(self, obj: KubeObject, severity: Severity, reason: Reason, message: str) -> KubeObject:
+    def _body(self, obj: KubeObject, event_type: KubeEventType, reason: Reason, message: str) -> KubeObject:
         key = key_of(obj)
         return {
             "apiVersion": "v1",
@@ -230,15 +224,10 @@ class EventRecorder:
                 "uid": uid(obj),
                 "resourceVersion": resource_version(obj),
             },
-            "type": str(severity),
+            "type": str(event_type),
             "reason": str(reason),
             "message": message,
             "source": {"component": COMPONENT},
             "reportingComponent": COMPONENT,
             "reportingInstance": socket.gethostname(),
         }
-
-
-def _forget_oldest(remembered: OrderedDict[_Key, _Value], most: int) -> None:
-    while len(remembered) > most:
-        remembered.popitem(last=False)

@@ -13,16 +13,17 @@ from reconcile_runner import recorder as recorder_module
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, NotFoundError
 from reconcile_runner.recorder import (
-    BURST,
-    DENIED_PAUSE,
+    FORBIDDEN_PERIOD,
+    MAX_BURST,
+    MAX_EVENTS_PER_OBJECT,
+    MAX_REASON_BURST,
+    MAX_WAITING,
     MESSAGE_LIMIT,
-    MOST_WAITING,
-    REASON_BURST,
     REASON_PERIOD,
     REPEAT_PERIOD,
     EventRecorder,
+    KubeEventType,
     Reason,
-    Severity,
 )
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
@@ -44,10 +45,10 @@ class Harness:
         self.recorder = EventRecorder(self.client, self.clock)
 
     def fail(self, message: str = "no disk", name: str = "a") -> None:
-        self.recorder.record(thing(name), Severity.WARNING, Reason.FAILED, message)
+        self.recorder.record(thing(name), KubeEventType.WARNING, Reason.FAILED, message)
 
     def succeed(self, name: str = "a") -> None:
-        self.recorder.record(thing(name), Severity.NORMAL, Reason.RECONCILED, "fine")
+        self.recorder.record(thing(name), KubeEventType.NORMAL, Reason.RECONCILED, "fine")
 
     def written(self) -> list[str]:
         """Return the requests so far: the message of what was created, the count of what was said again."""
@@ -97,7 +98,7 @@ async def test_an_event_says_what_kubectl_describe_shows(harness: Harness) -> No
 
 
 async def test_events_of_a_cluster_scoped_object_are_in_the_default_namespace(harness: Harness) -> None:
-    harness.recorder.record(thing(namespace=""), Severity.NORMAL, Reason.RECONCILED, "fine")
+    harness.recorder.record(thing(namespace=""), KubeEventType.NORMAL, Reason.RECONCILED, "fine")
     await settle()
     (call,) = harness.client.calls_of("POST")
     assert call.path == "/api/v1/namespaces/default/events"
@@ -129,28 +130,55 @@ async def test_an_object_that_says_something_new_all_the_time_has_a_budget_for_e
     harness.succeed()
     harness.fail(name="another")
     await settle()
-    assert len(harness.written()) == REASON_BURST + 2
+    assert len(harness.written()) == MAX_REASON_BURST + 2
     await harness.clock.advance(REASON_PERIOD)
     for number in range(100):
         harness.fail(f"still at {number} o'clock")
     await settle()
-    assert len(harness.written()) == REASON_BURST + 3
+    assert len(harness.written()) == MAX_REASON_BURST + 3
 
 
 async def test_all_objects_together_are_held_to_a_rate(harness: Harness) -> None:
-    for number in range(2 * BURST):
+    for number in range(2 * MAX_BURST):
         harness.fail(name=f"thing-{number}")
-    await settle(10 * BURST)
-    assert len(harness.written()) == BURST
+    await settle(10 * MAX_BURST)
+    assert len(harness.written()) == MAX_BURST
     await harness.clock.advance(60)
-    assert len(harness.written()) == 2 * BURST
+    assert len(harness.written()) == 2 * MAX_BURST
 
 
 async def test_what_waits_is_bounded() -> None:
     harness = Harness()
-    for number in range(MOST_WAITING + 10):
+    for number in range(MAX_WAITING + 10):
         harness.fail(name=f"thing-{number}")
-    assert harness.recorder._waiting.qsize() == MOST_WAITING
+    assert harness.recorder._waiting.qsize() == MAX_WAITING
+
+
+async def test_the_oldest_of_many_events_of_an_object_is_forgotten(harness: Harness) -> None:
+    for number in range(MAX_EVENTS_PER_OBJECT + 1):
+        harness.fail(f"no {number}")
+        await harness.clock.advance(REASON_PERIOD)
+    harness.fail("no 1")
+    await harness.clock.advance(REASON_PERIOD)
+    harness.fail("no 0")
+    await settle()
+    assert harness.written()[-2:] == ["x2", "no 0"]
+
+
+async def test_the_object_without_an_event_for_the_longest_time_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "MAX_OBJECTS", 2)
+    harness = Harness()
+    running = asyncio.create_task(harness.recorder.run(), name="recorder")
+    for name in ("first", "second", "first", "third"):
+        harness.fail(name=name)
+    await harness.clock.advance(REPEAT_PERIOD)
+    harness.fail(name="first")
+    await harness.clock.advance(REPEAT_PERIOD)
+    harness.fail(name="second")
+    await settle()
+    assert harness.written() == ["no disk", "no disk", "no disk", "x3", "no disk"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_message_of_several_lines_is_one_line(harness: Harness) -> None:
@@ -184,12 +212,12 @@ async def test_without_the_right_there_is_one_warning_and_silence(harness: Harne
     harness.fail(name="c")
     await settle()
     assert len(harness.client.calls) == 1
-    await harness.clock.advance(DENIED_PAUSE)
+    await harness.clock.advance(FORBIDDEN_PERIOD)
     harness.fail(name="c")
     await settle()
     assert len(harness.client.calls) == 2
     assert [entry["log_level"] for entry in logged.entries] == ["warning"]
-    await harness.clock.advance(DENIED_PAUSE)
+    await harness.clock.advance(FORBIDDEN_PERIOD)
     harness.fail(name="d")
     await settle()
     assert len(harness.stored()) == 1
@@ -223,12 +251,12 @@ async def test_an_operator_that_stands_by_says_nothing_now_or_later() -> None:
     client, clock = FakeClient(), FakeClock()
     recorder = EventRecorder(client, clock, lambda: leads)
     running = asyncio.create_task(recorder.run(), name="recorder")
-    recorder.record(thing(), Severity.NORMAL, Reason.TRIGGERED, "somebody moved")
+    recorder.record(thing(), KubeEventType.NORMAL, Reason.TRIGGERED, "somebody moved")
     await settle()
     leads = True
     await settle()
     assert client.calls == []
-    recorder.record(thing(), Severity.NORMAL, Reason.TRIGGERED, "somebody moved")
+    recorder.record(thing(), KubeEventType.NORMAL, Reason.TRIGGERED, "somebody moved")
     await settle()
     assert [call.method for call in client.calls] == ["POST"]
     running.cancel()

@@ -38,7 +38,7 @@ from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.controller.workqueue import Priority, WorkQueue
 from reconcile_runner.logs import LogKey, get_logger
 from reconcile_runner.metrics import Metrics
-from reconcile_runner.recorder import EventRecorder, Reason, Severity
+from reconcile_runner.recorder import EventRecorder, KubeEventType, Reason
 from reconcile_runner.watches.watch import Trigger, Watch
 
 Predicate: TypeAlias = Callable[[Event], bool]
@@ -199,7 +199,7 @@ class TriggerSource(RelatedSource):
         for request in requests[:MAX_REQUESTS_REPORTED]:
             obj = self._primary.objects.get(request)
             if obj is not None:
-                self._recorder.record(obj, Severity.NORMAL, Reason.TRIGGERED, message)
+                self._recorder.record(obj, KubeEventType.NORMAL, Reason.TRIGGERED, message)
 
 
 class DependentSource(RelatedSource):

@@ -13,7 +13,7 @@ from reconcile_runner.reconciler.finalizer import has_finalizer
 from reconcile_runner.reconciler.jobrunner import JobRunner
 from reconcile_runner.reconciler.objectwriter import ObjectWriter
 from reconcile_runner.reconciler.status import LastResult, Written, last_result
-from reconcile_runner.recorder import EventRecorder, Reason, Severity
+from reconcile_runner.recorder import EventRecorder, KubeEventType, Reason
 from reconcile_runner.watches.annotations import AnnotationSettings, parse_annotations
 from reconcile_runner.watches.watch import Watch
 
@@ -60,7 +60,9 @@ class AnsibleReconciler:
         if not self._watch.selector.matches(labels(obj)):
             return "the selector does not match the object's labels"
         if annotations.is_paused:
-            self._recorder.record(obj, Severity.NORMAL, Reason.PAUSED, "Nothing is run while the annotation says so")
+            self._recorder.record(
+                obj, KubeEventType.NORMAL, Reason.PAUSED, "Nothing is run while the annotation says so"
+            )
             return "the object is paused"
         return None
 
@@ -94,7 +96,7 @@ class AnsibleReconciler:
                 return self._gone(obj)
         except (ApiError, ApiUnreachableError) as error:
             return await self._fail(obj, f"the finalizer {finalizer} ran, but cannot be taken off the object: {error}")
-        self._recorder.record(obj, Severity.NORMAL, Reason.FINALIZED, f"The finalizer {finalizer} is done")
+        self._recorder.record(obj, KubeEventType.NORMAL, Reason.FINALIZED, f"The finalizer {finalizer} is done")
         _log.info("finalized", finalizer=finalizer)
         return await self._succeed(obj, result, 0.0)
 
@@ -123,7 +125,7 @@ class AnsibleReconciler:
         if written is Written.GONE:
             return self._gone(obj)
         if not is_deleting(obj) and self._is_news(obj):
-            self._recorder.record(obj, Severity.NORMAL, Reason.RECONCILED, "The last run succeeded")
+            self._recorder.record(obj, KubeEventType.NORMAL, Reason.RECONCILED, "The last run succeeded")
         self._failing.discard(key_of(obj))
         stats = result.stats
         _log.info(
@@ -148,7 +150,7 @@ class AnsibleReconciler:
         if written is Written.GONE:
             return self._gone(obj)
         self._failing.add(key_of(obj))
-        self._recorder.record(obj, Severity.WARNING, reason, message)
+        self._recorder.record(obj, KubeEventType.WARNING, reason, message)
         return Failed(message) if retry else Ignored(message)
 
     def _is_news(self, obj: KubeObject) -> bool:
