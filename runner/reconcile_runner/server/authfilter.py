@@ -1,8 +1,8 @@
-"""Who may read the metrics: the API server says by a TokenReview who asks, by a SubjectAccessReview whether it may.
+"""Who may read the metrics, by a TokenReview and a SubjectAccessReview of the API server.
 
-``httpserver`` asks the filter before it answers. What the API server said is remembered, so that most scrapes cost it
-nothing: for as long as controller-runtime's ``filters.WithAuthenticationAndAuthorization`` does. The operator itself
-needs the right to create ``tokenreviews`` and ``subjectaccessreviews``.
+Its answers are remembered for as long as controller-runtime's ``filters.WithAuthenticationAndAuthorization`` does, so
+that most scrapes cost it nothing. The operator itself needs the right to create ``tokenreviews`` and
+``subjectaccessreviews``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Final, Generic, Protocol, TypeVar
 
 import orjson
+from cachetools import TLRUCache
 
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client import ApiClient, OutageLog
@@ -32,7 +33,7 @@ DENIED_TTL: Final = 30.0
 REVIEW_TIMEOUT: Final = 10.0
 """Seconds that both reviews may take together: as long as Prometheus waits for a scrape."""
 MAX_REMEMBERED_ANSWERS: Final = 1000
-"""How many answers of each kind are remembered; a further one takes the place of the oldest."""
+"""How many answers of each kind are remembered; a further one replaces the one that was used least recently."""
 
 _BEARER = re.compile(r"bearer +(?P<token>[!-~]+)", re.IGNORECASE | re.ASCII)
 
@@ -88,8 +89,8 @@ class AuthenticationAndAuthorization:
     def __init__(self, client: ApiClient, clock: Clock, *, timeout: float = REVIEW_TIMEOUT) -> None:
         self._client = client
         self._timeout = timeout
-        self._users: _Memory[_User | None] = _Memory(clock)
-        self._rights: _Memory[bool] = _Memory(clock)
+        self._users: _ReviewCache[_User | None] = _ReviewCache(clock)
+        self._rights: _ReviewCache[bool] = _ReviewCache(clock)
         self._outage = OutageLog(clock)
 
     async def refusal(self, authorization: str, verb: str, path: str) -> Refusal | None:
@@ -163,37 +164,26 @@ class _Answer(Generic[_Value]):
     seconds: float
 
 
-class _Memory(Generic[_Value]):
-    """Answers to questions, by a digest: tokens themselves are not kept.
+class _ReviewCache(Generic[_Value]):
+    """Answers to questions, each until its time is over, by a digest: tokens themselves are not kept.
 
     One question is asked at a time: nobody makes the operator flood the API server, and of many requests at once with
     one token only the first asks. What is known is answered without waiting for others' questions.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._known: dict[bytes, tuple[_Answer[_Value], float]] = {}
+        self._known: TLRUCache[bytes, _Answer[_Value]] = TLRUCache(
+            MAX_REMEMBERED_ANSWERS, ttu=lambda _, answer, now: now + answer.seconds, timer=clock.monotonic
+        )
         self._asking = asyncio.Lock()
 
     async def answer(self, question: bytes, ask: Callable[[], Awaitable[_Answer[_Value]]]) -> _Value:
         """Return what is known, else ask. What ``ask`` raises is raised, and not remembered."""
         digest = hashlib.sha256(question).digest()
-        known = self._recall(digest)
+        known = self._known.get(digest)
         if known is None:
             async with self._asking:
-                known = self._recall(digest)
+                known = self._known.get(digest)
                 if known is None:
-                    known = await ask()
-                    self._keep(digest, known)
+                    known = self._known[digest] = await ask()
         return known.value
-
-    def _recall(self, digest: bytes) -> _Answer[_Value] | None:
-        known, end = self._known.get(digest, (None, 0.0))
-        return known if self._clock.monotonic() < end else None
-
-    def _keep(self, digest: bytes, answer: _Answer[_Value]) -> None:
-        # Taken out first, so that the order is that of asking.
-        self._known.pop(digest, None)
-        if len(self._known) >= MAX_REMEMBERED_ANSWERS:
-            del self._known[next(iter(self._known))]
-        self._known[digest] = (answer, self._clock.monotonic() + answer.seconds)

@@ -176,7 +176,7 @@ async def test_what_is_known_does_not_wait_for_what_is_asked(
     await asyncio.gather(*flood)
 
 
-async def test_memory_is_bounded_and_the_oldest_is_forgotten(
+async def test_memory_is_bounded_and_the_least_recently_used_answer_is_forgotten(
     cluster: Cluster, access: AuthenticationAndAuthorization
 ) -> None:
     for number in range(MAX_REMEMBERED_ANSWERS):
