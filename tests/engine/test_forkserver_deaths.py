@@ -127,7 +127,7 @@ async def test_a_supervisor_that_is_killed_loses_its_run_and_leaves_nothing(
 ) -> None:
     run = await started(engine, tmp_path, nap)
     os.kill(supervisor(engine), signal.SIGKILL)
-    with pytest.raises(RunLostError, match="is tried again"):
+    with pytest.raises(RunLostError, match="is retried"):
         await run
     await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
     assert await works(engine, tmp_path)
@@ -136,7 +136,7 @@ async def test_a_supervisor_that_is_killed_loses_its_run_and_leaves_nothing(
 async def test_a_zygote_that_is_killed_is_replaced(engine: ForkserverEngine, tmp_path: Path, nap: str) -> None:
     run = await started(engine, tmp_path, nap)
     os.kill(zygote(engine), signal.SIGKILL)
-    with pytest.raises(RunLostError, match="is tried again"):
+    with pytest.raises(RunLostError, match="is retried"):
         await run
     await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
     assert await works(engine, tmp_path)
@@ -149,7 +149,7 @@ async def test_a_server_that_is_killed_is_replaced_and_who_waits_is_served(
     first = server(engine)
     os.kill(first, signal.SIGKILL)
     assert await works(engine, tmp_path / "other"), "a request that came while there was no server"
-    with pytest.raises(RunLostError, match="is tried again"):
+    with pytest.raises(RunLostError, match="is retried"):
         await run
     await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
     assert server(engine) != first
@@ -163,14 +163,14 @@ async def test_a_request_in_hand_when_the_server_dies_is_asked_again(engine: For
     assert (await run).succeeded
 
 
-async def test_a_server_that_dies_again_and_again_is_given_up(engine: ForkserverEngine, tmp_path: Path) -> None:
-    keeper = engine._keeper
+async def test_a_server_that_crashes_too_often_is_disabled(engine: ForkserverEngine, tmp_path: Path) -> None:
+    keeper = engine._watcher
     assert keeper is not None
     while not keeper.done():
         pid = server(engine)
         os.kill(pid, signal.SIGKILL)
         replaced = functools.partial(lambda before: server(engine) != before or keeper.done(), pid)
-        await eventually(replaced, "it is replaced or given up")
+        await eventually(replaced, "it is replaced or disabled")
     assert await works(engine, tmp_path), "each run starts an ansible-playbook of its own"
 
 

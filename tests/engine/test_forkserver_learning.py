@@ -79,7 +79,7 @@ class Runs:
         """Return a run's result and its events, when what it left has been taken."""
         result = await self.engine.run(job, lambda _event: None)
         await eventually(lambda: not children(zygote(self.engine)), "the run's supervisor has been reaped")
-        await eventually(lambda: self.waiting() == [], "what the run announced has been taken")
+        await eventually(lambda: self.waiting() == [], "what the run published has been taken")
         files = (job.private_data_dir / "artifacts" / job.ident / "job_events").glob("*.json")
         return result, sorted((json.loads(path.read_bytes()) for path in files), key=lambda each: int(each["counter"]))
 
@@ -89,8 +89,8 @@ class Runs:
         return result.failures[-1].message
 
     def waiting(self) -> list[str]:
-        """Return what was announced and not taken."""
-        directory = self.engine._home / f"payloads-{zygote(self.engine)}" / "announced"
+        """Return what was published and not taken."""
+        directory = self.engine._home / f"payloads-{zygote(self.engine)}" / "published"
         return [path.name for path in directory.iterdir()]
 
     def learned(self) -> int:

@@ -1,9 +1,10 @@
-"""The fork server: a run starts as a fork of a process that holds Ansible already, instead of as a new interpreter.
+"""The fork server: a run starts as a fork of a process that has Ansible loaded, not as a new interpreter.
 
-``engine`` gives ansible-runner a small program (``client``) in place of ``ansible-playbook``. It hands its arguments,
-directory, environment and terminal to the ``server``, which keeps one ``zygote`` for each environment that Ansible
-reads: a process with Ansible loaded (``priming``) that forks a ``supervisor`` for each run, which forks the ``play``.
-Modules run in forks of the play's workers (``modules``). Whatever is not as expected goes the ordinary way.
+``engine`` gives ansible-runner a small program (``client``) in place of ``ansible-playbook``. The client sends its
+arguments, directory, environment and terminal to the ``server``, which has one ``zygote`` for each environment that
+Ansible reads: a process with Ansible loaded (``priming``) that forks a ``supervisor`` for each run, which forks the
+``play``. Modules run in forks of the supervisor (``modules``). If anything is not as expected, ``ansible-playbook`` is
+started instead.
 
 See docs/reference/engines.md.
 """

@@ -1,9 +1,9 @@
-"""The program that ansible-runner starts in place of ``ansible-playbook``: it has the server run the playbook for it.
+"""The program that ansible-runner starts in place of ``ansible-playbook``: has the server run the playbook.
 
-``engine`` copies this file, under an interpreter's name, into a private directory. It exits as the playbook does, and
-when it is killed, the server ends the run. Where the server cannot run the playbook, it becomes ``ansible-playbook``.
+It is copied into a private directory and started by the path of an interpreter. It exits as the playbook does, and when
+it is killed, the server ends the run. If the server cannot run the playbook, it becomes ``ansible-playbook``.
 
-No import but of modules that are built in: it starts once for each run, and its start is part of every run's time.
+It imports built-in modules only: it starts once for each run, and its start is part of every run's time.
 """
 
 import _signal  # type: ignore[import-not-found]  # the type checker does not know it
@@ -30,7 +30,7 @@ def main() -> None:
         if connection is None:
             break
         answer = _send(connection, request)
-        # No answer: the server died before it began. The engine starts another on the same socket.
+        # No answer: the server died before it began the run. The engine starts another on the same socket.
         if answer:
             _follow(answer, connection, home)
             break
@@ -59,9 +59,9 @@ def _send(connection: _socket.socket, request: bytes) -> bytes:
 
 
 def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
-    """Wait for the end of the run and end likewise; return where the run is to go the ordinary way."""
+    """Wait for the end of the run and end as it did. Returns if ``ansible-playbook`` is to be started instead."""
     if answer == b"S":
-        # The terminal can control one session only, and that is to be the playbook's.
+        # A terminal controls one session only, which is to be the playbook's.
         has_terminal = _control(_TIOCNOTTY)
         answer = _exchange(connection, b"T" if has_terminal else b"-")
         if answer[:1] == b"E":
@@ -69,7 +69,7 @@ def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
         if answer[:1] == b"K":
             _end_by(answer[1])
         if answer == b"":
-            _tell_that_it_was_lost(home)
+            _mark_as_lost(home)
             posix._exit(1)  # noqa: SLF001
         if has_terminal:
             _control(_TIOCSCTTY)
@@ -84,9 +84,9 @@ def _end_by(number: int) -> None:
     posix._exit(128 + number)  # noqa: SLF001
 
 
-def _exchange(connection: _socket.socket, word: bytes) -> bytes:
+def _exchange(connection: _socket.socket, message: bytes) -> bytes:
     try:
-        connection.send(word)
+        connection.send(message)
         return connection.recv(2)
     except OSError:
         return b""
@@ -100,7 +100,7 @@ def _control(request: int) -> bool:
     return True
 
 
-def _tell_that_it_was_lost(home: str) -> None:
+def _mark_as_lost(home: str) -> None:
     job = posix.environ.get(b"RECONCILE_RUNNER_JOB", b"").decode()
     posix.close(posix.open(f"{home}/lost/{job}", posix.O_CREAT | posix.O_WRONLY, 0o600))
 

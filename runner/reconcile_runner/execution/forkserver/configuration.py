@@ -1,7 +1,7 @@
 """What Ansible's configuration depends on: files, the environment, the directory of the run.
 
-``server`` starts another zygote when ``config_files`` or ``collection_files`` change, and keys zygotes by the
-environment but for ``PER_RUN``; ``play`` reads the settings of these again.
+The server keeps a zygote for each environment without ``PER_RUN`` and replaces it when one of its files changes. A play
+reads the settings of ``READ_AGAIN`` itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FileStates = dict[str, tuple[int, int]]
-"""The state of each file by its path: time of its last change in ns, and size in bytes; (0, 0): there is none."""
+"""By path: time of the last change in ns and size in bytes; (0, 0) if there is no file."""
 
 PER_RUN: Final = frozenset({
     b"ANSIBLE_CACHE_PLUGIN_CONNECTION",
@@ -23,8 +23,8 @@ PER_RUN: Final = frozenset({
     b"RECONCILE_RUNNER_JOB",
     b"TMPDIR",
 })  # fmt: skip
-"""Variables that differ from run to run. A zygote has none of them. What loading Ansible would read of them is in
-``READ_AGAIN``; anything else that reads them does so in the run."""
+"""Variables that differ from run to run. A zygote has none of them. Those that Ansible reads when it is loaded are in
+``READ_AGAIN``; the others are read in the run."""
 
 READ_AGAIN: Final = {
     "ANSIBLE_CACHE_PLUGIN_CONNECTION": "CACHE_PLUGIN_CONNECTION",
@@ -34,8 +34,8 @@ READ_AGAIN: Final = {
 
 _CWD = "{{CWD}}"
 _PATH_TYPES = frozenset({"path", "pathlist", "pathspec", "tmppath", "temppath", "tmp"})
-_MOST_FILES = 5000
-"""Files of collections that are looked at before each run, at about 2 µs each; of more, only the directories."""
+_MAX_FILES: Final = 5000
+"""Files of collections that are checked before each run, at about 2 µs each; of more, only the directories."""
 
 
 def state_of(path: str) -> tuple[int, int]:
@@ -48,7 +48,7 @@ def state_of(path: str) -> tuple[int, int]:
 
 
 def config_files(environment: Mapping[str, str]) -> FileStates:
-    """Return the states of the files in which Ansible looks for its configuration, but for the run's directory."""
+    """Return the states of the files that Ansible reads its configuration from, without the run's directory."""
     candidates = [Path("~/.ansible.cfg").expanduser(), Path("/etc/ansible/ansible.cfg")]
     chosen = environment.get("ANSIBLE_CONFIG")
     if chosen:
@@ -64,7 +64,7 @@ def collection_files(roots: Iterable[Path]) -> FileStates:
         found[str(base)] = state_of(str(base))
         for collection in sorted(base.glob("*/*/")):
             for path in _files(collection):
-                if len(found) < _MOST_FILES or path.is_dir():
+                if len(found) < _MAX_FILES or path.is_dir():
                     found[str(path)] = state_of(str(path))
     return found
 
@@ -80,7 +80,7 @@ def _files(collection: Path) -> Iterator[Path]:
 
 
 def needs_directory(config: Any, environment: Mapping[str, str]) -> bool:
-    """Tell whether a setting is relative to the directory in which Ansible is started.
+    """Return whether a setting is relative to the directory in which Ansible is started.
 
     ``config`` is Ansible's ``ConfigManager``: untyped here, because the server's modules must not import Ansible.
     """

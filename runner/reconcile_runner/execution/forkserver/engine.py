@@ -1,8 +1,7 @@
-"""The engine ``forkserver``: launchers as ever, with a fork server behind the program that they start.
+"""The engine ``forkserver``: launchers start runs as forks of a process with Ansible loaded.
 
-``manager`` asks ``unsupported`` whether it can be used. It owns the server's process, restarts it when it dies, and
-keeps its listening socket, so that requests wait for the next server. A run that the server's death has ended raises
-``RunLostError``, which the reconciler tries again.
+It owns the server's process, restarts it when it dies, and keeps its listening socket, so that requests wait for the
+next server. A run that the server's death ended raises ``RunLostError`` and can be retried.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ConfigError, ExecutionError, RunLostError
 from reconcile_runner.execution import processes
 from reconcile_runner.execution.forkserver import client, wire
+from reconcile_runner.execution.forkserver.wire import ServerEvent
 from reconcile_runner.execution.job import Job, RunResult, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import LauncherPool, ansible_playbook
@@ -37,24 +37,24 @@ from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
 TESTED_CORES: Final = ("2.19", "2.20", "2.21")
-"""The minor versions of ansible-core that this engine is tested with. It reaches into what others may have moved."""
+"""The minor versions of ansible-core that this engine is tested with. It patches internals, which others may move."""
 
 TESTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13))
 """The minor versions of Python that it is tested with."""
 
-_PACKAGE = "reconcile_runner"
-_MOST_DEATHS = 5
-_DEATHS_WITHIN = 60.0
-"""Seconds: a server that dies ``_MOST_DEATHS`` times within them is not started again, and runs go the ordinary way."""
+_PACKAGE: Final = "reconcile_runner"
+_MAX_CRASHES: Final = 5
+_CRASH_PERIOD: Final = 60.0
+"""Seconds: a server that ends ``_MAX_CRASHES`` times in them is disabled, and runs start ``ansible-playbook``."""
 
-_PATIENCE = 3.0
-"""Seconds for a run's processes to be gone after it was ended."""
+_STOP_TIMEOUT: Final = 3.0
+"""Seconds for the server or a run's processes to end."""
 
 _log = get_logger(__name__)
 
 
 def unsupported() -> str | None:
-    """Return why this engine cannot be used here, None where it can."""
+    """Return why this engine cannot be used here, None if it can."""
     if sys.platform != "linux":
         return f"it needs Linux, this is {sys.platform}"
     try:
@@ -82,7 +82,7 @@ def unsupported() -> str | None:
 
 
 def interpreter_of(program: str) -> str | None:
-    """Return the interpreter in the first line of a script, as it is written; None where there is none."""
+    """Return the interpreter that the first line of a script names, None if it names none."""
     try:
         with Path(program).open("rb") as script:
             line = script.readline(4096)
@@ -92,16 +92,16 @@ def interpreter_of(program: str) -> str | None:
 
 
 def _is_own(interpreter: str) -> bool:
-    """Tell whether a path starts this process's interpreter, whose versions are the ones that were looked at."""
+    """Return whether a path starts this process's interpreter, whose packages' versions were checked."""
     named, own = Path(interpreter), Path(sys.executable)
     return named.parent == own.parent and named.resolve() == own.resolve()
 
 
 class ForkserverEngine:
-    """Runs jobs in forks of a process that holds Ansible. Implements ``Engine``.
+    """Runs jobs in forks of a process that has Ansible loaded. Implements ``Engine``.
 
-    ``ordinary`` is the ``ansible-playbook`` for what cannot be run so; None: as for ``SubprocessEngine``.
-    ``sources``: the roles and playbooks to come, whose modules are made ready ahead.
+    ``ordinary`` is the ``ansible-playbook`` for runs that cannot be forked; None: as for ``SubprocessEngine``.
+    ``sources`` are the roles and playbooks of the jobs, whose modules are prepared before the first run.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class ForkserverEngine:
         self._pool: LauncherPool | None = None
         self._listener: socket.socket | None = None
         self._server: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
-        self._deaths: deque[float] = deque(maxlen=_MOST_DEATHS)
+        self._watcher: asyncio.Task[None] | None = None
+        self._crashes: deque[float] = deque(maxlen=_MAX_CRASHES)
 
     async def start(self) -> None:
-        """Start launcher and server. Raises ``ConfigError`` where either is impossible."""
+        """Start server and first launcher. Raises ``ConfigError`` if either cannot be started."""
         found = shutil.which(self._ordinary)
         if found is None:
             raise ConfigError(f"{self._ordinary} was not found, or cannot be executed: install ansible-core")
@@ -130,18 +130,18 @@ class ForkserverEngine:
         self._interpreter = interpreter
         program = self._make_home(found, interpreter)
         self._server = await self._start_server()
-        self._keeper = asyncio.create_task(self._keep_serving(), name="fork server")
+        self._watcher = asyncio.create_task(self._restart_server(), name="fork server")
         self._pool = LauncherPool(str(program), self._clock, self._home / "tmp")
         await self._pool.start()
 
     def _make_home(self, ordinary: str, interpreter: str) -> Path:
-        """Make the directory, with the socket and the program that ansible-runner is to start, and return this."""
+        """Make the private directory with the socket and the client, and return the client, which is to be started."""
         self._directory = RunDir.make_in(Path(tempfile.gettempdir()))
         self._home = self._directory.path
         for name in ("runs", "lost", "empty", "tmp", "lib"):
             (self._home / name).mkdir(mode=0o700)
         (self._home / "ansible-playbook").symlink_to(ordinary)
-        # Another interpreter than ours finds this package there, and nothing else of our environment.
+        # Another interpreter than ours finds this package there, and no other package of our environment.
         (self._home / "lib" / _PACKAGE).symlink_to(str(resources.files(_PACKAGE)))
         program = self._home / "client"
         program.touch(mode=0o700)
@@ -163,14 +163,14 @@ class ForkserverEngine:
         if result.status is RunStatus.TIMED_OUT:
             await asyncio.shield(self._gone(job))
         if result.status is RunStatus.FAILED and self._was_lost(job):
-            raise RunLostError("the fork server died under the run, which is tried again")
+            raise RunLostError("fork server crashed during the run, which is retried")
         return result
 
     async def stop(self) -> None:
-        """End every run, the server and all below it, and remove what was made for them."""
-        if self._keeper:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        """End every run and every process of the server, and remove the private directory."""
+        if self._watcher:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
         if self._pool:
             await self._pool.stop()
         if self._server:
@@ -199,18 +199,21 @@ class ForkserverEngine:
             start_new_session=True,
         )
 
-    async def _keep_serving(self) -> None:
-        """Log what the server says, and start another when it has died, unless that happens again and again."""
+    async def _restart_server(self) -> None:
+        """Log the server's events, and restart it when it ends, unless it ends too often."""
         while self._server:
-            await _log_words(self._server)
+            await _log_events(self._server)
             code = await self._server.wait()
-            _log.error("the fork server ended", exit_code=code)
+            _log.error("fork server ended unexpectedly", exit_code=code)
             now = self._clock.monotonic()
-            self._deaths.append(now)
-            if len(self._deaths) == _MOST_DEATHS and now - self._deaths[0] < _DEATHS_WITHIN:
+            self._crashes.append(now)
+            if len(self._crashes) == _MAX_CRASHES and now - self._crashes[0] < _CRASH_PERIOD:
                 break
             self._server = await self._start_server()
-        _log.error("the fork server is given up", consequence="each run starts an ansible-playbook of its own")
+        _log.error(
+            f"fork server disabled after {_MAX_CRASHES} crashes in {_CRASH_PERIOD:g} s",
+            consequence="each run starts an ansible-playbook of its own",
+        )
         (self._home / "socket").unlink(missing_ok=True)
         if self._listener:
             self._listener.close()
@@ -228,11 +231,11 @@ class ForkserverEngine:
 
 
 async def _end(server: asyncio.subprocess.Process) -> None:
-    """End the server, which ends everything below it first; one that cannot any more leaves that to the kernel."""
+    """End the server, which ends its descendants first. One that hangs is killed, which ends its children."""
     with contextlib.suppress(ProcessLookupError):
         server.terminate()
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_STOP_TIMEOUT):
             await server.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
@@ -240,31 +243,36 @@ async def _end(server: asyncio.subprocess.Process) -> None:
         await server.wait()
 
 
-async def _log_words(server: asyncio.subprocess.Process) -> None:
-    words = server.stdout
-    while words is not None and (line := await words.readline()):
-        word = orjson.loads(line)
-        match word.pop("what"):
-            case "unfit":
-                _log.warning("a run cannot be forked, and starts an ansible-playbook of its own", **word)
-            case "ready":
-                _log.info("Ansible is loaded, runs are forked from now on", **word)
-            case "lost":
-                _log.error("the process that holds Ansible ended", **word)
-            case what:
-                _log.debug("fork server", what=what, **word)
+async def _log_events(server: asyncio.subprocess.Process) -> None:
+    while server.stdout is not None and (line := await server.stdout.readline()):
+        details = orjson.loads(line)
+        match ServerEvent(details.pop("event")):
+            case ServerEvent.ZYGOTE_READY:
+                _log.info("fork server loaded Ansible", **details)
+            case ServerEvent.ZYGOTE_UNUSABLE:
+                _log.warning(
+                    "fork server not used for this environment",
+                    consequence="each run starts an ansible-playbook of its own",
+                    **details,
+                )
+            case ServerEvent.ZYGOTE_EXITED:
+                _log.error("fork server zygote ended unexpectedly", **details)
+            case ServerEvent.ZYGOTE_STALE:
+                _log.debug("fork server zygote replaced: its files have changed", **details)
+            case ServerEvent.SERVING:
+                _log.debug("fork server started", **details)
 
 
 def _wait_until_gone(home: Path, job: str) -> None:
-    """Wait until the supervisor of a job has ended, which it does when the whole run has. Blocks."""
+    """Wait until the supervisor of a job has ended, which is when the whole run has. Blocks."""
     try:
         pid = int(wire.pid_file(home, job).read_text(encoding="ascii"))
         ended = os.pidfd_open(pid)
     except (OSError, ValueError):
         return
     try:
-        if not select.select([ended], [], [], _PATIENCE)[0]:
+        if not select.select([ended], [], [], _STOP_TIMEOUT)[0]:
             signal.pidfd_send_signal(ended, signal.SIGTERM)
-            select.select([ended], [], [], _PATIENCE)
+            select.select([ended], [], [], _STOP_TIMEOUT)
     finally:
         os.close(ended)

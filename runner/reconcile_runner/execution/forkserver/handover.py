@@ -1,7 +1,7 @@
-"""What a run leaves for later runs: the names and texts of what it had to make ready and later runs will need again.
+"""Passes sources from plays to the zygote, which prepares them for later plays.
 
-``payloads``, ``templates`` and ``yamlfiles`` announce, in the play; ``zygote`` takes it between runs and has it
-made ready in itself. Only sources are passed on, never results, so a run can tell a later one nothing but what to read.
+A play publishes the names and texts of what it had to build: modules' zips, templates, files of YAML. The zygote takes
+them between runs. Only sources are passed on, never results, so a run cannot change what a later one computes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, Final, TypeAlias
 _numbers = itertools.count()
 
 _PART: Final = ".part"
-"""What ends the name of one that is being written: another play may be at it while the zygote looks."""
+"""Suffix of a file that a play is still writing."""
 
 
 class Topic(StrEnum):
-    """What is announced, and the shape of its content."""
+    """What is published, and the type of its content."""
 
     ARCHIVE = "archive"
     """A module: its full name, and its zip in base64 (``tuple[str, bytes]``)."""
@@ -36,21 +36,21 @@ class Topic(StrEnum):
 Content: TypeAlias = tuple[str, bytes] | list[tuple[bool, bool, str]] | list[tuple[str, bool, bool]]
 
 
-def announce(directory: Path, topic: Topic, content: Content) -> None:
-    """Leave an announcement. Raises ``OSError``."""
+def publish(directory: Path, topic: Topic, content: Content) -> None:
+    """Write a file for the zygote into ``directory``. Raises ``OSError``."""
     name = f"{os.getpid()}-{next(_numbers)}.{topic}"
     part = directory / f"{name}{_PART}"
     part.write_bytes(marshal.dumps(content))
     part.rename(directory / name)
 
 
-def are_waiting(directory: Path) -> bool:
-    """Tell whether anything was announced."""
+def has_pending(directory: Path) -> bool:
+    """Return whether anything was published and not taken."""
     return any(not name.endswith(_PART) for name in os.listdir(directory))  # noqa: PTH208 - called after every run
 
 
 def take(directory: Path, topic: Topic) -> Iterator[Any]:
-    """Remove the announcements of a topic and return their contents."""
+    """Remove the files of a topic and return their contents."""
     for path in directory.glob(f"*.{topic}"):
         content = path.read_bytes()
         path.unlink()

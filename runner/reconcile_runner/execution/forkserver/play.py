@@ -1,7 +1,6 @@
-"""The play: a fork of the zygote that becomes the process that ``ansible-playbook`` would have been.
+"""The play: a fork that becomes the process that ``ansible-playbook`` would have been.
 
-``supervisor`` forks it. Everything that a process has from its parent or its environment is set here, then Ansible's
-own command line runs.
+What a process has from its parent or its environment is set here, then Ansible's own command line runs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import termios
 import threading
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from reconcile_runner.execution import processes, tempdir
 from reconcile_runner.execution.forkserver import configuration, wire
@@ -28,15 +27,15 @@ from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.priming import Primed
 from reconcile_runner.execution.forkserver.supervisor import REFUSED
 
-_COLLECT_AFTER = 20_000
-"""New objects between two collections of garbage: most plays end before the third. Python's 700 makes it hundreds."""
+_GC_THRESHOLD: Final = 20_000
+"""New objects between two garbage collections: most plays end before the third. Python's 700 makes hundreds."""
 
 _SHUT_DOWN_THREADS = "_shutdown"
 _RUN_EXIT_FUNCTIONS = "_run_exitfuncs"
 
 
-def play(request: wire.Request, primed: Primed, host: ModuleHost, *, has_terminal: bool) -> NoReturn:
-    """Play what the request asks for and end this process as ``ansible-playbook`` ends."""
+def play(request: wire.PlayRequest, primed: Primed, host: ModuleHost, *, has_terminal: bool) -> NoReturn:
+    """Run the requested play and end this process as ``ansible-playbook`` ends."""
     code = 250
     try:
         if primed.needs_directory or not _become(request, has_terminal=has_terminal):
@@ -47,22 +46,22 @@ def play(request: wire.Request, primed: Primed, host: ModuleHost, *, has_termina
         connection.install(host, primed.stock.archives)
         _read_settings_again(primed)
         code = _run(list(request.argv))
-        _announce(request, primed)
+        _publish(request, primed)
     except BaseException:  # noqa: BLE001 - above this frame is another program
         traceback.print_exc()
     finally:
         _exit(code)
 
 
-def _announce(request: wire.Request, primed: Primed) -> None:
-    """Leave for later plays what this one had to make. The run's own directory is the parent of where it starts."""
+def _publish(request: wire.PlayRequest, primed: Primed) -> None:
+    """Publish what later plays can reuse. The run's own directory is the parent of its working directory."""
     with contextlib.suppress(OSError):
-        primed.templates.announce()
-        primed.parsed_files.announce(Path(request.cwd).parent)
+        primed.templates.publish()
+        primed.parsed_files.publish(Path(request.cwd).parent)
 
 
-def _become(request: wire.Request, *, has_terminal: bool) -> bool:
-    """Take over directory, environment and terminal; False where Ansible would have loaded differently there."""
+def _become(request: wire.PlayRequest, *, has_terminal: bool) -> bool:
+    """Take over directory, environment and terminal. False if Ansible would have loaded differently with them."""
     if has_terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(request.cwd)
@@ -76,13 +75,13 @@ def _become(request: wire.Request, *, has_terminal: bool) -> bool:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     processes.offer_to_oom_killer()
-    gc.set_threshold(_COLLECT_AFTER)
+    gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
     return True
 
 
 def _read_settings_again(primed: Primed) -> None:
-    """Set what Ansible keeps from its import and is of this run alone."""
+    """Set again what Ansible read when it was imported and what differs from run to run."""
     from ansible import constants  # noqa: PLC0415 - loaded in this process, and not in the server's
     from ansible.config import manager  # noqa: PLC0415
     from ansible.utils import vars as identifiers  # noqa: PLC0415
@@ -98,7 +97,7 @@ def _read_settings_again(primed: Primed) -> None:
 
 
 def _make_local_tmp(scratch: Path) -> str:
-    """Make the directory that Ansible makes when it reads its configuration, by the name that it gives it."""
+    """Make the directory that Ansible makes when it reads its configuration, and return its path."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=scratch)
     tempdir.adopt(made)
@@ -120,7 +119,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _exit(code: int) -> NoReturn:
-    """End as an interpreter ends, but for taking itself apart."""
+    """End as an interpreter ends, but without finalizing it."""
     try:
         getattr(threading, _SHUT_DOWN_THREADS)()
         getattr(atexit, _RUN_EXIT_FUNCTIONS)()

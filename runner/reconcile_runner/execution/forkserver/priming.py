@@ -1,10 +1,10 @@
-"""Loads Ansible into a zygote and fills its caches, by its loaders and never by a play, which would leave threads.
+"""Loads Ansible into a zygote and fills its caches, by its loaders and without a play, which would leave threads.
 
-``zygote`` calls ``prime`` once. What was loaded belongs to the environment and to the files that were there then:
-``Primed.files`` tells the server which ones, so that it starts another zygote when they change.
+What is loaded belongs to the environment and to the files that exist then. ``Primed.files`` names them, so that the
+server replaces the zygote when they change.
 
 Only what comes with Ansible is loaded. A user's plugin, and ansible-runner's callback, may keep state of a run in their
-modules from the moment they are imported, so each run imports them itself.
+modules as soon as they are imported, so each run imports them itself.
 """
 
 from __future__ import annotations
@@ -40,50 +40,50 @@ _CONFIGURE_COLLECTIONS = "_configure_collection_loader"
 
 @dataclass(frozen=True, slots=True)
 class Primed:
-    """What priming made and found.
+    """What a zygote has loaded.
 
-    - ``controller``: the import system of a play; this process has the target's
-    - ``stock``: what modules find ready
-    - ``templates``, ``parsed_files``: what plays find ready
-    - ``announced``: the directory in which runs leave what later ones will need
+    - ``controller``: the import system of a play; this process has the one of modules
+    - ``stock``: what modules use
+    - ``templates``, ``parsed_files``: what plays use
+    - ``published``: the directory in which plays publish sources for later ones
     - ``scratch``: the directory in which Ansible makes a directory for the temporary files of each run
     - ``printed``: what importing Ansible prints, as every run in this environment would
-    - ``files``: the files that what was loaded depends on
-    - ``needs_directory``: a setting depends on the directory that a run is started in, so none can be played here
+    - ``files``: the files that the loaded code and settings depend on
+    - ``needs_directory``: a setting depends on the directory that a run is started in, so no run can be forked
     """
 
     controller: ImportSystem
     stock: Stock
     templates: Templates
     parsed_files: ParsedFiles
-    announced: Path
+    published: Path
     scratch: Path
     printed: bytes = b""
     files: FileStates = field(default_factory=dict)
     needs_directory: bool = False
 
-    def learn(self) -> bool:
-        """Make ready what runs have announced since, and tell whether they have."""
-        if not handover.are_waiting(self.announced):
+    def update(self) -> bool:
+        """Prepare what runs have published; return whether they have published anything."""
+        if not handover.has_pending(self.published):
             return False
-        self.stock.archives.learn()
+        self.stock.archives.update()
         with (
             self.controller.installed(instead_of=self.stock.target.imports),
-            display.forgotten(),
+            display.discard_messages(),
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
-            self.templates.learn()
-            self.parsed_files.learn()
+            self.templates.update()
+            self.parsed_files.update()
         return True
 
 
 def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable[Path]) -> Primed:
-    """Load Ansible as ``ansible-playbook`` in this environment would. Raises whatever that raises.
+    """Load Ansible as ``ansible-playbook`` does in this environment, and raise any exception that this raises.
 
-    stdout must be a terminal, as it is in a run: Ansible looks at it when it is imported. ``read_terminal`` returns
-    what was written to it. ``directory`` is made for the zips of modules; ``sources`` are the roles and
-    playbooks whose modules are made ready.
+    stdout must be a terminal, as in a run: Ansible looks at it when it is imported. ``read_terminal`` returns what was
+    written to it. ``directory`` is made for the zips of modules. ``sources`` are the roles and playbooks whose modules
+    are prepared.
     """
     new = ImportSystem.current()
     files = configuration.config_files(os.environ)
@@ -95,19 +95,19 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
     collections = [Path(path) for path in constants.COLLECTIONS_PATHS]
     own = Path(constants.__file__).parent
     files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
-    with display.forgotten():
+    with display.discard_messages():
         _fill_caches()
-        startup.keep_parser()
+        startup.share_parser()
         kept = [*startup.define_callback_settings(), *_actions(preload.preloaded(collections))]
         files |= {str(path): state_of(str(path)) for path in kept}
         plugincode.install(kept)
         startup.keep_file_lists(_plugin_directories([own, *preload.preloaded(collections)]))
         target = preload.load(new, collections)
         startup.read_kubeconfigs_fast()
-        payloads.install(directory, directory / "announced", [own, *collections])
-        announced = directory / "announced"
-        announced.mkdir(mode=0o700)
-        templates, parsed_files = Templates(announced), ParsedFiles(announced)
+        payloads.install(directory, directory / "published", [own, *collections])
+        published = directory / "published"
+        published.mkdir(mode=0o700)
+        templates, parsed_files = Templates(published), ParsedFiles(published)
         plugins = OwnPlugins([own, *preload.preloaded(collections)])
         worker.install(plugins)
         templates.install(plugins)
@@ -121,16 +121,16 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
     target.imports.install(instead_of=controller)
     primed = Primed(
         controller=controller,
-        stock=Stock(target, Archives(directory, announced, target)),
+        stock=Stock(target, Archives(directory, published, target)),
         templates=templates,
         parsed_files=parsed_files,
-        announced=announced,
+        published=published,
         scratch=scratch.parent,
         printed=printed,
         files=files,
         needs_directory=needs_directory,
     )
-    primed.learn()
+    primed.update()
     return primed
 
 
@@ -152,7 +152,7 @@ def _fill_caches() -> None:
 
 
 def _warm_up() -> None:
-    """Have Jinja make what it makes once: tables, regular expressions, imports."""
+    """Use Jinja once, so that it builds its tables and regular expressions and imports its modules."""
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.template import Templar, trust_as_template  # noqa: PLC0415
 
@@ -162,7 +162,7 @@ def _warm_up() -> None:
 
 
 def _load_classes(kind: str, plugins: Any) -> None:
-    """Load the classes of Ansible's own plugins of a kind, as a run asks for them: one by one, or all at once."""
+    """Load the classes of Ansible's own plugins of a kind in both ways that a run uses: one by one, all at once."""
     from ansible import constants  # noqa: PLC0415
 
     builtin = dict(_builtin_plugins(kind))

@@ -1,7 +1,7 @@
 """The fork server: takes requests from clients and hands each to the zygote of its environment.
 
-``engine`` starts it with the listening socket as stdin, and reads what it has to say, a JSON object a line, from its
-stdout. It is small, has one thread, and loads no Ansible; it starts a zygote when a request finds none that fits.
+It has the listening socket as stdin and reports to the engine by a JSON object a line on stdout (``wire.ServerEvent``).
+It is small, has one thread and never loads Ansible. It starts a zygote when a request finds none for its environment.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ import termios
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from reconcile_runner.execution import processes, tempdir
 from reconcile_runner.execution.forkserver import wire
 from reconcile_runner.execution.forkserver.configuration import PER_RUN, FileStates, state_of
+from reconcile_runner.execution.forkserver.wire import ServerEvent
 from reconcile_runner.execution.processes import ChildWatch
 
 Key: TypeAlias = frozenset[tuple[bytes, bytes]]
-Waiting: TypeAlias = tuple[wire.Request, list[int]]
+"""An environment without the variables that differ from run to run."""
 
-_MOST_ZYGOTES = 6
-_PATIENCE = 5.0
-"""Seconds for a client to say all of its request, which it has at hand."""
+PendingRequest: TypeAlias = tuple[wire.PlayRequest, list[int]]
+
+_MAX_ZYGOTES: Final = 6
+_REQUEST_TIMEOUT: Final = 5.0
+"""Seconds within which a client must have sent its whole request."""
 
 _ROWS_AND_COLUMNS = struct.pack("HHHH", 24, 80, 0, 0)
 """The size of the terminal that ansible-runner gives a run (ptyprocess's default)."""
@@ -51,43 +54,49 @@ zygote.main(*map(int, sys.argv[1:4]), sys.argv[4], int(sys.argv[5]), *sys.argv[6
 
 
 @dataclass(eq=False, slots=True)
-class Zygote:
-    """The server's end of a zygote. ``unfit`` says why it cannot be one; ``waiting`` are requests until it is ready."""
+class ZygoteHandle:
+    """A zygote as the server sees it.
+
+    - ``unusable``: why no run can be forked from it, empty if one can
+    - ``files``: the states of the files that it depends on
+    - ``pending``: the requests that came before it was ready
+    - ``started``, ``last_used``: seconds of the monotonic clock
+    """
 
     process: subprocess.Popen[bytes]
     socket: socket.socket
     ready: bool = False
-    unfit: str = ""
+    unusable: str = ""
     files: FileStates = field(default_factory=dict)
-    waiting: list[Waiting] = field(default_factory=list)
-    begun: float = field(default_factory=time.monotonic)
+    pending: list[PendingRequest] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)
 
     def is_stale(self) -> bool:
-        """Tell whether a file that it depends on has changed."""
+        """Return whether a file that it depends on has changed."""
         return any(state_of(path) != tuple(state) for path, state in self.files.items())
 
 
 class Server:
-    """Serves the clients that connect to ``listener``; ``home`` is the engine's private directory.
+    """Serves the clients that connect to ``listener``.
 
-    ``sources``: the roles and playbooks that zygotes look at ahead.
+    ``home`` is the engine's private directory. ``sources`` are the roles and playbooks whose modules zygotes prepare.
     """
 
     def __init__(self, listener: socket.socket, home: Path, sources: tuple[str, ...]) -> None:
         self._listener = listener
         self._home = home
         self._sources = sources
-        self._zygotes: dict[Key, Zygote] = {}
-        self._retired: list[Zygote] = []
+        self._zygotes: dict[Key, ZygoteHandle] = {}
+        self._retired: list[ZygoteHandle] = []
         self._selector = selectors.DefaultSelector()
         self._children = ChildWatch()
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._children, selectors.EVENT_READ, self._bury)
+        self._selector.register(self._children, selectors.EVENT_READ, self._reap)
 
     def serve(self) -> None:
-        """Serve forever: the end of the engine is this process's end."""
-        say("serving", pid=os.getpid())
+        """Serve until this process is ended."""
+        report(ServerEvent.SERVING, pid=os.getpid())
         while True:
             for key, _ in self._selector.select():
                 key.data()
@@ -98,7 +107,7 @@ class Server:
         except OSError:
             return
         with connection:
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(_REQUEST_TIMEOUT)
             try:
                 received = wire.receive(connection)
             except (OSError, ValueError):
@@ -109,32 +118,32 @@ class Server:
             request, terminal = received
             self._hand_over(request, [os.dup(connection.fileno()), *terminal])
 
-    def _hand_over(self, request: wire.Request, descriptors: list[int]) -> None:
+    def _hand_over(self, request: wire.PlayRequest, descriptors: list[int]) -> None:
         zygote = self._zygote_for(request)
         zygote.last_used = time.monotonic()
-        if zygote.unfit:
+        if zygote.unusable:
             _refuse(descriptors)
         elif not zygote.ready:
-            zygote.waiting.append((request, descriptors))
+            zygote.pending.append((request, descriptors))
         else:
-            with contextlib.suppress(OSError):  # it has died: the client sees its connection closed, and asks again
+            with contextlib.suppress(OSError):  # it has died: the client sees its connection closed and asks again
                 wire.send(zygote.socket, request, descriptors)
             _close(descriptors)
 
-    def _zygote_for(self, request: wire.Request) -> Zygote:
+    def _zygote_for(self, request: wire.PlayRequest) -> ZygoteHandle:
         key = frozenset((name, value) for name, value in request.environment.items() if name not in PER_RUN)
         zygote = self._zygotes.get(key)
-        if zygote and (zygote.ready or zygote.unfit) and zygote.is_stale():
-            say("stale", zygote=zygote.process.pid)
+        if zygote and (zygote.ready or zygote.unusable) and zygote.is_stale():
+            report(ServerEvent.ZYGOTE_STALE, zygote=zygote.process.pid)
             self._retire(key)
             zygote = None
         if zygote is None:
-            while len(self._zygotes) >= _MOST_ZYGOTES:
+            while len(self._zygotes) >= _MAX_ZYGOTES:
                 self._retire(min(self._zygotes, key=lambda each: self._zygotes[each].last_used))
             zygote = self._zygotes[key] = self._start_zygote(dict(key))
         return zygote
 
-    def _start_zygote(self, environment: dict[bytes, bytes]) -> Zygote:
+    def _start_zygote(self, environment: dict[bytes, bytes]) -> ZygoteHandle:
         ours, theirs = socket.socketpair()
         terminal, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, _ROWS_AND_COLUMNS)
@@ -157,61 +166,61 @@ class Server:
         for descriptor in (terminal, slave, errors):
             os.close(descriptor)
         theirs.close()
-        zygote = Zygote(started, ours)
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(zygote))
+        zygote = ZygoteHandle(started, ours)
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(zygote))
         return zygote
 
-    def _hear(self, zygote: Zygote) -> None:
-        """Take what a zygote says once, that it is ready; or its end, which comes at any time."""
+    def _on_message(self, zygote: ZygoteHandle) -> None:
+        """Handle the one message of a zygote, that it is ready or unusable, or its end."""
         try:
             line = _read_line(zygote.socket)
         except OSError:
             line = b""
         if not line:
-            self._lose(zygote)
+            self._on_exit(zygote)
             return
         answer = json.loads(line)
         zygote.files = answer["files"]
-        zygote.unfit = answer["unfit"]
-        zygote.ready = not zygote.unfit
-        seconds = round(time.monotonic() - zygote.begun, 3)
-        if zygote.unfit:
-            say("unfit", why=zygote.unfit)
+        zygote.unusable = answer["unusable"]
+        zygote.ready = not zygote.unusable
+        seconds = round(time.monotonic() - zygote.started, 3)
+        if zygote.unusable:
+            report(ServerEvent.ZYGOTE_UNUSABLE, reason=zygote.unusable)
         else:
-            say("ready", zygote=zygote.process.pid, seconds=seconds)
-        waiting, zygote.waiting = zygote.waiting, []
-        for request, descriptors in waiting:
+            report(ServerEvent.ZYGOTE_READY, zygote=zygote.process.pid, seconds=seconds)
+        pending, zygote.pending = zygote.pending, []
+        for request, descriptors in pending:
             self._hand_over(request, descriptors)
 
-    def _lose(self, zygote: Zygote) -> None:
+    def _on_exit(self, zygote: ZygoteHandle) -> None:
         self._selector.unregister(zygote.socket)
         zygote.socket.close()
         shutil.rmtree(self._home / f"payloads-{zygote.process.pid}", ignore_errors=True)
         if zygote in self._retired:
             self._retired.remove(zygote)
         elif zygote.ready:
-            say("lost", zygote=zygote.process.pid)
+            report(ServerEvent.ZYGOTE_EXITED, zygote=zygote.process.pid)
             self._zygotes = {key: each for key, each in self._zygotes.items() if each is not zygote}
-        elif not zygote.unfit:
-            zygote.unfit = "it ended while Ansible was loaded"
-            say("unfit", why=zygote.unfit)
-        for _, descriptors in zygote.waiting:
+        elif not zygote.unusable:
+            zygote.unusable = "its process ended while it loaded Ansible"
+            report(ServerEvent.ZYGOTE_UNUSABLE, reason=zygote.unusable)
+        for _, descriptors in zygote.pending:
             _refuse(descriptors)
-        zygote.waiting.clear()
+        zygote.pending.clear()
 
     def _retire(self, key: Key) -> None:
-        """Let a zygote end when its last run has ended."""
+        """Send a zygote no more requests: it ends when its last run has ended."""
         zygote = self._zygotes.pop(key)
-        for _, descriptors in zygote.waiting:
+        for _, descriptors in zygote.pending:
             _refuse(descriptors)
-        zygote.waiting.clear()
+        zygote.pending.clear()
         if zygote.socket.fileno() >= 0:
             self._retired.append(zygote)
             with contextlib.suppress(OSError):
                 zygote.socket.shutdown(socket.SHUT_WR)
 
-    def _bury(self) -> None:
-        """Reap zygotes, and end and reap what a zygote that was killed has left behind."""
+    def _reap(self) -> None:
+        """Reap zygotes that ended, and end the processes that a killed zygote has left."""
         self._children.clear()
         zygotes = [*self._zygotes.values(), *self._retired]
         for zygote in zygotes:
@@ -221,10 +230,10 @@ class Server:
                 tempdir.empty(str(temporary))
 
 
-def say(what: str, **details: object) -> None:
-    """Tell the engine."""
+def report(event: ServerEvent, **details: str | float) -> None:
+    """Send an event to the engine; ``details`` become keys of its log line."""
     with contextlib.suppress(BrokenPipeError):
-        os.write(1, json.dumps({"what": what, **details}).encode() + b"\n")
+        os.write(1, json.dumps({"event": event, **details}).encode() + b"\n")
 
 
 def _read_line(connection: socket.socket) -> bytes:
@@ -249,9 +258,10 @@ def _close(descriptors: list[int]) -> None:
 
 
 def main() -> None:
-    """Serve on the socket that is stdin, in the directory that is the first argument, for the second as parent.
+    """Serve on the socket that is stdin.
 
-    Further arguments are the roles and playbooks that zygotes look at ahead.
+    Arguments: the engine's private directory, the pid of the parent, and the roles and playbooks whose modules zygotes
+    prepare.
     """
     home = Path(sys.argv[1])
     signal.signal(signal.SIGTERM, lambda _number, _frame: _end(home))
@@ -262,7 +272,7 @@ def main() -> None:
 
 
 def _end(home: Path) -> NoReturn:
-    """End with everything below: the engine wants it, or is dead and has left its directory behind."""
+    """End all descendants, remove the engine's directory and exit: the engine has stopped or died."""
     processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:

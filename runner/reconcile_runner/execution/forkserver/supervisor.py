@@ -1,7 +1,7 @@
-"""The supervisor of one run: forks the play and its modules, tells the client how it ended, and leaves nothing behind.
+"""The supervisor: parent of one run's processes. It forks the play and its modules, and ends all of them.
 
-``zygote`` forks one for each request. It adopts whatever loses its parent below it, so that its descendants are all
-there is of the run. When the client's end of the connection closes, or the zygote ends, it kills them.
+It adopts the orphans below it, so that its descendants are the processes of the run. It kills them when the client
+closes its connection or when the zygote ends, and it tells the client how the play ended.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ from reconcile_runner.execution.forkserver.priming import Primed
 from reconcile_runner.execution.processes import ChildWatch
 
 REFUSED = 121
-"""The exit code of a play that cannot be played here. It has done nothing; ``ansible-playbook`` has no such code."""
+"""Exit code of a play that cannot run in a fork and has done nothing. ``ansible-playbook`` has no such code."""
 
 
 class Supervisor:
-    """One run."""
+    """Runs one request and ends all its processes. ``terminal`` are the descriptors of the play's stdin to stderr."""
 
-    def __init__(self, request: wire.Request, connection: socket.socket, terminal: list[int], home: Path) -> None:
+    def __init__(self, request: wire.PlayRequest, connection: socket.socket, terminal: list[int], home: Path) -> None:
         self._request = request
         self._connection = connection
         self._terminal = terminal
         self._pid_file = wire.pid_file(home, request.job) if request.job else None
-        self._temporary = os.fsdecode(request.environment.get(tempdir.VARIABLE.encode(), b""))
-        self._holding = contextlib.ExitStack()
+        self._tempdir = os.fsdecode(request.environment.get(tempdir.VARIABLE.encode(), b""))
+        self._hold = contextlib.ExitStack()
         self._play = 0
 
-    def supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
-        """Run ``play`` in a child and wait for the end of all that it started."""
+    def supervise(self, play: Callable[[wire.PlayRequest, ModuleHost, bool], NoReturn], primed: Primed) -> None:
+        """Run ``play`` in a child and wait until every process that it started has ended."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         processes.adopt_orphans()
         if self._pid_file:
             self._pid_file.write_text(str(os.getpid()), encoding="ascii")
-        self._holding.enter_context(tempdir.held(self._temporary))
+        self._hold.enter_context(tempdir.held(self._tempdir))
         try:
             self._supervise(play, primed)
         finally:
             self._clean_up()
 
-    def _supervise(self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], primed: Primed) -> None:
+    def _supervise(self, play: Callable[[wire.PlayRequest, ModuleHost, bool], NoReturn], primed: Primed) -> None:
         try:
             self._connection.sendall(wire.START)
-            word = self._connection.recv(1)
-            if word:
+            answer = self._connection.recv(1)
+            if answer:
                 host = ModuleHost()
-                self._fork(play, host, has_terminal=word == wire.HAS_TERMINAL)
-                if self._serve(host, primed.stock):
-                    self._wait_for_the_rest(host)
+                self._fork(play, host, has_terminal=answer == wire.HAS_TERMINAL)
+                if self._serve_modules(host, primed.stock):
+                    self._wait_for_remaining(host)
                 else:
                     self._kill_all()
         except OSError:
             self._kill_all()
 
     def _fork(
-        self, play: Callable[[wire.Request, ModuleHost, bool], NoReturn], host: ModuleHost, *, has_terminal: bool
+        self, play: Callable[[wire.PlayRequest, ModuleHost, bool], NoReturn], host: ModuleHost, *, has_terminal: bool
     ) -> None:
         self._play = os.fork()
         if self._play == 0:
@@ -80,10 +80,10 @@ class Supervisor:
         for descriptor in self._terminal:
             os.close(descriptor)
 
-    def _serve(self, host: ModuleHost, stock: Stock) -> bool:
-        """Start modules until the play has ended, and tell how; False where the client has ended before."""
+    def _serve_modules(self, host: ModuleHost, stock: Stock) -> bool:
+        """Fork modules until the play has ended, and tell the client how. False if the client ended before."""
         children = ChildWatch()
-        code = self._bury(host)
+        code = self._reap(host)
         while code is None:
             sources: list[ChildWatch | socket.socket] = [self._connection, host.requests, children]
             ready, _, _ = select.select(sources, [], [])
@@ -93,21 +93,21 @@ class Supervisor:
                 host.answer(stock)
             if children in ready:
                 children.clear()
-                code = self._bury(host)
-        self._tell(code)
+                code = self._reap(host)
+        self._send_result(code)
         return True
 
-    def _bury(self, host: ModuleHost) -> int | None:
-        """Reap what has ended; return the play's exit code, None where it goes on."""
+    def _reap(self, host: ModuleHost) -> int | None:
+        """Reap children that ended; return the play's exit code, None while it runs."""
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return None
-            host.reap(pid, status)
+            host.notify(pid, status)
             if pid == self._play:
                 return os.waitstatus_to_exitcode(status)
 
-    def _tell(self, code: int) -> None:
+    def _send_result(self, code: int) -> None:
         if code == REFUSED:
             answer = wire.ORDINARY
         elif code >= 0:
@@ -118,11 +118,11 @@ class Supervisor:
             self._connection.sendall(answer)
         self._connection.close()
 
-    def _wait_for_the_rest(self, host: ModuleHost) -> None:
-        """Wait for what outlives the play, as asynchronous tasks do."""
+    def _wait_for_remaining(self, host: ModuleHost) -> None:
+        """Wait for processes that outlive the play, as asynchronous tasks do."""
         with contextlib.suppress(ChildProcessError):
             while True:
-                host.reap(*os.waitpid(-1, 0))
+                host.notify(*os.waitpid(-1, 0))
 
     def _kill_all(self) -> None:
         processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))
@@ -133,7 +133,7 @@ class Supervisor:
         os._exit(128 + signal.SIGTERM)
 
     def _clean_up(self) -> None:
-        self._holding.close()
-        tempdir.empty(self._temporary)
+        self._hold.close()
+        tempdir.empty(self._tempdir)
         if self._pid_file:
             self._pid_file.unlink(missing_ok=True)

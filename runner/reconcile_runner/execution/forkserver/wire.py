@@ -1,7 +1,7 @@
-"""What goes between ``client``, ``server`` and ``zygote``: requests with descriptors, over unix sockets.
+"""The messages between the engine, the clients, the server and the zygotes.
 
-A request is four bytes of length, big-endian, to which the descriptors are attached, and as many bytes in ``marshal``'s
-format. Both ends are this user's and run the same interpreter, and the socket's directory is private.
+A request is a frame (``execution.frames``) over a unix socket, with file descriptors attached to its header and a body
+in ``marshal``'s format. Both ends belong to this user and run the same interpreter; the socket's directory is private.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -18,23 +19,33 @@ from reconcile_runner.execution import frames
 from reconcile_runner.execution.processes import JOB_VARIABLE
 
 START: Final = b"S"
-"""Answer: the run begins. The client then lets go of its terminal and says whether it had one (``HAS_TERMINAL``)."""
+"""Answer: the run begins. The client then gives up its terminal and sends ``HAS_TERMINAL`` if it had one."""
 
 EXITED: Final = b"E"
 KILLED: Final = b"K"
-"""Answers: the run has ended, with the exit code or by the signal that follows as one byte."""
+"""Answers: the run ended. One byte follows: the exit code, or the number of the signal that ended it."""
 
 ORDINARY: Final = b"X"
-"""Answer: the client is to run ``ansible-playbook`` itself. Nothing was done."""
+"""Answer: nothing was done, and the client is to run ``ansible-playbook`` itself."""
 
 HAS_TERMINAL: Final = b"T"
 
-_MAXIMUM_DESCRIPTORS = 8
+_MAX_DESCRIPTORS: Final = 8
+
+
+class ServerEvent(StrEnum):
+    """What the server reports to the engine, as ``event`` of a JSON object a line."""
+
+    SERVING = "serving"
+    ZYGOTE_READY = "zygote_ready"
+    ZYGOTE_UNUSABLE = "zygote_unusable"
+    ZYGOTE_STALE = "zygote_stale"
+    ZYGOTE_EXITED = "zygote_exited"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A run that is asked for: as ``ansible-playbook`` would have been started."""
+class PlayRequest:
+    """A play to be run, as ``ansible-playbook`` would have been started. ``body`` is the request as it came."""
 
     argv: tuple[str, ...]
     cwd: str
@@ -44,13 +55,16 @@ class Request:
 
     @property
     def job(self) -> str:
-        """Return the job's ident, empty where there is none."""
+        """Return the job's ident, empty if there is none."""
         return self.environment.get(JOB_VARIABLE.encode(), b"").decode("utf-8", "surrogateescape")
 
 
-def receive(connection: socket.socket) -> tuple[Request, list[int]] | None:
-    """Return the next request and its descriptors; None at the end. Raises ``OSError``, ``ValueError``."""
-    header, descriptors, _, _ = socket.recv_fds(connection, frames.HEADER_BYTES, _MAXIMUM_DESCRIPTORS)
+def receive(connection: socket.socket) -> tuple[PlayRequest, list[int]] | None:
+    """Return the next request and its descriptors; None at the end of the stream.
+
+    Raises ``OSError``, and ``ValueError`` if the stream ends inside a request.
+    """
+    header, descriptors, _, _ = socket.recv_fds(connection, frames.HEADER_BYTES, _MAX_DESCRIPTORS)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     if not header:
@@ -58,17 +72,17 @@ def receive(connection: socket.socket) -> tuple[Request, list[int]] | None:
     header += _exactly(connection, frames.HEADER_BYTES - len(header))
     body = _exactly(connection, frames.body_length(header))
     argv, cwd, umask, environment = marshal.loads(body)  # noqa: S302 - from a process of this user, see above
-    return Request(tuple(argv), cwd, umask, environment, body), descriptors
+    return PlayRequest(tuple(argv), cwd, umask, environment, body), descriptors
 
 
-def send(connection: socket.socket, request: Request, descriptors: list[int]) -> None:
-    """Hand a request on. Raises ``OSError``."""
+def send(connection: socket.socket, request: PlayRequest, descriptors: list[int]) -> None:
+    """Send a request on, with its descriptors. Raises ``OSError``."""
     socket.send_fds(connection, [frames.header(request.body)], descriptors)
     connection.sendall(request.body)
 
 
 def pid_file(home: Path, job: str) -> Path:
-    """Return the file that holds the pid of the supervisor of a job for as long as anything of its run lives."""
+    """Return the file that holds the pid of a job's supervisor while any process of the run is alive."""
     return home / "runs" / job
 
 

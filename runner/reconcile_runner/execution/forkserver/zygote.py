@@ -1,7 +1,7 @@
-"""A zygote: a process that holds Ansible, started for one environment, which forks once for each run.
+"""A zygote: a process with Ansible loaded, for one environment, which forks a supervisor for each run.
 
-``server`` starts it with the environment of the run that asked first, hands it requests over a socket, and shuts that
-socket for writing when it is to take no more. It never runs anything itself: one thread, and no state of any run.
+It gets its requests from the server over a socket and ends when the server has shut that socket for writing and the
+last run has ended. It runs nothing itself, so it has one thread and no state of any run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reconcile_runner.execution.processes import ChildWatch
 
 
 class Zygote:
-    """Serves the requests of one server. ``home`` is the engine's private directory."""
+    """Forks supervisors for the requests of the server. ``home`` is the engine's private directory."""
 
     def __init__(self, requests: socket.socket, home: Path, primed: priming.Primed) -> None:
         self._requests: socket.socket | None = requests
@@ -34,7 +34,7 @@ class Zygote:
         self._children = ChildWatch()
 
     def serve(self) -> None:
-        """Serve until the server wants no more, or is gone, and the last run has ended."""
+        """Serve until the server sends no more requests and the last run has ended."""
         while self._requests or self._supervisors:
             sources: list[ChildWatch | socket.socket] = [self._children]
             if self._requests:
@@ -42,8 +42,8 @@ class Zygote:
             ready, _, _ = select.select(sources, [], [])
             if self._children in ready:
                 self._children.clear()
-                self._bury()
-                self._learn()
+                self._reap()
+                self._update()
             if self._requests and self._requests in ready:
                 self._take(self._requests)
 
@@ -64,7 +64,7 @@ class Zygote:
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _become_supervisor(self, request: wire.Request, descriptors: list[int], parent: int) -> NoReturn:
+    def _become_supervisor(self, request: wire.PlayRequest, descriptors: list[int], parent: int) -> NoReturn:
         try:
             processes.stop_child_watch()
             processes.die_with_parent(signal.SIGTERM, parent)
@@ -75,16 +75,16 @@ class Zygote:
         finally:
             os._exit(0)
 
-    def _learn(self) -> None:
-        """Make ready what a run has announced; what is new then is as still as what was there before."""
-        if self._primed.learn():
+    def _update(self) -> None:
+        """Prepare what a run has published, and exempt it from garbage collection, which would copy its pages."""
+        if self._primed.update():
             gc.freeze()
 
-    def _play(self, request: wire.Request, host: ModuleHost, has_terminal: bool) -> NoReturn:
+    def _play(self, request: wire.PlayRequest, host: ModuleHost, has_terminal: bool) -> NoReturn:
         play.play(request, self._primed, host, has_terminal=has_terminal)
 
-    def _bury(self) -> None:
-        """Reap what has ended. A supervisor that was killed has left its run to this process, which ends it."""
+    def _reap(self) -> None:
+        """Reap supervisors that ended, and end the processes that a killed supervisor has left."""
         while self._supervisors:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -94,10 +94,10 @@ class Zygote:
 
 
 def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *sources: str) -> None:
-    """Prime this process, say so over the socket ``descriptor`` in one line of JSON, and serve.
+    """Load Ansible, report that over the socket ``descriptor`` in one line of JSON, and serve.
 
-    The standard descriptors are the slave of ``terminal``; ``errors`` is where what this process itself says goes.
-    ``sources``: the roles and playbooks whose modules are made ready.
+    The standard descriptors are the slave of ``terminal``; ``errors`` is to be stderr once Ansible is loaded.
+    ``parent`` is a pid. ``sources`` are the roles and playbooks whose modules are prepared.
     """
     processes.die_with_parent(signal.SIGKILL, parent)
     processes.adopt_orphans()
@@ -105,16 +105,16 @@ def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *s
     try:
         payloads = Path(home) / f"payloads-{os.getpid()}"
         primed = priming.prime(lambda: _read_available(terminal), payloads, map(Path, sources))
-        unfit = (
+        unusable = (
             ""
             if processes.count_threads() == 1
             else f"{processes.count_threads()} threads run after Ansible was loaded"
         )
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - Ansible's, a plugin's or a library's: said to the server
-        primed, unfit = None, f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any of Ansible's, a plugin's or a library's is reported to the server
+        primed, unusable = None, f"{type(error).__name__}: {error}"
     _leave_terminal(terminal, errors)
-    requests.sendall(json.dumps({"unfit": unfit, "files": primed.files if primed else {}}).encode() + b"\n")
-    if unfit or primed is None:
+    requests.sendall(json.dumps({"unusable": unusable, "files": primed.files if primed else {}}).encode() + b"\n")
+    if unusable or primed is None:
         sys.exit(1)
     gc.collect()
     gc.freeze()

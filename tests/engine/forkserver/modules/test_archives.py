@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from reconcile_runner.execution.forkserver.handover import Topic, announce
+from reconcile_runner.execution.forkserver.handover import Topic, publish
 from reconcile_runner.execution.forkserver.modules import archives
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
@@ -39,8 +39,8 @@ class Zygote:
 
     def __init__(self, root: str, loaded: dict[str, str]) -> None:
         self.root = Path(root)
-        self.announced = self.root / "announced"
-        self.announced.mkdir()
+        self.published = self.root / "published"
+        self.published.mkdir()
         sys.path.insert(0, str(self.root / "shared"))
         by_file = {}
         for name, text in loaded.items():
@@ -53,7 +53,7 @@ class Zygote:
         del sys.path[0]
         system = ImportSystem.current()
         self.target = TargetModules(dataclasses.replace(system, importers={}), by_file)
-        self.archives = Archives(self.root, self.announced, self.target)
+        self.archives = Archives(self.root, self.published, self.target)
 
     def run(self, text: bytes) -> Any:
         """Return the answer of the module in a zip, and where it and its words are from."""
@@ -203,23 +203,23 @@ def test_to_make_one_ready_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     assert fresh.call(process_around, str(tmp_path)) == [f"{NAME} is not in its zip"]
 
 
-def announced(root: str) -> Any:
+def published(root: str) -> Any:
     zygote = Zygote(root, {})
     good = pack({MODULE: "ANSWER = 'one'\n"})
     bad = [b"no base64!", base64.b64encode(b"no zip"), b"", pack({}), pack({MODULE: "def (\n"})]
     for each in [*bad, good, good]:
-        announce(zygote.announced, Topic.ARCHIVE, (NAME, each))
-    zygote.archives.learn()
+        publish(zygote.published, Topic.ARCHIVE, (NAME, each))
+    zygote.archives.update()
     found = [zygote.archives.find(each) is not None for each in (*bad, good)]
-    return [found, zygote.run(good), list(zygote.announced.iterdir()), [str(p) for p in sys.path if "archive" in p]]
+    return [found, zygote.run(good), list(zygote.published.iterdir()), [str(p) for p in sys.path if "archive" in p]]
 
 
 def after_a_bad_one(root: str) -> Any:
     zygote = Zygote(root, {})
     texts = [pack({MODULE: code}) for code in ("def (\n", "# longer than the one before it\nANSWER = 'one'\n")]
     for text in texts:
-        announce(zygote.announced, Topic.ARCHIVE, (NAME, text))
-        zygote.archives.learn()
+        publish(zygote.published, Topic.ARCHIVE, (NAME, text))
+        zygote.archives.update()
     return [zygote.archives.find(text) is not None for text in texts]
 
 
@@ -228,7 +228,7 @@ def test_one_that_cannot_be_made_ready_is_not_in_the_way_of_the_next(tmp_path: P
 
 
 def test_what_cannot_be_made_ready_stays_unknown(tmp_path: Path) -> None:
-    found, answer, left, path = fresh.call(announced, str(tmp_path))
+    found, answer, left, path = fresh.call(published, str(tmp_path))
     assert found == [False] * 5 + [True]
     assert answer[0] == "one"
     assert (left, path) == ([], [])

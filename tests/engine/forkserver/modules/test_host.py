@@ -67,7 +67,7 @@ def serve(host: ModuleHost, stock: Stock) -> None:
     """Answer one request and reap its process, as a supervisor does."""
     host.answer(stock)
     for pid in list(host._statuses):
-        host.reap(*os.waitpid(pid, 0))
+        host.notify(*os.waitpid(pid, 0))
 
 
 def asked(directory: str, code: str) -> tuple[int, str, str]:
@@ -153,11 +153,11 @@ def abandoned(directory: str) -> str:
     os.kill(asking, signal.SIGKILL)
     os.waitpid(asking, 0)
     (pid,) = host._statuses
-    host.reap(*os.waitpid(pid, 0))
+    host.notify(*os.waitpid(pid, 0))
     return "reaped"
 
 
-def test_a_module_that_nobody_waits_for_any_more_is_buried(tmp_path: Path) -> None:
+def test_a_module_that_nobody_waits_for_any_more_is_reaped(tmp_path: Path) -> None:
     assert fresh.call(abandoned, str(tmp_path)) == "reaped"
 
 

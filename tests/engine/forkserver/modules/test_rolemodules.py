@@ -13,10 +13,10 @@ from tests.support import fresh
 def made(root: str, sources: list[str]) -> Any:
     """Make the zips of the modules that are named below the sources; return the names of the modules."""
     fresh.load_ansible()
-    directory, announced = Path(root) / "payloads", Path(root) / "announced"
-    announced.mkdir()
+    directory, published = Path(root) / "payloads", Path(root) / "published"
+    published.mkdir()
     own = Path(importlib.import_module("ansible").__path__[0])
-    payloads.install(directory, announced, [own])
+    payloads.install(directory, published, [own])
     rolemodules.make_archives(Path(root) / source for source in sources)
     return sorted({path.name.partition("-")[0].rpartition(".")[2] for path in directory.iterdir()})
 

@@ -57,7 +57,7 @@ def parsed_by_both() -> Any:
     command: Any = importlib.import_module("ansible.cli.playbook").PlaybookCLI
     anew = [fresh.in_a_fork(parsed, command, line) for line in LINES]
     sys.argv = ["-c"]
-    startup.keep_parser()
+    startup.share_parser()
     return [anew, *[[parsed(command, line) for line in LINES] for _ in range(2)]]
 
 

@@ -85,9 +85,9 @@ class Zygote:
     def __init__(self, root: str) -> None:
         fresh.load_ansible()
         bits: Any = importlib.import_module("ansible._internal._templating._jinja_bits")
-        self.announced = Path(root) / "announced"
-        self.announced.mkdir()
-        self.templates = Templates(self.announced)
+        self.published = Path(root) / "published"
+        self.published.mkdir()
+        self.templates = Templates(self.published)
         self.templates.install(OwnPlugins([Path(importlib.import_module("ansible").__path__[0])]))
         self.compiled = 0
         ordinary = bits.AnsibleEnvironment._compile
@@ -98,9 +98,9 @@ class Zygote:
 
         bits.AnsibleEnvironment._compile = compile_
 
-    def learn(self) -> int:
+    def update(self) -> int:
         """Learn as between two runs; return how many are kept."""
-        self.templates.learn()
+        self.templates.update()
         return len(self.templates._compiled)
 
     def play(self, asked: list[Asked], prepare: Callable[[], object] = lambda: None) -> Any:
@@ -112,7 +112,7 @@ class Zygote:
         self.compiled = 0
         answers = [filled_in(*each) for each in asked]
         compiled = self.compiled
-        self.templates.announce()
+        self.templates.publish()
         return [answers, compiled]
 
 
@@ -137,8 +137,8 @@ def as_learned(root: str, asked: list[Asked]) -> list[Any]:
     zygote = Zygote(root)
     asked = [(kind, escape, text) for kind, escape, text in asked]
     first = zygote.play(asked)
-    kept = zygote.learn()
-    return [first, kept, zygote.play(asked), sorted(path.name for path in zygote.announced.iterdir())]
+    kept = zygote.update()
+    return [first, kept, zygote.play(asked), sorted(path.name for path in zygote.published.iterdir())]
 
 
 def test_kept_code_says_what_compiled_code_says(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_kept_code_says_what_compiled_code_says(tmp_path: Path) -> None:
     )
     assert first[0][1] == "'gruß'", "the templates are filled in at all"
     assert first[1] - second[1] > kept > 20, "nested ones are kept, too"
-    assert len(left) == 1, "what cannot be kept is announced again, and nothing is left of the first play's"
+    assert len(left) == 1, "what cannot be kept is published again, and nothing is left of the first play's"
 
 
 def test_a_template_that_breaks_the_compiler_harms_its_own_run_alone(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_nothing_is_computed_when_a_template_is_compiled(tmp_path: Path) -> None
 def as_thrice(root: str, asked: list[Asked]) -> list[Any]:
     zygote = Zygote(root)
     zygote.play(asked)
-    zygote.learn()
+    zygote.update()
     return [zygote.play(asked) for _ in range(3)]
 
 
@@ -180,29 +180,29 @@ def with_a_roles_filter(root: str) -> list[Any]:
     zygote = Zygote(root)
     asked: list[Asked] = [("template", True, "{{ name | to_json }}")]
     zygote.play(asked)
-    zygote.learn()
+    zygote.update()
 
     def load_role() -> None:
         loader: Any = importlib.import_module("ansible.plugins.loader")
         loader.filter_loader.add_directory(f"{root}/filter_plugins")
 
     answers = [zygote.play(asked), zygote.play(asked, load_role)]
-    return [*answers, list(zygote.announced.iterdir()), zygote.play(asked)]
+    return [*answers, list(zygote.published.iterdir()), zygote.play(asked)]
 
 
 def test_a_filter_that_a_role_brings_is_honoured_in_its_run_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "filter_plugins").mkdir()
     (tmp_path / "filter_plugins" / "own.py").write_text(ROLES_FILTER, encoding="utf-8")
-    before, with_role, announced, after = fresh.call(with_a_roles_filter, str(tmp_path))
+    before, with_role, published, after = fresh.call(with_a_roles_filter, str(tmp_path))
     assert before == after == [["'\"gru\\\\u00df\"'"], 0]
     assert with_role == [["'of the role'"], 1]
-    assert announced == [], "what is compiled with a role's filter is that run's alone"
+    assert published == [], "what is compiled with a role's filter is that run's alone"
 
 
 def with_collections_plugins(root: str, asked: list[Asked]) -> list[Any]:
     zygote = Zygote(root)
     first = zygote.play(asked)
-    return [first, zygote.learn(), zygote.play(asked)]
+    return [first, zygote.update(), zygote.play(asked)]
 
 
 def test_a_template_that_names_a_collections_plugin_is_not_kept(tmp_path: Path) -> None:

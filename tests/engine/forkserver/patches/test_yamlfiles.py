@@ -39,9 +39,9 @@ class Zygote:
     def __init__(self, root: str) -> None:
         fresh.load_ansible()
         self.root = Path(root)
-        self.announced = self.root / "announced"
-        self.announced.mkdir()
-        self.files = ParsedFiles(self.announced)
+        self.published = self.root / "published"
+        self.published.mkdir()
+        self.files = ParsedFiles(self.published)
         self.files.install()
         parser: Any = importlib.import_module("ansible.parsing.dataloader")
         self.parsed: list[str] = []
@@ -53,9 +53,9 @@ class Zygote:
 
         parser.DataLoader.load = load
 
-    def learn(self) -> list[str]:
+    def update(self) -> list[str]:
         """Learn as between two runs; return what is kept."""
-        self.files.learn()
+        self.files.update()
         return sorted(Path(path).name for path, _, _ in self.files._parsed)
 
     def play(self, *loads: Load) -> Any:
@@ -69,7 +69,7 @@ class Zygote:
         loader = importlib.import_module("ansible.parsing.dataloader").DataLoader()
         self.parsed.clear()
         said = [told(loader, str(self.root / name), named) for name, named in loads]
-        self.files.announce(self.root / "run")
+        self.files.publish(self.root / "run")
         return {"said": said, "parsed": list(self.parsed), "displayed": displayed}
 
 
@@ -101,7 +101,7 @@ def write(root: Path, files: dict[str, str | None]) -> None:
 def as_parsed(root: str, name: str, named: dict[str, Any]) -> list[Any]:
     zygote = Zygote(root)
     first = zygote.play((name, named))
-    kept = zygote.learn()
+    kept = zygote.update()
     return [first, kept, zygote.play((name, named)), zygote.play((name, named))]
 
 
@@ -125,7 +125,7 @@ def test_a_file_of_json_only_is_kept(tmp_path: Path) -> None:
 def as_both(root: str) -> list[Any]:
     zygote = Zygote(root)
     first = zygote.play(("a.yml", {}), ("a.yml", {"cache": "none", "json_only": True}))
-    return [first, zygote.learn(), zygote.play(("a.yml", {"cache": "none", "json_only": True}))]
+    return [first, zygote.update(), zygote.play(("a.yml", {"cache": "none", "json_only": True}))]
 
 
 def test_what_is_kept_of_yaml_is_not_told_who_takes_json_only(tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_what_is_kept_of_yaml_is_not_told_who_takes_json_only(tmp_path: Path) ->
 def as_edited(root: str) -> list[Any]:
     zygote, path = Zygote(root), Path(root) / "a.yml"
     zygote.play(("a.yml", {}))
-    zygote.learn()
+    zygote.update()
     before = path.stat()
     path.write_text("text: two\n", encoding="utf-8")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (path.stat().st_mtime_ns, path.stat().st_size) == (before.st_mtime_ns, before.st_size)
     answers = [zygote.play(("a.yml", {}))]
-    zygote.learn()
+    zygote.update()
     answers.append(zygote.play(("a.yml", {})))
     path.unlink()
     answers.append(zygote.play(("a.yml", {})))
@@ -164,7 +164,7 @@ def as_twice(root: str) -> list[Any]:
     zygote = Zygote(root)
     for _ in range(2):
         zygote.play(("a.yml", {}))
-        zygote.learn()
+        zygote.update()
     once: Load = ("a.yml", {})
     anew: Load = ("a.yml", {"cache": "none"})
     return [zygote.play(once, once), zygote.play(anew, anew), zygote.play(once, anew), fresh.in_a_fork(changed, zygote)]
@@ -195,7 +195,7 @@ def as_many(root: str, names: list[str]) -> list[Any]:
     zygote = Zygote(root)
     loads: list[Load] = [(name, {"trusted_as_template": True}) for name in names]
     plays = [zygote.play(each) for each in loads]
-    kept = zygote.learn()
+    kept = zygote.update()
     return [kept, plays, [zygote.play(each) for each in loads]]
 
 
@@ -244,7 +244,7 @@ def as_changing(root: str) -> list[Any]:
         return ordinary(*arguments, **named)
 
     parser.DataLoader.load_from_file = load_from_file
-    zygote.learn()
+    zygote.update()
     parser.DataLoader.load_from_file = ordinary
     path.write_text("text: one\n", encoding="utf-8")
     return [zygote.play(("a.yml", {}))]
@@ -259,18 +259,18 @@ def test_a_file_that_changes_while_it_is_parsed_is_not_kept(tmp_path: Path) -> N
 def as_of_the_run(root: str, names: list[str]) -> list[str]:
     zygote = Zygote(root)
     zygote.play(*[(name, {}) for name in names])
-    return [path for keys in take(zygote.announced, Topic.FILES) for path, _, _ in keys]
+    return [path for keys in take(zygote.published, Topic.FILES) for path, _, _ in keys]
 
 
 def test_files_of_the_runs_own_directory_are_not_announced(tmp_path: Path) -> None:
     names = ["run/env/extravars", "run/project/play.yml", "runner/a.yml", "role/a.yml"]
     write(tmp_path, dict.fromkeys(names, "text: one\n"))
-    announced = fresh.call(as_of_the_run, str(tmp_path), names)
-    assert announced == [f"{tmp_path}/role/a.yml", f"{tmp_path}/runner/a.yml"]
+    published = fresh.call(as_of_the_run, str(tmp_path), names)
+    assert published == [f"{tmp_path}/role/a.yml", f"{tmp_path}/runner/a.yml"]
 
 
 def test_nor_are_they_by_another_path(tmp_path: Path) -> None:
     write(tmp_path, {"run/env/extravars": "text: one\n", "role/a.yml": "text: one\n"})
     (tmp_path / "alias").symlink_to(tmp_path / "run")
-    announced = fresh.call(as_of_the_run, str(tmp_path), ["alias/env/extravars", "role/a.yml"])
-    assert announced == [f"{tmp_path}/role/a.yml"]
+    published = fresh.call(as_of_the_run, str(tmp_path), ["alias/env/extravars", "role/a.yml"])
+    assert published == [f"{tmp_path}/role/a.yml"]

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from reconcile_runner.execution.forkserver.handover import Topic, announce, are_waiting, take
+from reconcile_runner.execution.forkserver.handover import Topic, has_pending, publish, take
 
 
 def test_what_was_announced_is_taken_once(tmp_path: Path) -> None:
-    announce(tmp_path, Topic.TEMPLATES, [(True, False, "grüße")])
-    announce(tmp_path, Topic.TEMPLATES, [(False, True, "other")])
-    assert are_waiting(tmp_path)
+    publish(tmp_path, Topic.TEMPLATES, [(True, False, "grüße")])
+    publish(tmp_path, Topic.TEMPLATES, [(False, True, "other")])
+    assert has_pending(tmp_path)
     assert sorted(take(tmp_path, Topic.TEMPLATES)) == [[(False, True, "other")], [(True, False, "grüße")]]
     assert list(take(tmp_path, Topic.TEMPLATES)) == []
-    assert not are_waiting(tmp_path)
+    assert not has_pending(tmp_path)
 
 
 def test_a_topic_leaves_the_others_waiting(tmp_path: Path) -> None:
-    announce(tmp_path, Topic.ARCHIVE, ("ansible.modules.ping", b"zip"))
-    announce(tmp_path, Topic.FILES, [("/a.yml", False, True)])
+    publish(tmp_path, Topic.ARCHIVE, ("ansible.modules.ping", b"zip"))
+    publish(tmp_path, Topic.FILES, [("/a.yml", False, True)])
     assert list(take(tmp_path, Topic.FILES)) == [[("/a.yml", False, True)]]
-    assert are_waiting(tmp_path)
+    assert has_pending(tmp_path)
     assert list(take(tmp_path, Topic.ARCHIVE)) == [("ansible.modules.ping", b"zip")]
 
 
@@ -34,8 +34,8 @@ def test_what_another_play_is_still_writing_is_left_alone(tmp_path: Path, monkey
 
     monkeypatch.setattr(Path, "rename", be_killed)
     with pytest.raises(KeyboardInterrupt):
-        announce(tmp_path, Topic.FILES, [("/a.yml", False, True)])
+        publish(tmp_path, Topic.FILES, [("/a.yml", False, True)])
     (part,) = tmp_path.iterdir()
-    assert not are_waiting(tmp_path)
+    assert not has_pending(tmp_path)
     assert list(take(tmp_path, Topic.FILES)) == []
     assert part.exists()

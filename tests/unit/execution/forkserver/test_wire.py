@@ -11,10 +11,10 @@ import pytest
 from reconcile_runner.execution.forkserver import wire
 
 
-def make_request() -> wire.Request:
+def make_request() -> wire.PlayRequest:
     environment = {b"RECONCILE_RUNNER_JOB": b"7", b"TEXT": b"gr\xc3\xbc\xc3\x9fe\xff"}
     body = marshal.dumps((["ansible-playbook", "x.yml"], "/somewhere", 0o22, environment))
-    return wire.Request(("ansible-playbook", "x.yml"), "/somewhere", 0o22, environment, body)
+    return wire.PlayRequest(("ansible-playbook", "x.yml"), "/somewhere", 0o22, environment, body)
 
 
 def test_a_request_arrives_with_its_descriptors() -> None:

@@ -1,1 +1,1 @@
-"""A module's process: forked from one that has loaded what modules import."""
+"""Processes of modules, forked from one that has loaded the code that modules import."""

@@ -1,8 +1,7 @@
-"""What is known of a module's zip before a run brings it: read, compiled and linked to what is loaded.
+"""Zips of modules that are known before a run brings them: read, compiled, linked to loaded code.
 
-The first run that uses a module leaves its zip behind (``payloads``). ``zygote`` looks for new ones between runs
-and prepares them here, in itself, so that every later run finds a module that is ready. It only reads: a module's code
-is compiled, never run. ``child`` asks with the zip it was given, and gets what was prepared for these bytes.
+The first run that uses a module publishes its zip. The zygote prepares it here, so that a later run with a zip of the
+same bytes finds its module ready. A module's code is compiled here, never executed.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from reconcile_runner.execution.forkserver.modules.importsystem import ImportSys
 from reconcile_runner.execution.forkserver.modules.preload import TargetModule, TargetModules
 
 LOADER: Final = "ansible.module_utils._internal._ansiballz._loader"
-"""What a payload's wrapper calls to run its module."""
+"""The module that a payload's wrapper calls to run its module."""
 
 
 class _Importer(zipimport.zipimporter):
-    """Imports from a zip, and compiles a module once."""
+    """Imports from a zip and compiles each module once."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -45,7 +44,7 @@ class _Importer(zipimport.zipimporter):
         return code
 
     def get_filename(self, fullname: str) -> str:
-        # To tell it, zipimport compiles the module.
+        # zipimport compiles the module to find its file name.
         filename = self._filenames.get(fullname)
         if filename is None:
             filename = self._filenames[fullname] = super().get_filename(fullname)
@@ -54,13 +53,13 @@ class _Importer(zipimport.zipimporter):
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A zip, linked.
+    """A zip whose modules are imported, or taken from those that are loaded.
 
     - ``path``: where the file is
-    - ``modules``: what is to be in ``sys.modules``
+    - ``modules``: for ``sys.modules``
     - ``packages``: of those, the packages, with their directories in the zip
-    - ``children``: of those, the ones that no other zip shares, with their packages and names there
-    - ``importers``: what is to be in ``sys.path_importer_cache``
+    - ``children``: of those, the ones that no other zip shares, as (package, name in it, module)
+    - ``importers``: for ``sys.path_importer_cache``
     """
 
     path: str
@@ -70,7 +69,7 @@ class Archive:
     importers: dict[str, Any]
 
     def install(self, target: TargetModules) -> None:
-        """Make it what this process imports from. The process has the import system of ``target``."""
+        """Have this process import from it. The process has the import system of ``target``."""
         forget(name for name in target.imports.modules if name not in self.modules)
         sys.modules.update(self.modules)
         for module, path in self.packages:
@@ -82,52 +81,52 @@ class Archive:
 
 
 class Archives:
-    """The zips that are known, by the text that a payload has of them: their bytes in base64.
+    """The known zips, by their text in a payload: their bytes in base64.
 
-    ``directory``: where they are kept, ``announced``: where plays announce new ones.
+    ``directory``: where they are stored; ``published``: where plays publish new ones.
     """
 
-    def __init__(self, directory: Path, announced: Path, target: TargetModules) -> None:
+    def __init__(self, directory: Path, published: Path, target: TargetModules) -> None:
         self._directory = directory
-        self._announced = announced
+        self._published = published
         self._target = target
         self._known: dict[bytes, Archive] = {}
         self._numbers = itertools.count()
 
     def find(self, text: bytes) -> Archive | None:
-        """Return what is known of a zip; None where it is new."""
+        """Return a known zip, None if it is new."""
         return self._known.get(text)
 
-    def learn(self) -> None:
-        """Prepare what was announced. This process has the target's import system.
+    def update(self) -> None:
+        """Prepare what was published. This process has the target's import system.
 
-        One that cannot be prepared stays unknown, and works as any unknown one.
+        A zip that cannot be prepared stays unknown: its module is then loaded in each run.
         """
-        for name, text in take(self._announced, Topic.ARCHIVE):
+        for name, text in take(self._published, Topic.ARCHIVE):
             with contextlib.suppress(OSError, ImportError, ValueError, SyntaxError, zipfile.BadZipFile):
                 self.add(name, text)
 
     def add(self, name: str, text: bytes) -> None:
-        """Prepare the zip of the module of that full name. The process has the target's import system.
+        """Prepare the zip of the module with this full name. The process has the target's import system.
 
-        Raises ``OSError``, ``ImportError``, ``ValueError`` and ``zipfile.BadZipFile`` where it is no such zip.
+        Raises ``OSError``, ``ImportError``, ``ValueError`` or ``zipfile.BadZipFile`` if it is no such zip.
         """
         if text in self._known:
             return
-        # A name that was never used: zipimport keeps what it has read of a file, by its name.
+        # A new name each time: zipimport caches what it has read of a file by its name.
         path = self._directory / f"archive_{next(self._numbers)}_payload.zip"
         path.write_bytes(base64.b64decode(text))
         self._known[text] = prepare(name, path, self._target)
 
 
 def prepare(name: str, path: Path, target: TargetModules) -> Archive:
-    """Link a zip to what is loaded of it. The process is as before afterwards."""
+    """Link a zip to loaded code. Restores this process's import system."""
     before = dict(sys.path_importer_cache)
     archive = str(path)
 
     def import_from_it(entry: str) -> _Importer:
         if not entry.startswith(archive):
-            raise ImportError("another place")
+            raise ImportError("not in this zip")
         return _Importer(entry)
 
     sys.path_hooks.insert(0, import_from_it)
@@ -152,7 +151,7 @@ def prepare(name: str, path: Path, target: TargetModules) -> Archive:
         sys.path_importer_cache.update(before)
         forget(ImportSystem.current().modules)
         sys.modules.update(target.imports.modules)
-        # A package that is shared knows what was imported below it here, of which another zip may hold nothing.
+        # A shared package has the modules that were imported below it here, which another zip may not hold.
         for package, content in packages:
             vars(package).clear()
             vars(package).update(content)
@@ -169,7 +168,7 @@ def _compile(name: str) -> None:
     spec = importlib.util.find_spec(name)
     loader: object = spec.loader if spec else None
     if not isinstance(loader, _Importer):
-        raise ImportError(f"{name} is not in its zip")  # noqa: TRY004 - it is not there, or not from there
+        raise ImportError(f"{name} is not in its zip")  # noqa: TRY004 - the module is missing or comes from elsewhere
     loader.get_code(name)
 
 
@@ -180,15 +179,14 @@ def checksums(content: bytes) -> dict[str, int]:
 
 
 def loaded(files: dict[str, int], target: TargetModules) -> dict[str, TargetModule]:
-    """Return what of a zip is loaded already: all that is the same, or nothing where any of it differs.
+    """Return the files of a zip whose modules are loaded with equal content; none if any file differs.
 
-    One that says something when it is imported says it to the module that imports it, as ever, so it is not shared,
-    nor what may have imported it. What differs may be imported by what is the same, so that half of it would be the
-    wrong half. A package that does nothing differs in a zip, where its file is empty or extends its path: that one is
-    taken from the zip.
+    A module that differs may be imported by one that is equal, so either all are shared or none. A module that warns
+    when it is imported has to warn the module that imports it: a zip that holds one shares nothing. The ``__init__`` of
+    a package may differ, since in a zip it is empty or extends the package's path; it is then taken from the zip.
     """
     same: dict[str, TargetModule] = {}
-    if not target.talkative.isdisjoint(files):
+    if not target.with_warnings.isdisjoint(files):
         return same
     for name, checksum in files.items():
         known = target.by_file.get(name)
@@ -200,7 +198,7 @@ def loaded(files: dict[str, int], target: TargetModules) -> dict[str, TargetModu
 
 
 def link(archive: str, shared: dict[str, TargetModule], target: TargetModules) -> None:
-    """Have this process import from a zip, and give it what is loaded, with everything around it from the zip."""
+    """Have this process import from a zip, and use the ``shared`` modules instead of those in it."""
     forget(target.imports.modules)
     sys.path.insert(0, archive)
     names = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in shared}

@@ -1,7 +1,6 @@
-"""The process of one module: a fork that makes itself a new interpreter, and runs the payload as its wrapper would.
+"""The process of one module: a fork that becomes like a new interpreter and runs the payload.
 
-``connection`` has the payload checked here (``parse``) and sends it to ``host``, which forks and calls ``run`` in
-the child.
+``parse`` and ``is_archive`` check a payload, in the play; ``run`` runs it, in the fork.
 """
 
 from __future__ import annotations
@@ -41,15 +40,15 @@ _ARGUMENT: Final = re.compile(rb"(\w+)=(.*),")
 _ARGUMENTS = frozenset(
     {"ansible_module", "module_fqn", "profile", "date_time", "rlimit_nofile", "params", "extensions", "zip_data"}
 )
-_MODULES_OWN: Final = "ansible-moduletmp-"
+_TMPDIR_PREFIX: Final = "ansible-moduletmp-"
 _CURRENT_PROCESS = "_current_process"
 _MAIN_PROCESS = multiprocessing.process.current_process()
-"""The zygote's, in which this is imported: a worker's is a daemon, which may have no children."""
+"""The zygote's process object, which imports this: a worker's is a daemon, which may have no children."""
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """What a payload says: the arguments of its wrapper's call. ``zip_data`` is in base64."""
+    """The arguments of a payload's call of its wrapper. ``zip_data`` is in base64."""
 
     name: str
     full_name: str
@@ -61,7 +60,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a module's process is to have as the worker has it."""
+    """What a module's process inherits from its worker."""
 
     environment: Mapping[bytes, bytes]
     cwd: bytes
@@ -70,14 +69,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What a module's process finds ready."""
+    """What is loaded before a module's process starts."""
 
     target: TargetModules
     archives: Archives
 
 
 def parse(payload: bytes) -> Module | None:
-    """Read a payload; None where it is not of the shape that this code knows (ansible-core 2.19 to 2.21)."""
+    """Parse a payload; None if it is not in the format of ansible-core 2.19 to 2.21."""
     _, found, call = payload.rpartition(_CALL)
     if not found:
         return None
@@ -92,7 +91,7 @@ def parse(payload: bytes) -> Module | None:
             profile=_text(arguments["profile"]),
             params=_text(arguments["params"]),
             open_files=int(arguments["rlimit_nofile"]),
-            # A literal of letters that stand for themselves, and long: cut out, not parsed.
+            # A long literal without escapes: cut out, not parsed.
             zip_data=arguments["zip_data"].removeprefix(b"'").removesuffix(b"'"),
         )
     except (SyntaxError, ValueError):
@@ -104,7 +103,7 @@ def _text(literal: bytes) -> str:
 
 
 def is_archive(zip_data: bytes) -> bool:
-    """Tell whether a payload's zip can be read."""
+    """Return whether a payload's zip can be read."""
     try:
         archives.checksums(base64.b64decode(zip_data, validate=True))
     except (binascii.Error, ValueError, zipfile.BadZipFile):
@@ -113,10 +112,10 @@ def is_archive(zip_data: bytes) -> bool:
 
 
 def run(module: Module, surroundings: Surroundings, stock: Stock, stdout: int, stderr: int) -> NoReturn:
-    """Become the module's process and end. This process has the target's import system."""
+    """Become the module's process, run it and exit. This process has the target's import system."""
     code = 1
     try:
-        _become_new(surroundings, stdout, stderr)
+        _reset_process(surroundings, stdout, stderr)
         code = _run(module, stock)
     except SystemExit as end:
         code = _exit_code(end)
@@ -126,8 +125,8 @@ def run(module: Module, surroundings: Surroundings, stock: Stock, stdout: int, s
         _exit(code)
 
 
-def _become_new(surroundings: Surroundings, stdout: int, stderr: int) -> None:
-    """Make everything that a new interpreter has its own of as it is in one."""
+def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None:
+    """Set descriptors, signals, environment and interpreter state as a new interpreter has them."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
@@ -163,12 +162,12 @@ def _become_new(surroundings: Surroundings, stdout: int, stderr: int) -> None:
 
 
 def _adopt_temporary_directories() -> None:
-    """Let the directory that ``AnsibleModule.tmpdir`` makes go with the run, should the module be killed."""
+    """Have the directory of ``AnsibleModule.tmpdir`` removed with the run, in case the module is killed."""
     ordinary = tempfile.mkdtemp
 
     def mkdtemp(suffix: str | None = None, prefix: str | None = None, dir: str | None = None) -> str:  # noqa: A002
         made = ordinary(suffix, prefix, dir)
-        if prefix is not None and prefix.startswith(_MODULES_OWN):
+        if prefix is not None and prefix.startswith(_TMPDIR_PREFIX):
             tempdir.adopt(made)
             atexit.register(tempdir.forget, made)
         return made
@@ -177,7 +176,10 @@ def _adopt_temporary_directories() -> None:
 
 
 def _run(module: Module, stock: Stock) -> int:
-    """Do what the payload's wrapper does (``ansible/_internal/_ansiballz/_wrapper.py``, ansible-core 2.19 to 2.21)."""
+    """Do what the payload's wrapper does.
+
+    Source: ``ansible/_internal/_ansiballz/_wrapper.py`` of ansible-core 2.19 to 2.21.
+    """
     _limit_open_files(module.open_files)
     sys.argv = [""]
     sys.modules["__main__"] = ModuleType("__main__")

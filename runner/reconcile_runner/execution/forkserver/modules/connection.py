@@ -1,9 +1,8 @@
 """Runs a local Python module in a fork, where Ansible would have started an interpreter for it.
 
-``play`` installs it in the connection plugin ``local``, where Ansible hands the module over as it does when it
-pipelines: a program on the interpreter's stdin. ``host`` has it forked. Only what is exactly as expected is
-taken: this interpreter, no other user, no asynchronous task, a payload of the known shape. Anything else, the plugin
-does as ever.
+It patches the connection plugin ``local``, which gets a module as the stdin of an interpreter when Ansible pipelines.
+Only the expected case is taken over: this interpreter, no other user, no asynchronous task, a payload of a known
+format. The plugin runs anything else as usual.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from reconcile_runner.execution.forkserver.modules import child, shell
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 
-_QUIET: Final = 3
-"""The verbosity from which Ansible shows each command it runs: there it is to run them, as ever."""
+_COMMANDS_SHOWN: Final = 3
+"""The verbosity from which Ansible shows each command that it runs, so it has to run them."""
 
 _SUFFIX = " && sleep 0"
-"""What ansible-core 2.19 and 2.20 end a command with, and 2.21 does not."""
+"""The end of a command of ansible-core 2.19 and 2.20. 2.21 adds none."""
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _READ_AT_START = re.compile(r"PYTHON|LD_|LC_|LANG|TZ$|MALLOC|GLIBC|GCONV|OPENSSL")
-"""Variables that an interpreter, or a library in it, reads when it starts."""
+"""Variables that an interpreter or a library in it reads at its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Command:
 
 
 def install(host: ModuleHost, archives: Archives) -> None:
-    """Have the connection plugin ``local`` of this process, and of its forks, run modules in forks of ``host``."""
+    """Have the connection plugin ``local`` of this process and its forks run modules by ``host``."""
     from ansible import constants  # noqa: PLC0415 - not in the server
     from ansible.plugins.loader import connection_loader  # noqa: PLC0415
     from ansible.utils.display import Display  # noqa: PLC0415
@@ -49,12 +48,14 @@ def install(host: ModuleHost, archives: Archives) -> None:
     ordinary_exec, ordinary_pipelining = plugin.exec_command, plugin.is_pipelining_enabled
 
     def is_pipelining_enabled(self: Any, wrap_async: bool = False) -> bool:
-        here = not (wrap_async or self.become or constants.DEFAULT_KEEP_REMOTE_FILES or Display().verbosity >= _QUIET)
+        here = not (
+            wrap_async or self.become or constants.DEFAULT_KEEP_REMOTE_FILES or Display().verbosity >= _COMMANDS_SHOWN
+        )
         return here or bool(ordinary_pipelining(self, wrap_async))
 
     def exec_command(self: Any, cmd: Any, in_data: bytes | None = None, sudoable: bool = True) -> Any:
         answer = None
-        if not self.become and Display().verbosity < _QUIET:
+        if not self.become and Display().verbosity < _COMMANDS_SHOWN:
             answer = _ask(host, archives, cmd, in_data, self.cwd) if in_data else shell.answer(cmd)
         return answer or ordinary_exec(self, cmd, in_data=in_data, sudoable=sudoable)
 
@@ -63,7 +64,7 @@ def install(host: ModuleHost, archives: Archives) -> None:
 
 
 def _ask(host: ModuleHost, archives: Archives, cmd: object, payload: bytes, cwd: bytes | None) -> shell.Answer | None:
-    command = recognise(cmd, payload)
+    command = parse_command(cmd, payload)
     module = child.parse(command.payload) if command else None
     if command is None or module is None:
         return None
@@ -74,8 +75,8 @@ def _ask(host: ModuleHost, archives: Archives, cmd: object, payload: bytes, cwd:
     return host.ask(module, environment, cwd)
 
 
-def recognise(cmd: object, in_data: bytes | None) -> Command | None:
-    """Return what a command of Ansible's pipelining is to run; None where it is not this interpreter on a payload."""
+def parse_command(cmd: object, in_data: bytes | None) -> Command | None:
+    """Return the module that a pipelined command runs; None if it is not this interpreter with a payload."""
     if not isinstance(cmd, str) or not in_data:
         return None
     try:
@@ -94,7 +95,7 @@ def recognise(cmd: object, in_data: bytes | None) -> Command | None:
 
 
 def _is_this_interpreter(path: str) -> bool:
-    """Tell whether a path starts this very interpreter: in a virtual environment, the directory tells which."""
+    """Return whether a path starts this interpreter. In a virtual environment, the directory is part of it."""
     own = Path(sys.executable)
     other = Path(path)
     return other == own or (other.parent == own.parent and other.resolve() == own.resolve())

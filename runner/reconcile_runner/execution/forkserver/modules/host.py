@@ -1,9 +1,9 @@
 """Has a run's supervisor fork the processes of the run's modules.
 
-``connection`` asks, in the play or a worker of it; ``supervisor`` serves. A supervisor is a fork of the zygote that has
-run nothing: it has one thread, few pages of its own, and the import system that a module's process is to have.
+The supervisor is a fork of the zygote that has run nothing: it has one thread, few pages of its own, and the import
+system that modules need. The play and its workers ask it for a process.
 
-A request is one datagram of a byte, with four descriptors: a file in memory that holds, in ``marshal``'s format, the
+A request is a datagram of one byte with four descriptors: a file in memory that holds, in ``marshal``'s format, the
 module and its surroundings; its stdout and stderr; and a pipe that gets its wait status as eight bytes.
 """
 
@@ -23,36 +23,36 @@ from typing import Final
 from reconcile_runner.execution import processes
 from reconcile_runner.execution.forkserver.modules.child import Module, Stock, Surroundings, run
 
-_WORD: Final = b"M"
+_REQUEST: Final = b"M"
 _STATUS_BYTES: Final = 8
-_UNSAID: Final = frozenset({signal.SIGINT, signal.SIGPIPE})
-"""The signals of which a shell says nothing when they end a program."""
+_SILENT_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGPIPE})
+"""The signals that a shell does not report when they end a program."""
 
 
 class HostGoneError(OSError):
-    """The supervisor has ended under the module."""
+    """The supervisor ended while the module was running."""
 
 
 class ModuleHost:
-    """Both ends: ``ask`` is for the run, ``answer`` and ``reap`` for its supervisor."""
+    """Both ends: ``ask`` is for the run's processes, ``answer`` and ``notify`` for its supervisor."""
 
     def __init__(self) -> None:
         self.requests, self._asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._statuses: dict[int, int] = {}
 
     def keep_asking_end(self) -> int:
-        """Close what is the supervisor's, in a process of the run, and return the descriptor that is not."""
+        """Close the supervisor's end, in a process of the run; return the descriptor of the other."""
         self.requests.close()
         return self._asking.fileno()
 
     def keep_answering_end(self) -> None:
-        """Close what is the run's, in its supervisor."""
+        """Close the run's end, in its supervisor."""
         self._asking.close()
 
     def ask(self, module: Module, environment: Mapping[bytes, bytes], cwd: bytes | None) -> tuple[int, bytes, bytes]:
-        """Have a module run; return exit code, stdout and stderr, as a shell between would have passed them on.
+        """Run a module; return exit code, stdout and stderr as a shell between would report them.
 
-        ``cwd`` None: the current one. Raises ``HostGoneError``.
+        ``cwd`` None: the current directory. Raises ``HostGoneError``.
         """
         surroundings = (dict(environment), cwd or bytes(Path.cwd()), _umask())
         content = os.memfd_create("module")
@@ -60,9 +60,9 @@ class ModuleHost:
             marshal.dump((astuple(module), surroundings), file)
         reading, writing = zip(*(os.pipe() for _ in range(3)), strict=True)
         try:
-            # Where it fails, the supervisor has ended: nothing then comes from the pipes.
+            # An error means that the supervisor has ended: the pipes are then empty.
             with contextlib.suppress(OSError):
-                socket.send_fds(self._asking, [_WORD], [content, *writing])
+                socket.send_fds(self._asking, [_REQUEST], [content, *writing])
         finally:
             for descriptor in (content, *writing):
                 os.close(descriptor)
@@ -72,7 +72,7 @@ class ModuleHost:
         return _as_shell(int.from_bytes(status, "big"), stdout, stderr)
 
     def answer(self, stock: Stock) -> None:
-        """Take a request and fork the module's process."""
+        """Receive a request and fork the module's process."""
         _, descriptors, _, _ = socket.recv_fds(self.requests, 1, 4)
         content, stdout, stderr, status = descriptors
         parent = os.getpid()
@@ -87,11 +87,11 @@ class ModuleHost:
             os.close(descriptor)
         self._statuses[pid] = status
 
-    def reap(self, pid: int, status: int) -> None:
-        """Tell who waits for it that a child has ended. One that is no module's is nobody's concern."""
+    def notify(self, pid: int, status: int) -> None:
+        """Send the wait status of a child that ended to the process that waits for it, if it is a module's."""
         descriptor = self._statuses.pop(pid, None)
         if descriptor is not None:
-            # A task that has timed out does not wait for its module any more.
+            # A task that has timed out no longer waits for its module.
             with contextlib.suppress(BrokenPipeError):
                 os.write(descriptor, status.to_bytes(_STATUS_BYTES, "big"))
             os.close(descriptor)
@@ -107,7 +107,7 @@ def _as_shell(status: int, stdout: bytes, stderr: bytes) -> tuple[int, bytes, by
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status), stdout, stderr
     number = os.WTERMSIG(status)
-    if number not in _UNSAID:
+    if number not in _SILENT_SIGNALS:
         dumped = " (core dumped)" if os.WCOREDUMP(status) else ""
         stderr += f"{signal.strsignal(number)}{dumped}\n".encode()
     return 128 + number, stdout, stderr

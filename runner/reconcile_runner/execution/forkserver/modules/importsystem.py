@@ -1,7 +1,7 @@
-"""The two import systems of one process: Ansible's on the controller, and that of a module's new interpreter.
+"""The two import systems of one process: Ansible's on the controller, and a module's.
 
-Both know packages ``ansible`` and ``ansible_collections``, and mean different ones. ``priming`` makes both, and leaves
-the process with the target's, which ``child`` needs as it is. ``play`` installs the controller's.
+Both have packages ``ansible`` and ``ansible_collections``, with different content. A zygote has the one of modules,
+which a module's process needs. A play installs the controller's.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from types import ModuleType
 from typing import Any, Final
 
 OWN: Final = ("ansible", "ansible_collections", "reconcile_runner")
-"""The packages that differ. What else is imported is the same for both."""
+"""The packages that differ. All others are the same for both."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSystem:
-    """What of an interpreter's import system differs: where modules are looked for, and those that are loaded."""
+    """The parts of an import system that differ: where modules are looked for, and the loaded ones."""
 
     path: tuple[str, ...]
     meta_path: tuple[Any, ...]
@@ -29,7 +29,7 @@ class ImportSystem:
 
     @classmethod
     def current(cls) -> ImportSystem:
-        """Return what this process has now."""
+        """Return this process's."""
         return cls(
             tuple(sys.path),
             tuple(sys.meta_path),
@@ -39,7 +39,7 @@ class ImportSystem:
         )
 
     def install(self, instead_of: ImportSystem) -> None:
-        """Make it this process's, which has ``instead_of``."""
+        """Install it in this process, which has ``instead_of``."""
         forget(instead_of.modules)
         sys.modules.update(self.modules)
         sys.path[:] = self.path
@@ -50,7 +50,7 @@ class ImportSystem:
 
     @contextlib.contextmanager
     def installed(self, instead_of: ImportSystem) -> Iterator[None]:
-        """Have it in the block. What is imported there belongs to it from then on."""
+        """Have it installed in the block. What the block imports is added to it."""
         self.install(instead_of)
         try:
             yield
@@ -62,6 +62,6 @@ class ImportSystem:
 
 
 def forget(names: Iterable[str]) -> None:
-    """Remove modules, whether they are loaded or not."""
+    """Remove modules from ``sys.modules``, if they are there."""
     for name in names:
         sys.modules.pop(name, None)

@@ -1,7 +1,7 @@
-"""Keeps the zips of modules from run to run: to make one takes longer than to run a module.
+"""Keeps the zips of modules from run to run: building one takes longer than running a module.
 
-Ansible keeps them for the length of a run, by the module's name alone. Here they are kept for the life of a zygote, and
-only those of modules and shared code that the zygote's environment fixes: a role's own modules, or a directory
+Ansible keeps them for one run, by the module's name alone. Here they are kept as long as a zygote lives, and only those
+of modules and shared code that the zygote's environment determines. A role's own modules, or a directory
 ``module_utils`` or ``collections`` that a run brings, are read by each run.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from reconcile_runner.execution.forkserver.handover import Topic, announce
+from reconcile_runner.execution.forkserver.handover import Topic, publish
 
 _FIND: Final = "_find_module_utils"
 _NAME: Final = "_get_ansible_module_fqn"
@@ -25,23 +25,23 @@ _CACHED_MODULE: Final = "_CachedModule"
 
 @dataclass(frozen=True, slots=True)
 class PayloadCache:
-    """The zips below ``directory``, of modules below ``roots``; ``shared``: where their shared code came from.
+    """The zips in ``directory``, of modules below ``roots``.
 
-    ``announced``: where the zygote looks for new ones.
+    ``published``: where the zygote looks for new ones; ``shared``: where their shared code came from.
     """
 
     directory: Path
-    announced: Path
+    published: Path
     roots: tuple[str, ...]
     shared: tuple[str, ...]
 
 
-def install(directory: Path, announced: Path, roots: Iterable[Path]) -> None:
-    """Have Ansible, in the forks of this process, take zips from ``directory`` and put new ones there."""
+def install(directory: Path, published: Path, roots: Iterable[Path]) -> None:
+    """Have Ansible, in this process and its forks, take zips from ``directory`` and put new ones there."""
     from ansible.executor import module_common  # noqa: PLC0415 - not in the server
 
     directory.mkdir(mode=0o700)
-    cache = PayloadCache(directory, announced, tuple(f"{root.resolve()}/" for root in roots), _shared_code())
+    cache = PayloadCache(directory, published, tuple(f"{root.resolve()}/" for root in roots), _shared_code())
     make = getattr(module_common, _FIND)
     name_of = getattr(module_common, _NAME)
 
@@ -54,7 +54,7 @@ def install(directory: Path, announced: Path, roots: Iterable[Path]) -> None:
         name = name_of(path)
         _link(cache, here, name)
         built = make(**arguments)
-        _publish(cache, here, name)
+        _keep(cache, here, name)
         return built
 
     setattr(module_common, _FIND, find_module_utils)
@@ -73,7 +73,7 @@ def _shared_code() -> tuple[str, ...]:
 
 
 def _is_fixed(cache: PayloadCache, path: str) -> bool:
-    """Tell whether a module, and all that goes into its zip, is the same for every run of this zygote."""
+    """Return whether a module, with all of its zip, is the same for every run of this zygote."""
     from ansible.utils.collection_loader import AnsibleCollectionConfig  # noqa: PLC0415
 
     if not os.path.realpath(path).startswith(cache.roots) or _shared_code() != cache.shared:
@@ -90,25 +90,25 @@ def _link(cache: PayloadCache, here: Path, name: str) -> None:
 
 
 def _forget_linked(here: Path) -> None:
-    """Drop what was taken from the cache before this run brought code of its own."""
+    """Remove links to cached zips: this run has brought code of its own."""
     if here.exists():
         for entry in here.iterdir():
             if entry.is_symlink():
                 entry.unlink(missing_ok=True)
 
 
-def _publish(cache: PayloadCache, here: Path, name: str) -> None:
+def _keep(cache: PayloadCache, here: Path, name: str) -> None:
     for made in here.glob(f"{name}-*"):
         if not made.is_symlink() and made.suffix not in {".lock", ".part"} and not made.name.endswith("-part"):
             new = cache.directory / f".{made.name}.{os.getpid()}"
             with contextlib.suppress(OSError):
                 shutil.copyfile(made, new)
                 new.rename(cache.directory / made.name)
-                _announce(cache, made, name)
+                _publish(cache, made, name)
 
 
-def _announce(cache: PayloadCache, made: Path, name: str) -> None:
+def _publish(cache: PayloadCache, made: Path, name: str) -> None:
     from ansible.executor import module_common  # noqa: PLC0415
 
     zip_data: bytes = getattr(module_common, _CACHED_MODULE).load(str(made)).zip_data
-    announce(cache.announced, Topic.ARCHIVE, (name, zip_data))
+    publish(cache.published, Topic.ARCHIVE, (name, zip_data))

@@ -1,9 +1,9 @@
-"""The code that modules share, loaded as a module's interpreter would load it, ahead of time.
+"""Loads the code that modules share ahead of time, as a module's interpreter would load it.
 
-A module runs in an interpreter of its own, from a zip that holds it and all of Ansible's and the collections' code that
-it imports. Most of that code is the same for every run, and the libraries below it (``kubernetes``) take most of the
-time. ``priming`` has it loaded once, apart from Ansible's own copy, which knows itself to be on the controller;
-``connection`` gives a module what its zip holds byte for byte, and no more.
+A module runs in its own interpreter, from a zip that holds it and the code of Ansible and collections that it imports.
+Most of that code is the same for every run, and the libraries below it (``kubernetes``) take most of the time. It is
+loaded once here, apart from Ansible's own copy, which knows that it is on the controller. A module gets of it what its
+zip holds byte for byte.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from reconcile_runner.execution.forkserver.modules.importsystem import ImportSys
 
 _SKIPPED = ("_extensions", "powershell", "csharp")
 _PRELOADED_COLLECTIONS = frozenset({("kubernetes", "core"), ("reconcile_runner", "util"), ("operator_sdk", "util")})
-"""The collections whose shared code is loaded ahead. Code of others is loaded by the modules that use it."""
+"""The collections whose shared code is loaded ahead. Modules load that of others themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetModule:
-    """A loaded module, and the checksum of the source that it was loaded from."""
+    """A loaded module and the checksum of its source."""
 
     module: ModuleType
     checksum: int
@@ -36,32 +36,32 @@ class TargetModule:
 class TargetModules:
     """The loaded modules by their names in a module's zip, and the import system of a new interpreter that holds them.
 
-    ``talkative`` are the names of those that have something to say when they are imported: that they are deprecated.
+    ``with_warnings`` are the names of those that warn when they are imported, because they are deprecated.
     """
 
     imports: ImportSystem
     by_file: dict[str, TargetModule]
-    talkative: frozenset[str] = frozenset()
+    with_warnings: frozenset[str] = frozenset()
 
 
 def load(new: ImportSystem, collections: Iterable[Path]) -> TargetModules:
-    """Load what modules share, in the import system of a new interpreter. This process is as before afterwards."""
+    """Load the shared code in the import system of a new interpreter. Restores this process's import system."""
     before = ImportSystem.current()
     new.install(instead_of=before)
     try:
-        # The name space packages of collections: one directory each is enough here.
+        # The namespace packages of collections: one directory each is enough here.
         sys.path[:0] = [str(root) for root in collections]
         import ansible.module_utils  # noqa: PLC0415 - a copy of its own
 
         names = list(_shared_by_ansible(Path(ansible.module_utils.__path__[0])))
         for directory in preloaded(collections):
             names += _shared_by_collection(directory)
-        talkative = _import_all(names)
+        with_warnings = _import_all(names)
         loaded = ImportSystem.current()
     finally:
         before.install(instead_of=ImportSystem.current())
     by_file = dict(_by_file(loaded.modules))
-    silent = {file: each for file, each in by_file.items() if each.module.__name__ not in talkative}
+    silent = {file: each for file, each in by_file.items() if each.module.__name__ not in with_warnings}
     imports = ImportSystem(new.path, new.meta_path, new.path_hooks, {}, loaded.modules)
     return TargetModules(imports, silent, frozenset(by_file) - frozenset(silent))
 
@@ -74,26 +74,26 @@ def preloaded(collections: Iterable[Path]) -> Iterator[Path]:
 
 
 def _import_all(names: list[str]) -> set[str]:
-    """Import the modules, and return the names of those that said something, and of what was new with them.
+    """Import the modules; return the names of those that warned, and of what was imported with them.
 
-    What they said is forgotten: it was not said to a module.
+    The warnings are cleared, because no module has caused them.
     """
     from ansible.module_utils.common import warnings  # noqa: PLC0415 - the copy that is being loaded
 
-    said = [getattr(warnings, name) for name in ("_global_warnings", "_global_deprecations")]
-    talkative: set[str] = set()
+    warned = [getattr(warnings, name) for name in ("_global_warnings", "_global_deprecations")]
+    with_warnings: set[str] = set()
     for name in names:
         before = set(sys.modules)
         _try_import(name)
-        if any(said):
-            talkative |= {each for each in sys.modules if each not in before}
-            for each in said:
+        if any(warned):
+            with_warnings |= {each for each in sys.modules if each not in before}
+            for each in warned:
                 each.clear()
-    return talkative
+    return with_warnings
 
 
 def _try_import(name: str) -> None:
-    # A library that is not there, or code for another system: the module that needs it says so itself.
+    # A library is missing, or the code is for another system: the module that needs it reports that.
     with contextlib.suppress(Exception, SystemExit):
         importlib.import_module(name)
 

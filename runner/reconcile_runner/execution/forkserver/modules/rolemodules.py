@@ -1,7 +1,7 @@
-"""Has the zips of modules made that the watched roles and playbooks name, before the first run needs them.
+"""Builds the zips of the modules that the watched roles and playbooks name, before the first run.
 
-``engine`` knows the files, ``priming`` calls ``make_archives`` with them. Tasks are read, nothing is run. What is not
-found so (a role that is included, an action's own choice of module) is learned from the first run that uses it.
+Tasks are read, nothing is run. Modules that are not found so (of a role that is included, or chosen by an action) are
+prepared after the first run that uses them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SUFFIXES: Final = frozenset({".yml", ".yaml", ".json", ""})
 
 
 def make_archives(sources: Iterable[Path]) -> None:
-    """Make the zip of each module that is named below ``sources``: directories of roles, and playbooks."""
+    """Build the zip of each module that ``sources`` name: directories of roles, and playbooks."""
     from ansible.executor.module_common import modify_module  # noqa: PLC0415 - not in the server
     from ansible.plugins.loader import module_loader  # noqa: PLC0415
     from ansible.template import Templar  # noqa: PLC0415
@@ -26,7 +26,7 @@ def make_archives(sources: Iterable[Path]) -> None:
     templar = Templar()
     variables = {"ansible_python_interpreter": sys.executable}
     for name in sorted({name for path in _files(sources) for name in _named(path)}):
-        # A module that cannot be found or packed: the run that uses it says so.
+        # A module that cannot be found or packed: the run that uses it reports that.
         with contextlib.suppress(Exception):
             path = module_loader.find_plugin(name, mod_type=".py")
             if path:
@@ -42,11 +42,11 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
 
 
 def _named(path: Path) -> set[str]:
-    """Return the keys of a file's tasks, the names of modules among them."""
+    """Return the keys of a file's tasks, which include the names of modules."""
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
 
     found: set[str] = set()
-    # A file that cannot be read or parsed: the run that uses it says so.
+    # A file that cannot be read or parsed: the run that uses it reports that.
     with contextlib.suppress(Exception):
         _collect(DataLoader().load_from_file(str(path), cache="none", unsafe=True), found)
     return found

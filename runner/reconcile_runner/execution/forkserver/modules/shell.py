@@ -1,10 +1,9 @@
-"""Does in this process what three of Ansible's shell commands do on this machine.
+"""Does three of Ansible's shell commands in this process instead of starting a shell.
 
-``connection`` asks here before it starts a shell. Around a module that brings files along, Ansible's ``ActionBase`` has
-the shell expand a home directory, make a temporary directory and remove it: twelve programs for three system calls.
-Only commands of exactly the words that Ansible's ``sh`` plugin writes are done here, on names that no shell would read
-as anything but a name. Whatever does not go well is left to the shell, which says what is wrong in its own words.
-A directory that is made so goes with its run (``tempdir``), should nobody come to remove it.
+For a module that brings files along, Ansible's ``ActionBase`` has the shell expand a home directory, make a temporary
+directory and remove it: twelve programs for three system calls. Only the exact commands of Ansible's ``sh`` plugin are
+done here, with names that need no quoting. On an error the command is left to the shell, which reports it. A directory
+made here is removed with its run if it was left behind (``tempdir``).
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _TEMPORARY = r"ansible-tmp-[0-9.]+-[0-9]+-[0-9]+"
 
 
 def _command(words: str) -> re.Pattern[str]:
-    """Return the pattern of a command as Ansible quotes it: with ansible-core 2.21, without what is optional here."""
+    """Return the pattern of a command as Ansible quotes it. ansible-core 2.21 leaves out the optional part."""
     return re.compile(rf"/bin/sh -c '{words}(?: && sleep 0)?'")
 
 
@@ -42,7 +41,7 @@ _REMOVE: Final = _command(rf"rm -f -r (?P<path>/{_NAME}/{_TEMPORARY})/ > /dev/nu
 
 
 def answer(command: object) -> Answer | None:
-    """Do a command and return what the shell would have; None where it is for the shell."""
+    """Do a command and return what the shell would have; None if the shell is to do it."""
     if not isinstance(command, str):
         return None
     for pattern, do in _COMMANDS:
@@ -59,7 +58,7 @@ def _expand(found: re.Match[str]) -> bytes:
     user = found["user"].removeprefix("~")
     home = pwd.getpwnam(user).pw_dir if user else os.environ["HOME"]
     if not _PATH.fullmatch(home):
-        raise LookupError("shells differ in what they make of this home directory")
+        raise LookupError("this home directory needs quoting")
     return f"{home}\n".encode()
 
 

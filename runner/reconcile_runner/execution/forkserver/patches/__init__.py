@@ -1,1 +1,1 @@
-"""What is changed in Ansible so that a forked play starts quickly and behaves as a new interpreter's."""
+"""Patches of Ansible, so that a forked play starts quickly and behaves like a new interpreter."""

@@ -1,7 +1,6 @@
-"""What Ansible's display has said: it says a thing once in each process, and a run is to say its own.
+"""Ansible's display shows a warning once per process. This makes it forget those of a block.
 
-``priming`` has nothing remembered of what a zygote's own work made Ansible say. ``yamlfiles`` asks whether it said
-anything, for then the next run has to have it said again.
+Otherwise a warning that was shown while a zygote prepared something would never be shown by the plays.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ _SETS: Final = ("_deprecations", "_warns", "_errors")
 
 
 @contextlib.contextmanager
-def forgotten() -> Iterator[Callable[[], bool]]:
-    """Have Ansible forget in the end what it said in the block; give a function that tells whether it said anything."""
+def discard_messages() -> Iterator[Callable[[], bool]]:
+    """Forget after the block which messages were shown in it. Yields a function that tells if any were shown."""
     from ansible.utils.display import Display  # noqa: PLC0415 - not in the server
 
-    said: list[set[str]] = [getattr(Display(), name) for name in _SETS]
-    before = [set(each) for each in said]
-    for each in said:
+    shown: list[set[str]] = [getattr(Display(), name) for name in _SETS]
+    before = [set(each) for each in shown]
+    for each in shown:
         each.clear()
     try:
-        yield lambda: any(said)
+        yield lambda: any(shown)
     finally:
-        for each, kept in zip(said, before, strict=True):
+        for each, kept in zip(shown, before, strict=True):
             each.clear()
             each.update(kept)

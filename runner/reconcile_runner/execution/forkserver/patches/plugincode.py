@@ -1,8 +1,7 @@
-"""Keeps the compiled code of plugins that each run imports for itself: actions of collections, and callbacks.
+"""Keeps the compiled code of plugins that each run imports itself: actions of collections, and callbacks.
 
-A plugin may keep state of a run in its module, so a run executes it again. To compile it takes longer than that,
-wherever Python cannot write a ``__pycache__`` beside it, as in an image. ``priming`` calls ``install``, and tells the
-server to start another zygote when one of the files changes.
+A plugin may keep state of a run in its module, so each run executes it again. Compiling it takes longer than that where
+Python cannot write a ``__pycache__`` beside it, as in an image.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 
 class _KnownSource(importlib.machinery.SourceFileLoader):
-    """Loads a module whose code is known."""
+    """Loads a module from compiled code."""
 
     def __init__(self, name: str, path: str, code: CodeType) -> None:
         super().__init__(name, path)
@@ -28,7 +27,7 @@ class _KnownSource(importlib.machinery.SourceFileLoader):
 
 
 def install(paths: Iterable[Path]) -> None:
-    """Have Ansible's loader of plugins, in the forks of this process, find the code of these files."""
+    """Have Ansible's plugin loader, in this process and its forks, use compiled code of these files."""
     from ansible.plugins import loader  # noqa: PLC0415 - not in the server
 
     known = {str(path): code for path in paths if (code := _compile(path))}
@@ -45,7 +44,7 @@ def install(paths: Iterable[Path]) -> None:
 
 
 def _compile(path: Path) -> CodeType | None:
-    """Compile a file as Python's import does; None where it cannot be: the run that imports it says so."""
+    """Compile a file as Python's import does; None if that fails: the run that imports it reports why."""
     source = importlib.machinery.SourceFileLoader(path.stem, str(path))
     with contextlib.suppress(OSError, SyntaxError, ValueError):
         return source.get_code(path.stem)

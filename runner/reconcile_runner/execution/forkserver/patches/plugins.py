@@ -1,7 +1,6 @@
-"""Which plugins a zygote knows: Ansible's own, and those of the collections whose code is loaded ahead.
+"""The plugins that a zygote knows: Ansible's own, and those of the collections that are loaded ahead.
 
-What ``worker`` and ``templates`` do for a run holds only while nothing else takes part. ``priming`` makes one of
-these when all is loaded, and both ask it in the plays.
+Templates are reused between runs, and tasks run in the play's process, only as long as no other plugin takes part.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ class OwnPlugins:
         self._fixed = all(self.hold(path) for paths in self._searched for path in paths if Path(path).exists())
 
     def hold(self, path: str) -> bool:
-        """Tell whether a plugin is one of these."""
+        """Return whether a plugin's file is one of these."""
         return os.path.realpath(path).startswith(self._roots)
 
     def are_alone_in_templates(self) -> bool:
-        """Tell whether filters, lookups and tests without a collection's name are Ansible's.
+        """Return whether filters, lookups and tests without a collection's name are Ansible's.
 
-        A role, a playbook's directory or a setting can bring others: Ansible then searches more directories.
+        A role, a playbook's directory or a setting can add others: Ansible then searches more directories.
         """
         return self._fixed and _searched() == self._searched
 

@@ -1,7 +1,7 @@
-"""Makes once what Ansible makes in each process and what is the same in each process of one environment.
+"""Computes once what Ansible computes in each process and what is equal in all processes of an environment.
 
-``priming`` calls these when Ansible is loaded: the command line's parser, what the documentation of callback plugins
-says of their settings, lists of files of plugins, and a faster reader of kubeconfigs.
+The command line's parser, the settings of callback plugins, lists of plugins' files, and a faster reader of
+kubeconfigs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _SEARCHED: Final = "_get_paths"
 _DOCUMENTATION: Final = "DOCUMENTATION"
 
 
-def keep_parser() -> None:
-    """Have every run of ``ansible-playbook`` use one parser of its arguments, which parsing does not change."""
+def share_parser() -> None:
+    """Have every play use one parser of arguments, which parsing does not change."""
     from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415 - not in the server
 
     made = PlaybookCLI(["ansible-playbook", "none.yml"])
@@ -35,9 +35,9 @@ def keep_parser() -> None:
 
 
 def define_callback_settings() -> Iterator[Path]:
-    """Read the settings of callback plugins that are not Ansible's from their text; return the files.
+    """Read the settings of callback plugins that are not Ansible's from their text, and return the files.
 
-    Their modules are left for the runs to import: the settings are all that is the same for each.
+    Their modules are not imported: they may keep state of a run.
     """
     from ansible.plugins.loader import callback_loader  # noqa: PLC0415
 
@@ -60,7 +60,7 @@ def _documentation(path: Path) -> str | None:
 
 
 def keep_file_lists(directories: Iterable[Path]) -> None:
-    """Have Ansible's loader look for ``name.*`` in lists of these directories, and in the file system elsewhere."""
+    """Have Ansible's plugin loader look for ``name.*`` in lists of these directories instead of on the disk."""
     from ansible.plugins import loader  # noqa: PLC0415
 
     # By the pattern that means the directory alone: its name, but for one that holds `[`, `*` or `?`.
@@ -83,7 +83,7 @@ def keep_file_lists(directories: Iterable[Path]) -> None:
 
 
 def read_kubeconfigs_fast() -> None:
-    """Have ``kubernetes`` read kubeconfigs by libyaml where there is one. What that refuses, it reads as ever."""
+    """Have ``kubernetes`` read kubeconfigs with libyaml if it is there, else or on an error as usual."""
     import yaml  # noqa: PLC0415
 
     kube_config: Any = sys.modules.get("kubernetes.config.kube_config")

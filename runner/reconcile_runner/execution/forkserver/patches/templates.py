@@ -1,8 +1,8 @@
-"""Keeps compiled templates from run to run: to compile one takes longer than to fill it in.
+"""Keeps compiled templates from run to run: compiling one takes longer than rendering it.
 
-The text of a template in a role is the same in each run. A play announces those that it had to compile; ``zygote`` has
-them compiled in itself, by Ansible's own environment, so that later plays find the code. Code depends on the text alone
-where it names no filters and tests but Ansible's own, and no role brings others: only then is it kept.
+A play publishes the templates that it had to compile. The zygote compiles them, by Ansible's own environment, so that
+later plays find the code. The code depends on the text alone if the template uses no filters and tests but Ansible's
+own and no role adds others: only then is it kept.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Final, TypeAlias
 
-from reconcile_runner.execution.forkserver.handover import Topic, announce, take
+from reconcile_runner.execution.forkserver.handover import Topic, publish, take
 from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
 
 Key: TypeAlias = tuple[bool, bool, str]
-"""Whether it is an expression, whether backslashes in its strings are escaped, and its text."""
+"""Whether a template is an expression, whether backslashes in its strings are escaped, and its text."""
 
-_MOST: Final = 5_000
-_LONGEST: Final = 20_000
-"""Characters. Templates beyond either limit are compiled by each run, as ever."""
+_MAX_TEMPLATES: Final = 5_000
+_MAX_CHARACTERS: Final = 20_000
+"""Templates beyond either limit are compiled by each run."""
 
-_OF_THE_COMPILER: Final = (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError)
-"""What Python raises for a number of too many digits, or for what is nested too deep."""
+_COMPILER_ERRORS: Final = (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError)
+"""What Python raises for a number with too many digits, or for code nested too deep."""
 
 _COMPILE: Final = "_compile"
 _PARSE: Final = "_parse"
 
 
 class Templates:
-    """The compiled templates of a zygote, and of the plays that it forks. ``directory``: where plays announce."""
+    """The compiled templates of a zygote and its plays. ``directory``: where plays publish templates."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -37,7 +37,7 @@ class Templates:
         self._missed: set[Key] = set()
 
     def install(self, plugins: OwnPlugins) -> None:
-        """Have Ansible's environment look here first, as long as the templates' plugins are Ansible's ``plugins``."""
+        """Have Ansible's environment use the compiled templates, as long as only ``plugins`` take part."""
         from ansible._internal._templating._jinja_bits import AnsibleEnvironment  # noqa: PLC0415 - not in the server
         from jinja2.environment import TemplateExpression  # noqa: PLC0415
 
@@ -46,7 +46,7 @@ class Templates:
         def find(environment: Any, text: object, *, is_expression: bool) -> CodeType | None:
             if (
                 not isinstance(text, str)
-                or len(text) > _LONGEST
+                or len(text) > _MAX_CHARACTERS
                 or environment.overlayed
                 or not plugins.are_alone_in_templates()
             ):
@@ -72,16 +72,16 @@ class Templates:
         AnsibleEnvironment.compile = compile_
         AnsibleEnvironment.compile_expression = compile_expression
 
-    def announce(self) -> None:
-        """Announce what this play had to compile. Raises ``OSError``."""
-        if self._missed and len(self._compiled) < _MOST:
-            announce(self._directory, Topic.TEMPLATES, sorted(self._missed))
+    def publish(self) -> None:
+        """Publish the templates that this play had to compile. Raises ``OSError``."""
+        if self._missed and len(self._compiled) < _MAX_TEMPLATES:
+            publish(self._directory, Topic.TEMPLATES, sorted(self._missed))
 
-    def learn(self) -> None:
-        """Compile what was announced. This process has the controller's import system."""
+    def update(self) -> None:
+        """Compile what was published. This process has the controller's import system."""
         for keys in take(self._directory, Topic.TEMPLATES):
             for key in keys:
-                code = _compile(*key) if key not in self._compiled and len(self._compiled) < _MOST else None
+                code = _compile(*key) if key not in self._compiled and len(self._compiled) < _MAX_TEMPLATES else None
                 if code is not None:
                     self._compiled[key] = code
         self._missed.clear()
@@ -95,7 +95,7 @@ def _escapes_backslashes() -> bool:
 
 
 def _compile(is_expression: bool, escape_backslashes: bool, text: str) -> CodeType | None:
-    """Compile a template; None where it is none, or depends on more than its text."""
+    """Compile a template; None if it is invalid or depends on more than its text."""
     from ansible._internal._templating._engine import TemplateEngine  # noqa: PLC0415
     from ansible._internal._templating._jinja_bits import _TemplateCompileContext  # noqa: PLC0415
     from ansible.errors import AnsibleError  # noqa: PLC0415
@@ -117,13 +117,13 @@ def _compile(is_expression: bool, escape_backslashes: bool, text: str) -> CodeTy
                     environment.compile_expression(text, undefined_to_none=False)
                 else:
                     environment.compile(text)
-        except (TemplateError, AnsibleError, *_OF_THE_COMPILER):
+        except (TemplateError, AnsibleError, *_COMPILER_ERRORS):
             return None
     return made[-1] if made else None
 
 
 def _names_only_known(environment: Any, text: str) -> bool:
-    """Tell whether a template's filters and tests are Ansible's: others would be loaded where they are compiled."""
+    """Return whether a template's filters and tests are Ansible's: compiling loads others into the zygote."""
     from jinja2 import nodes  # noqa: PLC0415
 
     tree = getattr(environment, _PARSE)(text, None, None)

@@ -1,9 +1,8 @@
 """Runs a task in the process of the play, where Ansible would fork a worker for it.
 
-``priming`` installs it in ``WorkerProcess``, whose ``start`` the strategy calls for each task. A worker is a fork so
-that tasks of several hosts run side by side and so that nothing of a task is left in the play. Of a play with one host,
-the first has no use; the second is seen to here, by copies, for tasks whose plugins are all known to leave nothing:
-Ansible's own and those of the collections that are loaded ahead. Every other task gets its worker.
+A worker is a fork so that tasks of several hosts run in parallel and so that no state of a task is left in the play. A
+play with one host needs no parallel tasks. State is kept apart by copies, for tasks whose plugins are known to leave
+none: Ansible's own and those of the collections that are loaded ahead. Every other task gets its worker.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from typing import Any, Final
 
 from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
 
-_APART: Final = frozenset({"add_host", "async_status", "group_by", "pause", "reboot", "wait_for_connection"})
+_WAITING_ACTIONS: Final = frozenset({"add_host", "async_status", "group_by", "pause", "reboot", "wait_for_connection"})
 """Ansible's own actions that wait: for the terminal, for time or, with core 2.21, for an answer of the play."""
 
-_NORMAL: Final = "ansible.legacy.normal"
+_NORMAL_ACTION: Final = "ansible.legacy.normal"
 """The action of modules that have none of their own: Ansible's, or one of that name that a role brings."""
 
 
 def install(plugins: OwnPlugins) -> None:
-    """Have the forks of this process run in themselves what needs no worker, with ``plugins`` alone."""
+    """Have this process's forks run tasks without a worker if only ``plugins`` take part."""
     from ansible.executor.process import worker  # noqa: PLC0415 - not in the server
 
     process = worker.WorkerProcess
@@ -42,7 +41,7 @@ def install(plugins: OwnPlugins) -> None:
 
 
 def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
-    """Tell whether a task is to have a process of its own; ``worker`` is Ansible's ``WorkerProcess``."""
+    """Return whether a task needs a process of its own; ``worker`` is Ansible's ``WorkerProcess``."""
     task, variables = worker._task, worker._task_vars  # noqa: SLF001 - there are no public names
     return bool(
         len(variables.get("ansible_play_hosts_all", ())) != 1
@@ -55,26 +54,28 @@ def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
         or task.timeout
         or task.resolved_action is None
         or not plugins.are_alone_in_templates()
-        or not _leaves_nothing(task, plugins)
+        or not _is_known(task, plugins)
     )
 
 
-def _leaves_nothing(task: Any, plugins: OwnPlugins) -> bool:
-    """Tell whether a task's action is a known one, found as Ansible's ``TaskExecutor`` finds it."""
+def _is_known(task: Any, plugins: OwnPlugins) -> bool:
+    """Return whether a task's action is one of ``plugins``, found as Ansible's ``TaskExecutor`` finds it."""
     from ansible import constants  # noqa: PLC0415
     from ansible.plugins.loader import action_loader, module_loader  # noqa: PLC0415
 
     name = task.resolved_action.rpartition(".")[2]
-    if name in _APART or name.partition("_")[0] in constants.NETWORK_GROUP_MODULES:
+    if name in _WAITING_ACTIONS or name.partition("_")[0] in constants.NETWORK_GROUP_MODULES:
         return False
     module = module_loader.find_plugin_with_context(task.action, collection_list=task.collections)
     action = module.action_plugin if module.resolved and module.action_plugin else task.action
-    found = action_loader.find_plugin(action, collection_list=task.collections) or action_loader.find_plugin(_NORMAL)
+    found = action_loader.find_plugin(action, collection_list=task.collections) or action_loader.find_plugin(
+        _NORMAL_ACTION
+    )
     return found is not None and plugins.hold(found)
 
 
 def _run_here(process: Any, worker: ModuleType) -> None:
-    """Run a task as its worker would, on copies of what a fork would have had copies of."""
+    """Run a task as its worker would, on copies of the objects that it changes."""
     host, task = process._host, process._task  # noqa: SLF001
     variables, groups = host.vars, host.groups
     process._task = task.copy(exclude_parent=True, exclude_tasks=True)  # noqa: SLF001
@@ -102,7 +103,7 @@ def _context(process: Any) -> contextlib.AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def _standard_streams(worker: ModuleType) -> Iterator[None]:
-    """Give the worker's code the streams it looks at when the task has ended: empty ones. The play's are in use."""
+    """Give the worker's code empty streams to read when the task has ended: the play uses the real ones."""
     ordinary = worker.sys
     worker.sys = SimpleNamespace(stdout=io.StringIO(), stderr=io.StringIO())  # type: ignore[attr-defined]
     try:
@@ -115,7 +116,7 @@ _queue_of_thread = threading.local()
 
 
 def _proxy_display_by_thread() -> None:
-    """Have Ansible's display pass on what the thread of a task says, in order with the task's other words."""
+    """Have Ansible's display send the messages of a task's thread in order with the task's other messages."""
     from ansible.utils.display import Display  # noqa: PLC0415
 
     def final_queue(display: Any) -> object:

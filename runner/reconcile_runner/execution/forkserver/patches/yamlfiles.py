@@ -1,8 +1,8 @@
-"""Keeps what files of YAML say from run to run: to read one takes far less than to parse it.
+"""Keeps the content of YAML files from run to run: reading one takes far less time than parsing it.
 
-A play announces the files that it parsed, but for those in its run's own directory. ``zygote`` parses them in itself,
-so that later plays find the result, as long as the file still holds the very same bytes. Each play has the result for
-itself, as a fork, and gives it out once: what is loaded twice is parsed by the play, as ever.
+A play publishes the paths of the files that it parsed, without those in its run's own directory. The zygote parses them
+for later plays, which use the result as long as the file holds the same bytes. A play uses a result once: a file that
+it loads twice is parsed again.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from reconcile_runner.execution.forkserver.handover import Topic, announce, take
+from reconcile_runner.execution.forkserver.handover import Topic, publish, take
 from reconcile_runner.execution.forkserver.patches import display
 
 Key: TypeAlias = tuple[str, bool, bool]
 """The path of a file, whether it may hold JSON only, and whether its strings are trusted as templates."""
 
-_MOST: Final = 1_000
-_LARGEST: Final = 200_000
-"""Bytes. Files beyond either limit are parsed by each run, as ever."""
+_MAX_FILES: Final = 1_000
+_MAX_BYTES: Final = 200_000
+"""Files beyond either limit are parsed by each run."""
 
-_SECRET: Final = (b"$ANSIBLE_VAULT", b"!vault")
-"""What makes a file depend on more than its text: the run's vault secrets."""
+_VAULT_MARKS: Final = (b"$ANSIBLE_VAULT", b"!vault")
+"""A file with one of them depends on the run's vault secrets, not on its text alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a file said: twice, because Ansible keeps one for itself and gives the other to the caller."""
+    """A file and its parsed content, twice: Ansible caches one and returns the other."""
 
     content: bytes
-    kept: Any
-    given: Any
+    cached: Any
+    returned: Any
 
 
 class ParsedFiles:
-    """The parsed files of a zygote, and of the plays that it forks. ``directory``: where plays announce."""
+    """The parsed files of a zygote and its plays. ``directory``: where plays publish paths."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -45,7 +45,7 @@ class ParsedFiles:
         self._missed: set[Key] = set()
 
     def install(self) -> None:
-        """Have Ansible, in this process and its forks, look here first."""
+        """Have Ansible, in this process and its forks, use the parsed files."""
         from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415 - not in the server
 
         ordinary = DataLoader.load_from_file
@@ -64,8 +64,8 @@ class ParsedFiles:
             if parsed is None:
                 return ordinary(self_, file_name, cache, unsafe, json_only, trusted_as_template)
             if cache == "all":
-                self_._FILE_CACHE[path] = parsed.kept  # noqa: SLF001
-            return parsed.given
+                self_._FILE_CACHE[path] = parsed.cached  # noqa: SLF001
+            return parsed.returned
 
         DataLoader.load_from_file = load_from_file
 
@@ -78,17 +78,20 @@ class ParsedFiles:
         self._missed.add(key)
         return None
 
-    def announce(self, run: Path) -> None:
-        """Announce what this play had to parse, but for what is below ``run``, a resolved path. Raises ``OSError``."""
+    def publish(self, run: Path) -> None:
+        """Publish the files that this play had to parse, without those below ``run``. Raises ``OSError``.
+
+        ``run`` is a resolved path.
+        """
         others = sorted(key for key in self._missed if not Path(key[0]).resolve().is_relative_to(run))
         if others:
-            announce(self._directory, Topic.FILES, others)
+            publish(self._directory, Topic.FILES, others)
 
-    def learn(self) -> None:
-        """Parse what was announced. This process has the controller's import system."""
+    def update(self) -> None:
+        """Parse what was published. This process has the controller's import system."""
         for keys in take(self._directory, Topic.FILES):
             for key in keys:
-                if len(self._parsed) < _MOST:
+                if len(self._parsed) < _MAX_FILES:
                     with contextlib.suppress(OSError):
                         parsed = _parse(*key)
                         if parsed:
@@ -99,23 +102,23 @@ class ParsedFiles:
 def _parse(path: str, json_only: bool, trusted_as_template: bool) -> Parsed | None:
     """Parse a file as Ansible does. Raises ``OSError``.
 
-    None for one that depends on more than its text, that is none, or of which Ansible has something to say to each run.
+    None if it is invalid, depends on more than its text, or makes Ansible show a message, which each run is to show.
     """
     from ansible.errors import AnsibleError  # noqa: PLC0415
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
 
     content = Path(path).read_bytes()
-    if len(content) > _LARGEST or any(word in content for word in _SECRET):
+    if len(content) > _MAX_BYTES or any(word in content for word in _VAULT_MARKS):
         return None
 
     def load() -> Any:
         loader: Callable[..., Any] = DataLoader().load_from_file
         return loader(path, cache="none", unsafe=True, json_only=json_only, trusted_as_template=trusted_as_template)
 
-    with display.forgotten() as anything_was_said:
+    with display.discard_messages() as were_any_shown:
         try:
             parsed = Parsed(content, load(), load())
         except (AnsibleError, RecursionError):
             return None
-        # It may have changed between the looks at it.
-        return None if anything_was_said() or Path(path).read_bytes() != content else parsed
+        # It may have changed between the two reads.
+        return None if were_any_shown() or Path(path).read_bytes() != content else parsed

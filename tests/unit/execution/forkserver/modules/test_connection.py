@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile_runner.execution.forkserver.modules.connection import Command, recognise
+from reconcile_runner.execution.forkserver.modules.connection import Command, parse_command
 
 PAYLOAD = b"print()"
 
@@ -18,18 +18,18 @@ def pipelined(script: str) -> str:
 
 
 def test_this_interpreter_is_recognised() -> None:
-    assert recognise(pipelined(sys.executable), PAYLOAD) == Command({}, PAYLOAD)
+    assert parse_command(pipelined(sys.executable), PAYLOAD) == Command({}, PAYLOAD)
 
 
 def test_another_name_of_this_interpreter_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("python", "python3"):
         (tmp_path / name).symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert recognise(pipelined(str(tmp_path / "python3")), PAYLOAD) is not None
+    assert parse_command(pipelined(str(tmp_path / "python3")), PAYLOAD) is not None
 
 
 def test_the_environment_of_the_task_is_taken_over() -> None:
-    command = recognise(pipelined(f"A=1 B='two words' {sys.executable}"), PAYLOAD)
+    command = parse_command(pipelined(f"A=1 B='two words' {sys.executable}"), PAYLOAD)
     assert command == Command({"A": "1", "B": "two words"}, PAYLOAD)
 
 
@@ -46,7 +46,7 @@ def test_the_environment_of_the_task_is_taken_over() -> None:
     ],
 )
 def test_anything_else_goes_the_ordinary_way(script: str) -> None:
-    assert recognise(pipelined(script), PAYLOAD) is None
+    assert parse_command(pipelined(script), PAYLOAD) is None
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_anything_else_goes_the_ordinary_way(script: str) -> None:
     ids=str,
 )
 def test_a_command_of_another_shape_goes_the_ordinary_way(command: object) -> None:
-    assert recognise(command, PAYLOAD) is None
+    assert parse_command(command, PAYLOAD) is None
 
 
 def test_a_command_without_input_is_no_module() -> None:
-    assert recognise(pipelined(sys.executable), None) is None
+    assert parse_command(pipelined(sys.executable), None) is None
 
 
 def test_the_shape_of_core_2_21_is_recognised() -> None:
-    assert recognise(f"/bin/sh -c {shlex.quote(sys.executable)}", PAYLOAD) == Command({}, PAYLOAD)
-    assert recognise(f"/bin/sh -c {shlex.quote(f'A=1 {sys.executable}')}", PAYLOAD) == Command({"A": "1"}, PAYLOAD)
+    assert parse_command(f"/bin/sh -c {shlex.quote(sys.executable)}", PAYLOAD) == Command({}, PAYLOAD)
+    assert parse_command(f"/bin/sh -c {shlex.quote(f'A=1 {sys.executable}')}", PAYLOAD) == Command({"A": "1"}, PAYLOAD)
