@@ -208,7 +208,7 @@ ROWS: Final[dict[str, Sequence[Panel]]] = {
             },
         ),
     ),
-    "Triggers and the API server": (
+    "Triggers, dependents and the API server": (
         Panel(
             "Triggers",
             "Events of triggers' kinds, and the reconciles that they asked for",
@@ -217,6 +217,18 @@ ROWS: Final[dict[str, Sequence[Panel]]] = {
                 "{{trigger}} events": _rate("controller, trigger", "reconcile_runner_trigger_events_total"),
                 "{{trigger}} requests": _rate("controller, trigger", "reconcile_runner_triggered_requests_total"),
             },
+        ),
+        Panel(
+            "Dependents",
+            "Events of objects that runs made, which reconcile their owner",
+            Unit.PER_SECOND,
+            {"{{dependent}}": _rate("controller, dependent", "reconcile_runner_dependent_events_total")},
+        ),
+        Panel(
+            "Requests of runs",
+            "Answered from the cache, by the API server, or refused",
+            Unit.REQUESTS_PER_SECOND,
+            {"{{answer}}": f"sum by (answer) (rate(reconcile_runner_proxy_requests_total{{{_OURS}}}{_RATE}))"},
         ),
         Panel(
             "Requests to the API server",

@@ -35,6 +35,14 @@ class ReconcileResult(enum.StrEnum):
     ERROR = "error"
 
 
+class ProxyAnswer(enum.StrEnum):
+    """Where the proxy got the answer to a run's request."""
+
+    CACHE = "cache"
+    API_SERVER = "api_server"
+    REFUSED = "refused"
+
+
 class Phase(enum.StrEnum):
     """Where the time of a run goes, in order. ``execution.phases`` says which event ends which."""
 
@@ -169,6 +177,17 @@ TRIGGERED_REQUESTS: Final = Definition(
     "reconcile_runner_triggered_requests_total",
     "Total number of objects that events of trigger objects asked to reconcile",
     ("controller", "trigger"),
+)
+
+DEPENDENT_EVENTS: Final = Definition(
+    "reconcile_runner_dependent_events_total",
+    "Total number of events of dependents that reconcile at least one owner",
+    ("controller", "dependent"),
+)
+PROXY_REQUESTS: Final = Definition(
+    "reconcile_runner_proxy_requests_total",
+    "Total number of requests of runs, by where the proxy got the answer",
+    ("answer",),
 )
 
 DEFINITIONS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Definition))
@@ -312,6 +331,8 @@ class Metrics:
         self.phase_duration = self._histogram(PHASE_DURATION)
         self._trigger_events = self._counter(TRIGGER_EVENTS)
         self._triggered_requests = self._counter(TRIGGERED_REQUESTS)
+        self._dependent_events = self._counter(DEPENDENT_EVENTS)
+        self._proxy_requests = self._counter(PROXY_REQUESTS)
 
     def for_queue(
         self,
@@ -349,6 +370,14 @@ class Metrics:
         """Count an event of a trigger object that asked to reconcile ``requests`` objects (more than none)."""
         self._trigger_events.labels(controller, str(trigger)).inc()
         self._triggered_requests.labels(controller, str(trigger)).inc(requests)
+
+    def dependent_changed(self, controller: str, dependent: GroupVersionKind) -> None:
+        """Count an event of a dependent that reconciles its owners."""
+        self._dependent_events.labels(controller, str(dependent)).inc()
+
+    def proxied(self, answer: ProxyAnswer) -> None:
+        """Count a request of a run that the proxy has answered."""
+        self._proxy_requests.labels(answer).inc()
 
     def resource_exists(self, gvk: GroupVersionKind, key: ObjectKey, created_at: float) -> None:
         """Show an object of a watch, created at ``created_at`` (seconds since 1970)."""

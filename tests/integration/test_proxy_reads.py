@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -116,6 +117,8 @@ async def test_a_cached_list_is_the_api_servers_but_for_managed_fields(
             cached.body["metadata"].pop("resourceVersion")
             direct.body["metadata"].pop("resourceVersion")
             assert without_bookkeeping(cached.body) == without_bookkeeping(direct.body), query
+        counted = partial(operating.metrics.registry.get_sample_value, "reconcile_runner_proxy_requests_total")
+        assert counted({"answer": "cache"}) == counted({"answer": "api_server"}) == len(QUERIES)
 
 
 @pytest.mark.parametrize("gvk", [CONFIG_MAP, READ.gvk], ids=["built-in", "custom"])

@@ -96,6 +96,7 @@ class Proxied:
     namespaces: Collection[str]
     proxy: Proxy
     session: aiohttp.ClientSession
+    metrics: Metrics
     queues: dict[GroupVersionKind, WorkQueue] = field(default_factory=dict)
 
     @contextmanager
@@ -138,10 +139,10 @@ async def proxied(
     clock = SystemClock()
     async with await connect(kubeconfig) as client, aiohttp.ClientSession() as session:
         discovery = Discovery(client, clock)
-        cache = Cache(client, discovery, clock, namespaces)
-        dependents = Dependents(cache)
-        proxy = Proxy(client, discovery, cache, dependents, injects=injects)
-        made = Proxied(client, discovery, cache, dependents, namespaces, proxy, session)
+        cache, metrics = Cache(client, discovery, clock, namespaces), Metrics()
+        dependents = Dependents(cache, metrics)
+        proxy = Proxy(client, discovery, cache, dependents, metrics, injects=injects)
+        made = Proxied(client, discovery, cache, dependents, namespaces, proxy, session, metrics)
         for watch in watches:
             made.queues[watch.gvk] = WorkQueue(watch.controller_name, clock, Metrics())
             if injects:

@@ -10,7 +10,7 @@ from reconcile_runner import metrics as metrics_module
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.controller.workqueue import Priority
 from reconcile_runner.execution.job import RunStatus
-from reconcile_runner.metrics import DEFINITIONS, Definition, Metrics, Phase, ReconcileResult
+from reconcile_runner.metrics import DEFINITIONS, Definition, Metrics, Phase, ProxyAnswer, ReconcileResult
 from tests.support.paths import REPOSITORY
 
 DOCS = REPOSITORY / "docs" / "reference" / "metrics.md"
@@ -60,6 +60,8 @@ def metrics() -> Metrics:
     metrics.run_finished(NAME, RunStatus.TIMED_OUT, 12.0)
     metrics.phase_finished(NAME, Phase.MODULES, 0.25)
     metrics.trigger_fired(NAME, POD, 5)
+    metrics.dependent_changed(NAME, POD)
+    metrics.proxied(ProxyAnswer.CACHE)
     metrics.resource_exists(FOO, ObjectKey("default", "foo-01"), 1767225600.0)
     metrics.request_finished("GET", "127.0.0.1:6443", "200")
     metrics.show_leadership("my-operator", lambda: True)
@@ -125,6 +127,8 @@ def test_nothing_goes_to_the_global_registry(metrics: Metrics) -> None:
         ("reconcile_runner_run_duration_seconds_sum", {"controller": NAME, "status": "timed_out"}, 12),
         ("reconcile_runner_trigger_events_total", {"controller": NAME, "trigger": str(POD)}, 1),
         ("reconcile_runner_triggered_requests_total", {"controller": NAME, "trigger": str(POD)}, 5),
+        ("reconcile_runner_dependent_events_total", {"controller": NAME, "dependent": str(POD)}, 1),
+        ("reconcile_runner_proxy_requests_total", {"answer": "cache"}, 1),
         ("leader_election_master_status", {"name": "my-operator"}, 1),
         ("rest_client_requests_total", {"code": "200", "method": "GET", "host": "127.0.0.1:6443"}, 1),
     ],

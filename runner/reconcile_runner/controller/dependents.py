@@ -32,6 +32,7 @@ from reconcile_runner.client.discovery import Resource
 from reconcile_runner.controller.source import DependentSource, Primary
 from reconcile_runner.controller.workqueue import WorkQueue
 from reconcile_runner.logs import get_logger
+from reconcile_runner.metrics import Metrics
 from reconcile_runner.watches.watch import Watch
 
 NEEDED_VERBS: Final = frozenset({"list", "watch"})
@@ -46,8 +47,9 @@ _log = get_logger(__name__)
 class Dependents:
     """The kinds that have dependents, and the watches whose objects own them."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, metrics: Metrics) -> None:
         self._cache = cache
+        self._metrics = metrics
         self._primaries: list[Primary] = []
         self._watched: dict[tuple[str, str], _DependentKind] = {}
 
@@ -82,7 +84,7 @@ class Dependents:
         informer = self._cache.get_informer(gvk, whole=whole, required=False)
         if known is None:
             primaries = [primary for primary in self._primaries if _wants_kind(primary.watch, resource)]
-            self._watched[name] = _DependentKind(gvk, informer, primaries)
+            self._watched[name] = _DependentKind(gvk, informer, primaries, self._metrics)
             _log.info("watching dependents", dependent_gvk=str(gvk), metadata_only=informer.metadata_only)
         return True
 
@@ -113,11 +115,15 @@ class Dependents:
 class _DependentKind:
     """One kind that has dependents, in the version that was seen first: a source for each watch that wants it."""
 
-    def __init__(self, gvk: GroupVersionKind, informer: Informer, primaries: Iterable[Primary]) -> None:
+    def __init__(
+        self, gvk: GroupVersionKind, informer: Informer, primaries: Iterable[Primary], metrics: Metrics
+    ) -> None:
         self.gvk = gvk
         self.lists = int(informer.has_synced)
         self._informer = informer
-        self._sources = [DependentSource(primary, gvk, metadata_only=informer.metadata_only) for primary in primaries]
+        self._sources = [
+            DependentSource(primary, gvk, metrics, metadata_only=informer.metadata_only) for primary in primaries
+        ]
         self._observed: OrderedDict[ObjectKey, KubeObject] = OrderedDict()
         informer.add_event_handler(self._on_event)
         informer.on_list(self._on_list)

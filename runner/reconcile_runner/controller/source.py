@@ -208,7 +208,7 @@ class DependentSource(RelatedSource):
     ``metadata_only``: nothing but the metadata of dependents is known.
     """
 
-    def __init__(self, primary: Primary, gvk: GroupVersionKind, *, metadata_only: bool) -> None:
+    def __init__(self, primary: Primary, gvk: GroupVersionKind, metrics: Metrics, *, metadata_only: bool) -> None:
         super().__init__(
             primary,
             gvk,
@@ -216,6 +216,11 @@ class DependentSource(RelatedSource):
             partial(predicate.matters_to_owner, metadata_only=metadata_only),
             self._owners,
         )
+        self._metrics = metrics
+
+    def _report(self, event: Event, requests: list[Request]) -> None:
+        super()._report(event, requests)
+        self._metrics.dependent_changed(self._primary.watch.controller_name, self._gvk)
 
     def _owners(self, event: Event) -> list[Request]:
         found = handler.for_owners(self._primary.watch.gvk, event)

@@ -27,6 +27,10 @@ LARGEST_SCAN: Final = 5000
 LARGEST_LIST: Final = 500
 """Objects beyond which a list is passed on: encoding them would block the event loop for 20 ms."""
 
+CACHE_HEADER: Final = "X-Cache"
+CACHE_HIT: Final = "HIT"
+"""What an answer from the cache has among its headers."""
+
 _META: Final = {"apiVersion": "meta.k8s.io/v1"}
 _PARTIAL: Final = "PartialObjectMetadata"
 _WHOLE_TYPES: Final = frozenset({"", "*/*", "application/json"})
@@ -78,7 +82,7 @@ class CachedReads:
             return None
         if info.name and partial:
             body = _cut_down(body)
-        return web.Response(body=orjson.dumps(body), content_type="application/json", headers={"X-Cache": "HIT"})
+        return web.Response(body=orjson.dumps(body), content_type="application/json", headers={CACHE_HEADER: CACHE_HIT})
 
 
 def _asks_for_partial(accept: str) -> bool | None:

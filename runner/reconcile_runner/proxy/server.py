@@ -17,8 +17,9 @@ from reconcile_runner.client import HttpClient
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ConfigError
+from reconcile_runner.metrics import Metrics, ProxyAnswer
 from reconcile_runner.proxy.forward import IMPERSONATE_USER, Forwarder
-from reconcile_runner.proxy.reads import CachedReads
+from reconcile_runner.proxy.reads import CACHE_HEADER, CACHE_HIT, CachedReads
 from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
 from reconcile_runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
 from reconcile_runner.proxy.upgrade import bridge, tunnel
@@ -39,6 +40,7 @@ class Proxy:
         discovery: Discovery,
         cache: Cache,
         dependents: Dependents,
+        metrics: Metrics,
         port: int = 0,
         *,
         injects: bool = True,
@@ -46,6 +48,7 @@ class Proxy:
         self._client = client
         self._discovery = discovery
         self._dependents = dependents
+        self._metrics = metrics
         self._port = port
         self.tokens = TokenRegistry()
         self._forwarder = Forwarder(client)
@@ -87,9 +90,13 @@ class Proxy:
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         run = self._run_of(request)
         if run is None:
+            self._metrics.proxied(ProxyAnswer.REFUSED)
             return _status(401, "Unauthorized", "the token is not that of a run that goes on")
         request[RUN] = run
-        return await handler(request)
+        response = await handler(request)
+        is_cached = response.headers.get(CACHE_HEADER) == CACHE_HIT
+        self._metrics.proxied(ProxyAnswer.CACHE if is_cached else ProxyAnswer.API_SERVER)
+        return response
 
     def _run_of(self, request: web.Request) -> ProxiedRun | None:
         """Return whose request it is, by its token: a bearer token, or for clients in Go whom they impersonate."""

@@ -43,7 +43,8 @@ class Bench:
 
     def __init__(self, *watches: Watch) -> None:
         self.cache = StillCache()
-        self.dependents = Dependents(self.cache)
+        self.metrics = Metrics()
+        self.dependents = Dependents(self.cache, self.metrics)
         self.queues: dict[GroupVersionKind, WorkQueue] = {}
         for watch in watches or (Watch(FOO),):
             owners = Informer(watch.gvk, metadata_only=False)
@@ -81,6 +82,17 @@ async def test_a_dependent_has_its_kind_watched_and_its_owner_reconciled() -> No
     assert await b.wanted() == {OWNER}
     store.delete(not_owned())
     assert await b.wanted() == set()
+
+
+async def test_events_of_dependents_that_reconcile_an_owner_are_counted() -> None:
+    b = Bench()
+    b.observe(MAPS, owned())
+    store = b.cache.store(MAPS.gvk)
+    store.replace([owned(), not_owned()])
+    store.upsert(owned(2))
+    store.delete(not_owned())
+    labels = {"controller": Watch(FOO).controller_name, "dependent": str(MAPS.gvk)}
+    assert b.metrics.registry.get_sample_value("reconcile_runner_dependent_events_total", labels) == 1
 
 
 async def test_what_nobody_owns_has_nothing_watched() -> None:

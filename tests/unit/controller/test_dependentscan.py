@@ -56,7 +56,7 @@ class Bench:
         for name, _ in names:
             self.client.answer(f"/api/v1/{name}", {"metadata": {}, "items": []})
         self.cache = StillCache()
-        dependents = Dependents(self.cache)
+        dependents = Dependents(self.cache, Metrics())
         queue = WorkQueue("foo", self.clock, Metrics())
         dependents.add_watch(Watch(FOO), Informer(FOO, metadata_only=False), queue)
         discovery = Discovery(self.client, self.clock)

@@ -14,6 +14,7 @@ from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.controller.dependents import Dependents
+from reconcile_runner.metrics import Metrics
 from reconcile_runner.proxy import Owner, Proxy
 
 OWNER = Owner(GroupVersionKind("g", "v1", "K"), ObjectKey("n", "a"), "u")
@@ -21,7 +22,7 @@ OPERATORS_TOKEN = "the-operators-own"
 
 
 @asynccontextmanager
-async def proxy_before(server: str, directory: Path) -> AsyncIterator[tuple[str, str]]:
+async def proxy_before(server: str, directory: Path, metrics: Metrics | None = None) -> AsyncIterator[tuple[str, str]]:
     """Yield the proxy's URL and a token."""
     config = {
         "clusters": [{"name": "c", "cluster": {"server": server}}],
@@ -32,7 +33,7 @@ async def proxy_before(server: str, directory: Path) -> AsyncIterator[tuple[str,
     path = directory / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     async with await connect(path) as client:
-        proxy = _proxy(client)
+        proxy = _proxy(client, metrics or Metrics())
         await proxy.start()
         try:
             with proxy.tokens.issue(OWNER) as token:
@@ -41,9 +42,9 @@ async def proxy_before(server: str, directory: Path) -> AsyncIterator[tuple[str,
             await proxy.stop()
 
 
-def _proxy(client: HttpClient) -> Proxy:
+def _proxy(client: HttpClient, metrics: Metrics) -> Proxy:
     """Return a proxy whose discovery and cache are empty."""
     clock = SystemClock()
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock)
-    return Proxy(client, discovery, cache, Dependents(cache))
+    return Proxy(client, discovery, cache, Dependents(cache, metrics), metrics)

@@ -15,7 +15,10 @@ from aiohttp import WSMsgType, web
 from multidict import CIMultiDict
 from yarl import URL
 
+from reconcile_runner.metrics import Metrics, ProxyAnswer
 from tests.unit.proxy.bench import proxy_before
+
+COUNTER = "reconcile_runner_proxy_requests_total"
 
 DISCOVERY = {
     "/api/v1": {
@@ -37,6 +40,7 @@ class Bench:
     seen: list[web.Request]
     bodies: list[bytes]
     release: asyncio.Event
+    metrics: Metrics
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
@@ -46,7 +50,7 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     seen: list[web.Request] = []
     bodies: list[bytes] = []
-    release = asyncio.Event()
+    release, metrics = asyncio.Event(), Metrics()
 
     async def serve(request: web.Request) -> web.StreamResponse:
         if request.path in DISCOVERY:
@@ -79,8 +83,11 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await web.TCPSite(upstream, "127.0.0.1", 0).start()
     server = f"http://127.0.0.1:{upstream.addresses[0][1]}"
     try:
-        async with proxy_before(server, tmp_path) as (url, token), aiohttp.ClientSession() as session:
-            yield Bench(url, token, session, seen, bodies, release)
+        async with (
+            proxy_before(server, tmp_path, metrics) as (url, token),
+            aiohttp.ClientSession() as session,
+        ):
+            yield Bench(url, token, session, seen, bodies, release, metrics)
     finally:
         await upstream.cleanup()
 
@@ -92,6 +99,15 @@ async def test_without_a_runs_token_nothing_passes(tmp_path: Path) -> None:
                 assert answer.status == 401
                 assert (await answer.json())["kind"] == "Status"
         assert b.seen == []
+
+
+async def test_requests_are_counted_by_where_their_answer_came_from(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.session.get(f"{b.url}/api", headers=b.headers())
+        await b.session.get(f"{b.url}/api")
+        await b.session.get(f"{b.url}/api", headers={"Authorization": "Bearer guess"})
+        counted = {answer: b.metrics.registry.get_sample_value(COUNTER, {"answer": answer}) for answer in ProxyAnswer}
+        assert counted == {ProxyAnswer.API_SERVER: 1, ProxyAnswer.REFUSED: 2, ProxyAnswer.CACHE: None}
 
 
 async def test_the_operators_credentials_go_up_and_the_runs_do_not(tmp_path: Path) -> None:
