@@ -1,8 +1,7 @@
-"""Whose an object is: the marks that a run's objects carry, how they are made and how they are read.
+"""An object's owners: how they are set and read, as pure functions over decoded objects.
 
-Pure functions over decoded objects. ``proxy`` marks what a run creates, ``handler`` finds the owners of an object that
-something happened to, ``dependents`` asks whether an object has any. Marks are upstream's: an owner reference where
-Kubernetes allows one (``Owner`` cluster-scoped, or both in one namespace), else two annotations.
+As upstream: an owner is set as an owner reference where Kubernetes allows one (the owner is cluster-scoped, or both are
+in one namespace), else as two annotations.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ class Owner:
         return self.key.namespace in ("", namespace)
 
 
-def marked(obj: KubeObject, owner: Owner, namespace: str) -> KubeObject:
-    """Return ``obj``, which is or will be in ``namespace``, with the owner's mark; ``obj`` itself where it has one.
+def set_owner(obj: KubeObject, owner: Owner, namespace: str) -> KubeObject:
+    """Return ``obj``, which is or will be in ``namespace``, with the owner set; ``obj`` itself where it has it.
 
-    Whatever ``obj`` says of owners is kept: other references, and annotations that name somebody else. An object that
-    is not formed as it should be is returned as it is, for the API server to refuse.
+    Other references stay, and annotations that name another owner win. A malformed object is returned unchanged, for
+    the API server to refuse.
     """
     meta = obj.get("metadata", {})
     if not isinstance(meta, dict):
@@ -50,19 +49,19 @@ def marked(obj: KubeObject, owner: Owner, namespace: str) -> KubeObject:
     return obj if new is meta else {**obj, "metadata": new}
 
 
-def is_marked(obj: KubeObject, owner: Owner) -> bool:
-    """Tell whether an object that the API server returned carries this owner's mark."""
+def has_owner(obj: KubeObject, owner: Owner) -> bool:
+    """Tell whether an object that the API server returned has this owner."""
     if any(reference.get("uid") == owner.uid for reference in _references(obj)):
         return True
     return owner.key in _keys_in_annotations(obj, owner.gvk)
 
 
 def owner_keys(obj: KubeObject, gvk: GroupVersionKind) -> Iterator[ObjectKey]:
-    """Yield where an object's owners of one kind are, any version of it, controller or not.
+    """Yield the keys of an object's owners of one kind, any version of it, controller or not.
 
-    An owner reference does not say whether the owner is cluster-scoped: both places that it can mean are yielded, and
-    the caller looks which one holds an object. The uid is not looked at: what belonged to an object that was deleted
-    and created again matters to the new one, too, as it is about to be deleted under it.
+    An owner reference does not say whether the owner is cluster-scoped: both keys that it can mean are yielded. The uid
+    is ignored: what belonged to an object that was deleted and created again matters to the new one, too, because the
+    garbage collector is about to delete it.
     """
     namespace = key_of(obj).namespace
     for reference in _references(obj):

@@ -1,8 +1,7 @@
-"""The API proxy: what stands between a run and the API server.
+"""The API proxy, to which a run's modules talk instead of the API server.
 
-``tokens`` issues a credential for each run, ``kubeconfig`` writes it down for the role's modules, ``server`` accepts it
-and passes requests on with the operator's own credentials, which no run ever holds. What a run creates gets its owner
-(``writes``), what is watched anyway is read from the cache (``reads``). Reference: docs/reference/proxy.md.
+A run has a token of its own, which ends with it; the operator's credentials are added here, and no run holds them. What
+a run creates gets an owner, and reads are answered from the cache where that is exact: docs/reference/proxy.md.
 """
 
 from reconcile_runner.apimachinery.owners import Owner

@@ -1,7 +1,4 @@
-"""Objects in the bodies of requests: read so that nothing is changed but what is added.
-
-``writes`` decodes a body, has ``owners`` mark the object, and sends it as JSON, which is YAML as well.
-"""
+"""Objects in the bodies of requests, decoded as the API server decodes them."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 APPLY: Final = "application/apply-patch+yaml"
 DECODABLE: Final = frozenset({"", JSON, YAML, APPLY})
-"""Media types that can be read here; empty is an absent header, which the API server takes for JSON."""
+"""Media types that ``decode`` reads; empty is an absent header, which the API server takes for JSON."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _REPLACED: Final = frozenset({"float", "int", "timestamp", "value"})
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc] # either is a class
-    """YAML as the API server reads it: no dates, no numbers to base 60, ``1e3`` a number."""
+    """YAML as the API server reads it: without dates and base-60 numbers, and ``1e3`` is a number."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -42,7 +39,7 @@ _Loader.add_implicit_resolver(
 
 
 def decode(body: bytes) -> KubeObject | None:
-    """Return the object in a body of one of the ``DECODABLE`` types; None where there is none that can be read."""
+    """Return the object in a body of one of the ``DECODABLE`` types, or None."""
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -54,7 +51,7 @@ def decode(body: bytes) -> KubeObject | None:
 
 
 def encode(obj: KubeObject) -> bytes | None:
-    """Return an object as JSON; None where YAML held what JSON cannot say."""
+    """Return an object as JSON, or None: YAML may hold values that JSON has not."""
     try:
         return orjson.dumps(obj)
     except TypeError:

@@ -1,9 +1,8 @@
-"""What a run wrote, so that it never reads from a cache that does not know of it yet.
+"""Read-your-writes: whether a cache shows everything that a run has written.
 
-``writes`` notes each write of a run; ``reads`` asks, before it answers from a cache, whether the cache has caught
-up. ResourceVersions are compared for equality alone: caught up is a cache that has seen the version which the write
-made. Where the API server's answer does not say what was written, the kind is not read from the cache for the rest of
-the run.
+ResourceVersions are compared for equality alone: a cache has caught up when it has seen the version that the write
+made. Where the API server's answer does not say which version that is, the rest of the run does not read the kind from
+the cache.
 """
 
 from __future__ import annotations
@@ -22,18 +21,21 @@ Storage: TypeAlias = tuple[str, str]
 
 
 class SeenObjects(Protocol):
-    """What is asked of a kind's cache. ``kindcache.Informer`` is one."""
+    """The objects of one kind in a cache. ``cache.informer.Informer`` is one."""
 
     def get(self, key: ObjectKey) -> KubeObject | None:
         """Return an object, or None."""
 
     def has_seen(self, version: str) -> bool:
-        """Tell whether a resourceVersion was seen lately."""
+        """Tell whether a resourceVersion is among the last ones; False means unknown, not unseen."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """One write. ``uid`` is that of a deleted object, else empty; ``version`` is empty where the answer had none."""
+    """A write that succeeded.
+
+    ``uid`` is the deleted object's, else empty. ``version`` is empty where the answer had none.
+    """
 
     key: ObjectKey
     uid: str
@@ -49,18 +51,18 @@ class _Written:
 
 
 class Write:
-    """One write that is under way. Unless something is said about its end, it may have happened or not."""
+    """A write under way. Until one of its methods is called, its outcome is unknown."""
 
     def __init__(self) -> None:
         self.outcome: _Written | None = None
         self.is_known = False
 
     def did_nothing(self) -> None:
-        """Note that nothing was changed: refused, or a dry run."""
+        """Record that nothing was changed: the write was refused, or a dry run."""
         self.is_known = True
 
     def answered(self, key: ObjectKey, answer: KubeObject, *, deleted: bool) -> None:
-        """Note the API server's answer to a write of ``key``, which is the object, or a ``Status`` for a deletion."""
+        """Record the API server's answer to a write of ``key``: the object, or a ``Status`` for a deletion."""
         version = resource_version(answer)
         gone = ""
         if deleted:
@@ -79,7 +81,7 @@ class RunWrites:
 
     @contextmanager
     def writing(self, storage: Storage) -> Iterator[Write]:
-        """Yield the write that the block makes; the block says how it ended."""
+        """Yield the write that the block makes; the block records how it ended."""
         write = Write()
         self._under_way[storage] += 1
         try:
@@ -101,5 +103,5 @@ class RunWrites:
 
 
 def changed_nothing(status: int) -> bool:
-    """Tell whether a status says that a write was refused as a whole."""
+    """Tell whether an HTTP status means that a write was refused as a whole."""
     return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.REQUEST_TIMEOUT

@@ -1,7 +1,4 @@
-"""Passes a request on to the API server, with the operator's own credentials in place of the run's token.
-
-``server`` streams what nobody here needs to read, ``writes`` and the reads of single objects look at the whole answer.
-"""
+"""Sends a run's requests to the API server, with the operator's credentials instead of the run's token."""
 
 from __future__ import annotations
 
@@ -39,12 +36,12 @@ NOT_PASSED_ON: Final = frozenset(
 """Headers that belong to one connection (RFC 9110, 7.6.1), and the run's credential."""
 
 IMPERSONATE_USER: Final = "Impersonate-User"
-"""Passed on where a role impersonates somebody; not where it is the run's credential (see ``kubeconfig``)."""
+"""Sent on where a role impersonates a user, but not where it holds the run's token (``kubeconfig``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer of the API server. ``headers`` as it sent them."""
+    """A complete answer of the API server. ``headers`` are as it sent them."""
 
     status: int
     reason: str
@@ -53,11 +50,11 @@ class Answer:
 
     @property
     def succeeded(self) -> bool:
-        """Tell whether the API server did what it was asked to."""
+        """Tell whether the status is one of success."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     def decoded(self) -> KubeObject | None:
-        """Return the object in the body of a successful answer; None where there is none, or not as plain JSON."""
+        """Return the object in the body of a successful answer; None where it has none, or not as plain JSON."""
         if not self.succeeded or "Content-Encoding" in self.headers:
             return None
         try:
@@ -72,13 +69,13 @@ class Answer:
 
 
 class Forwarder:
-    """Sends requests on."""
+    """Sends requests to the API server and answers back."""
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Pass a request on and its answer back as it comes."""
+        """Send a request on, and its answer back as it arrives, which a watch or a log needs."""
         body = await request.read() if request.can_read_body else None
         upstream = await self._client.forward(request.method, request.raw_path, request_headers(request), body)
         try:
@@ -89,7 +86,10 @@ class Forwarder:
     async def fetch(
         self, request: web.Request, body: bytes | None = None, changed: Mapping[str, str] | None = None
     ) -> Answer:
-        """Pass a request on, with another body and some headers ``changed``; return the whole answer, uncompressed."""
+        """Send a request on and return the complete answer, uncompressed.
+
+        ``body`` takes the place of the request's; ``changed`` headers win over the request's.
+        """
         headers = request_headers(request)
         headers.popall("Accept-Encoding", None)
         headers.update(changed or {})
@@ -104,7 +104,7 @@ class Forwarder:
 
 
 def request_headers(request: web.Request) -> CIMultiDict[str]:
-    """Return a run's headers as they may be passed on."""
+    """Return a run's headers without its token and without those of the connection."""
     headers = _kept(request.headers)
     if headers.get(IMPERSONATE_USER) == request[RUN].token:
         headers.popall(IMPERSONATE_USER)

@@ -1,8 +1,8 @@
-"""The kubeconfig of a run: the proxy's address and the run's token, nothing of the operator's own.
+"""The kubeconfig of a run: the proxy's address and the run's token.
 
-The token stands there twice. Clients in Go (kubectl, helm) send no credentials to an ``http://`` address, but they do
-send whom they impersonate, so that the proxy takes that for the token, too. TLS on the loopback interface would cost
-each module a handshake; a token in the address, as upstream's, would make every run discover the API again.
+It has the token twice. Clients in Go (kubectl, helm) send no credentials to an ``http://`` address, but they do send
+the user they impersonate, so the proxy accepts the token there, too. TLS on loopback would cost each module a
+handshake. A token in the address, as upstream's, would have each run discover the API again.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ CONTEXT_NAME = "run"
 
 
 def render(server: str, token: str, namespace: str) -> str:
-    """Return a kubeconfig's text. JSON is YAML, and needs no quoting rules of our own.
+    """Return a kubeconfig as JSON, which is YAML.
 
-    ``namespace`` is the object's, and the context's default, as upstream's; empty for cluster-scoped objects.
+    ``namespace`` is the object's and becomes the context's default, as upstream's; empty for cluster-scoped objects.
     """
     context = {"cluster": CONTEXT_NAME, "user": CONTEXT_NAME}
     if namespace:

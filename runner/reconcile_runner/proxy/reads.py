@@ -1,8 +1,8 @@
-"""Answers reads from the cache, where the answer is the API server's own but for ``managedFields``.
+"""Answers reads from the cache, where the answer equals the API server's but for ``managedFields``.
 
-``server`` asks here first and passes on what is not answered: a kind that nobody watches, a watch, a subresource other
-than ``status``, tables, pages, selectors over other fields, a cache that is not complete and connected, one that does
-not show yet what the run itself wrote, an object that the cache does not have, and whatever else is unusual.
+Not answered here: kinds that are not watched, watches, subresources other than ``status``, tables, pages, selectors
+over other fields, and objects that the cache does not have; nor anything while a cache is incomplete, disconnected, or
+does not show yet what the run itself wrote.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from reconcile_runner.client.discovery import Resource
 from reconcile_runner.proxy.consistency import RunWrites
 from reconcile_runner.proxy.requestinfo import RequestInfo
 
-LARGEST_SCAN: Final = 5000
-"""Objects of a kind beyond which a list that has to look at all of them is the API server's work, not the loop's."""
-LARGEST_LIST: Final = 500
-"""Objects beyond which a list is passed on: encoding them would block the event loop for 20 ms."""
+MAX_SCANNED: Final = 5000
+"""Objects of a kind beyond which a list that must look at each of them is sent to the API server."""
+MAX_LISTED: Final = 500
+"""Objects beyond which a list is sent to the API server: encoding them would block the event loop for 20 ms."""
 
 CACHE_HEADER: Final = "X-Cache"
 CACHE_HIT: Final = "HIT"
@@ -39,22 +39,22 @@ _ANY_VERSION: Final = frozenset({"", "0"})
 
 
 class Views(Protocol):
-    """What is asked of the caches. ``cache.Cache`` is one."""
+    """Views of cached kinds. ``cache.cache.Cache`` is one."""
 
     def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
-        """Return a kind in a namespace (empty: all) where it is complete and connected."""
+        """Return a kind in a namespace (empty: all); None unless it is complete and connected."""
 
 
 class Plurals(Protocol):
-    """What is asked of discovery. ``discovery.Discovery`` is one."""
+    """Resources by their plural. ``client.discovery.Discovery`` is one."""
 
     def known_plural(self, group: str, version: str, plural: str) -> Resource | None:
-        """Return the resource that a path names, as far as it is known."""
+        """Return the resource that a path names; None where it is not known without a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """A list that can be answered. ``limit`` 0: none."""
+    """The parameters of a list. ``limit`` 0: none."""
 
     selector: LabelSelector
     fields: dict[str, str]
@@ -62,7 +62,7 @@ class _Query:
 
 
 class CachedReads:
-    """Reads that need no request."""
+    """Answers a run's reads from the cache."""
 
     def __init__(self, views: Views, plurals: Plurals) -> None:
         self._views = views
@@ -86,7 +86,7 @@ class CachedReads:
 
 
 def _asks_for_partial(accept: str) -> bool | None:
-    """Tell whether metadata alone is asked for; None: something is asked for that the cache cannot give."""
+    """Tell whether metadata alone is asked for; None: a form is asked for that the cache does not have."""
     first, *parameters = (part.strip() for part in accept.partition(",")[0].split(";"))
     wanted = dict(parameter.partition("=")[::2] for parameter in parameters if not parameter.startswith("q="))
     if first not in _WHOLE_TYPES:
@@ -112,7 +112,7 @@ def _list(request: web.Request, info: RequestInfo, view: View, *, partial: bool)
     if keys is None:
         return None
     found = [obj for key in sorted(keys) if (obj := view.kind.get(key)) is not None and _matches(query, obj)]
-    if len(found) > (query.limit or LARGEST_LIST) or len(found) > LARGEST_LIST:
+    if len(found) > (query.limit or MAX_LISTED) or len(found) > MAX_LISTED:
         return None
     head = _META | {"kind": f"{_PARTIAL}List"} if partial else _whole_head(view)
     if partial:
@@ -125,7 +125,7 @@ def _list(request: web.Request, info: RequestInfo, view: View, *, partial: bool)
 
 
 def _read_query(request: web.Request, view: View) -> _Query | None:
-    """Return what a list asks for, or None where one of its parameters is not understood here."""
+    """Return the parameters of a list; None where one of them cannot be answered from the cache."""
     query = {name: value for name, value in request.query.items() if value}
     if len(query) != len([value for value in request.query.values() if value]):
         return None  # a parameter is given twice
@@ -144,14 +144,14 @@ def _read_query(request: web.Request, view: View) -> _Query | None:
 
 
 def _candidates(info: RequestInfo, query: _Query, kind: Informer) -> Iterable[ObjectKey] | None:
-    """Return the keys that a list has to look at, or None where they are too many."""
+    """Return the keys of the objects that a list must look at; None where they are too many."""
     name = query.fields.get("metadata.name")
     namespace = info.namespace or query.fields.get("metadata.namespace", "")
     if query.fields.get("metadata.namespace", namespace) != namespace:
         return ()
     if name is not None and namespace:
         return (ObjectKey(namespace, name),)
-    if len(kind.keys()) > LARGEST_SCAN:
+    if len(kind.keys()) > MAX_SCANNED:
         return None
     return [key for key in kind.keys() if namespace in ("", key.namespace) and name in (None, key.name)]  # noqa: SIM118
 
@@ -161,12 +161,12 @@ def _matches(query: _Query, obj: KubeObject) -> bool:
 
 
 def _whole_head(view: View) -> dict[str, str]:
-    """Return what a list says it is. A cache that was filled as partial objects answers no whole list."""
+    """Return the list's own kind and version; a cache of partial objects answers no whole list."""
     return {"kind": view.listing.kind, "apiVersion": view.listing.api_version}
 
 
 def _items_say_kind(view: View) -> bool:
-    """Tell whether the items of a list have ``kind``: those of custom resources have, those of built-in kinds not."""
+    """Tell whether a list's items have ``kind``: custom resources have, built-in kinds have not."""
     if view.listing.items_say_kind is not None:
         return view.listing.items_say_kind
     group = view.kind.gvk.group

@@ -1,7 +1,4 @@
-"""What a request is about, read from its path: apimachinery's ``RequestInfo``, as far as the proxy needs it.
-
-``server`` parses each path once; ``reads`` and ``writes`` work with the result.
-"""
+"""What a request is about, read from its path: apiserver's ``RequestInfo``, as far as the proxy needs it."""
 
 from __future__ import annotations
 
@@ -13,13 +10,16 @@ from reconcile_runner.apimachinery.objects import ObjectKey
 
 _CORE_PREFIX, _GROUP_PREFIX = "api", "apis"
 _OLD_VERBS: Final = frozenset({"proxy", "watch"})
-"""Verbs that were once part of paths; such a request passes as it is."""
+"""Verbs that were once part of paths. Such a request is sent on unchanged."""
 _SUBRESOURCES_OF_NAMESPACES: Final = frozenset({"finalize", "status"})
 
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """An object, a list (no ``name``) or a subresource. No ``namespace``: all of them, or a cluster-scoped kind."""
+    """An object, a list (empty ``name``) or a subresource.
+
+    ``namespace`` is empty for a list of all namespaces, and for cluster-scoped kinds.
+    """
 
     group: str
     version: str
@@ -30,17 +30,20 @@ class RequestInfo:
 
     @property
     def key(self) -> ObjectKey:
-        """Return the key of the object that is named."""
+        """Return the object's key."""
         return ObjectKey(self.namespace, self.name)
 
     @property
     def storage(self) -> tuple[str, str]:
-        """Return group and plural: what all versions of a kind share."""
+        """Return group and plural, which all versions of a kind share."""
         return self.group, self.plural
 
 
 def parse_path(path: str) -> RequestInfo | None:
-    """Read an escaped path, query or not; None where it names no resource (``/version``, discovery, ``/openapi``)."""
+    """Parse an escaped path, with or without a query.
+
+    Returns None where the path names no resource (``/version``, discovery, ``/openapi``).
+    """
     parts = [unquote(part) for part in path.partition("?")[0].strip("/").split("/")]
     match parts:
         case [prefix, version, *rest] if prefix == _CORE_PREFIX:

@@ -1,8 +1,7 @@
-"""The proxy's server: loopback only, 401 without a run's token, and who serves which request.
+"""The proxy's server: listens on loopback, asks for a run's token, and routes requests.
 
-A role's modules talk to it as if it were the API server (``kubeconfig``). Reads are answered by ``reads`` where
-it can, writes go through ``writes``, upgrades through ``upgrade``, and all else is streamed by ``forward``, so that
-a watch or a log arrives as it happens. ``client`` adds the operator's credentials; a run's own go no further.
+To a run's modules it is the API server. Reads are answered from the cache where possible, writes get an owner, upgrades
+become tunnels, and all else is streamed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from reconcile_runner.proxy.forward import IMPERSONATE_USER, Forwarder
 from reconcile_runner.proxy.reads import CACHE_HEADER, CACHE_HIT, CachedReads
 from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
 from reconcile_runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
-from reconcile_runner.proxy.upgrade import bridge, tunnel
+from reconcile_runner.proxy.tunnel import bridge, tunnel
 from reconcile_runner.proxy.writes import WriteProxy
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -69,7 +68,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Return the address in a run's kubeconfig: the same for every run, so that discovery caches serve all."""
+        """Return the address in every run's kubeconfig. It is one, so that runs share a discovery cache."""
         return f"http://{LOOPBACK}:{self._port}"
 
     async def start(self) -> None:
@@ -99,7 +98,7 @@ class Proxy:
         return response
 
     def _run_of(self, request: web.Request) -> ProxiedRun | None:
-        """Return whose request it is, by its token: a bearer token, or for clients in Go whom they impersonate."""
+        """Return the run of a request's token: its bearer token, or for clients in Go the user they impersonate."""
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if not scheme:
             return self.tokens.run_of(request.headers.get(IMPERSONATE_USER, ""))
@@ -134,7 +133,7 @@ class Proxy:
         return await self._forwarder.stream(request)
 
     async def _read_object(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
-        """Pass the read of one object on, and look whether it is a dependent whose kind is not watched yet."""
+        """Send the read of one object on, and see whether it is a dependent whose kind is not watched yet."""
         resource = await self._resource_of(info)
         dependents = self._dependents
         if resource is None or not dependents.can_watch(resource) or dependents.is_watched(resource):
@@ -150,7 +149,7 @@ class Proxy:
         try:
             return await self._discovery.resource_of_plural(info.group, info.version, info.plural)
         except (ApiError, ApiUnreachableError):
-            return None  # the read itself shows the run what is wrong
+            return None  # the run gets the error from the read itself
 
 
 def _may_be_cached(request: web.Request) -> bool:
@@ -158,7 +157,7 @@ def _may_be_cached(request: web.Request) -> bool:
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:
-    """Return an error as the API server words it, so that any Kubernetes client can read it."""
+    """Return an error in the API server's form, which every Kubernetes client reads."""
     body = {
         "kind": "Status",
         "apiVersion": "v1",

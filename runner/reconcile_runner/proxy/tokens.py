@@ -1,7 +1,4 @@
-"""One unguessable token for each run, void when the run has ended.
-
-``reconciler`` issues a token for the object it runs for; ``server`` asks whose token a request carries.
-"""
+"""The tokens of runs: one for each, not to be guessed, valid until the run ends."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRun:
-    """A run that goes on: who it is for, the token that it shows, and what it has written."""
+    """A run in progress: the object that it is for, its token, and what it has written."""
 
     owner: Owner
     token: str = field(repr=False)
@@ -29,11 +26,11 @@ class ProxiedRun:
 
 
 RUN: Final = web.RequestKey("run", ProxiedRun)
-"""Where ``server`` notes whose request it is."""
+"""The key under which a request holds its run."""
 
 
 class TokenRegistry:
-    """The tokens of the runs that go on."""
+    """The tokens of the runs in progress."""
 
     def __init__(self) -> None:
         self._runs: dict[str, ProxiedRun] = {}
@@ -49,5 +46,5 @@ class TokenRegistry:
             del self._runs[token]
 
     def run_of(self, token: str) -> ProxiedRun | None:
-        """Return whose token it is, or None for one that was never issued or whose run has ended."""
+        """Return the run of a token; None for one that was never issued, or whose run has ended."""
         return self._runs.get(token)

@@ -1,9 +1,8 @@
-"""Passes a run's writes on: what it creates gets its owner, what it wrote is noted, dependents are told of.
+"""Sends a run's writes on: sets the owner of what it creates, and records what it wrote.
 
-``server`` calls it for every request that is neither a read nor an upgrade. A creation is marked (``owners``) by
-POST, by a server-side apply and by a PUT that creates. Both of the latter say all that an object is to be: where it
-exists and carries the mark, they would take the mark away, so it is added again; where it exists without, it is
-somebody else's and stays so. Other patches pass as they are.
+POST, server-side apply and PUT set the owner. Apply and PUT contain the whole object: on an object that has the owner
+they would remove it, so it is set again; an object without it belongs to somebody else and stays so. Other patches are
+sent on unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from reconcile_runner.apimachinery.objects import KubeObject, key_of, metadata
-from reconcile_runner.apimachinery.owners import Owner, is_marked, marked
+from reconcile_runner.apimachinery.owners import Owner, has_owner, set_owner
 from reconcile_runner.client import ACCEPT_PARTIAL, HttpClient, PatchType
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.controller.dependents import Dependents, is_event_kind
@@ -30,18 +29,18 @@ from reconcile_runner.proxy.requestinfo import RequestInfo
 from reconcile_runner.proxy.tokens import ProxiedRun
 
 FIELD_MANAGER: Final = "ansible-reconcile-runner"
-"""Who owns an object's mark where the mark was added in a request of its own."""
+"""The field manager of an owner that was set in a request of its own."""
 
 _BINARY: Final = ("application/cbor", "application/vnd.kubernetes.protobuf")
 
 STREAMED: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
-"""Subresources behind which is something else than an object: whatever goes there passes as it is."""
+"""Subresources that are no objects: requests to them are sent on unchanged."""
 
 _log = get_logger(__name__)
 
 
 class WriteProxy:
-    """Serves writes. ``injects`` False: nothing is marked (``--inject-owner-ref=false``)."""
+    """Serves writes. ``injects`` False: no owner is set (``--inject-owner-ref=false``)."""
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class WriteProxy:
         self._unreadable_types: set[str] = set()
 
     async def serve(self, request: web.Request, info: RequestInfo, run: ProxiedRun) -> web.StreamResponse:
-        """Pass a write on. Raises ``ApiError`` where discovery does, so that nothing is created without its owner."""
+        """Send a write on. Raises ``ApiError`` where discovery does: nothing may be created without its owner."""
         resource = await self._discovery.resource_of_plural(info.group, info.version, info.plural)
         if resource is None or "get" not in resource.verbs or info.subresource.partition("/")[0] in STREAMED:
             return await self._forwarder.stream(request)
@@ -77,65 +76,70 @@ class WriteProxy:
 
     async def _send(self, request: web.Request, info: RequestInfo, resource: Resource, owner: Owner) -> Answer:
         body = await request.read()
-        if not self._injects or not _says_all(request) or info.subresource or not _can_be_owned(info, resource, owner):
+        if (
+            not self._injects
+            or not _may_create(request)
+            or info.subresource
+            or not _can_be_owned(info, resource, owner)
+        ):
             return await self._forwarder.fetch(request, body, _answer_as_json(request))
         if media_type(request.headers.get(hdrs.CONTENT_TYPE, "")) not in DECODABLE:
             answer = await self._forwarder.fetch(request, body, _answer_as_json(request))
-            return await self._marked_afterwards(request, resource, owner, answer)
-        with_mark = _with_mark(request, info, owner, body)
-        if with_mark is None:
+            return await self._set_owner_afterwards(request, resource, owner, answer)
+        with_owner = _with_owner(request, info, owner, body)
+        if with_owner is None:
             return await self._forwarder.fetch(request, body, _answer_as_json(request))
         changed = {hdrs.CONTENT_TYPE: APPLY if request.method == hdrs.METH_PATCH else JSON, **_answer_as_json(request)}
-        if request.method != hdrs.METH_POST and not await self._is_to_be_marked(info, resource, owner):
+        if request.method != hdrs.METH_POST and not await self._takes_owner(info, resource, owner):
             answer = await self._forwarder.fetch(request, body, _answer_as_json(request))
             if answer.status != HTTPStatus.CREATED:
                 return answer
-            # Somebody deleted it after it had been looked at, so that this created it after all: say so once more.
-        return await self._forwarder.fetch(request, with_mark, changed)
+            # It was deleted after the look, so this request created it, without an owner: send it again with one.
+        return await self._forwarder.fetch(request, with_owner, changed)
 
-    async def _marked_afterwards(
+    async def _set_owner_afterwards(
         self, request: web.Request, resource: Resource, owner: Owner, answer: Answer
     ) -> Answer:
-        """Give its owner to an object that came in an encoding which cannot be read (kubectl's protobuf)."""
+        """Set the owner of an object whose encoding cannot be read (kubectl's protobuf), once it is created."""
         if answer.status != HTTPStatus.CREATED or _is_dry_run(request):
             return answer
         obj = _object_of(answer, resource)
         if obj is None:
-            self._complain_of_type(request)
+            self._warn_of_type(request)
             return answer
         key = key_of(obj)
-        if marked(obj, owner, key.namespace) is obj:
+        if set_owner(obj, owner, key.namespace) is obj:
             return answer
         identity = {"apiVersion": resource.gvk.api_version, "kind": resource.gvk.kind, "metadata": {"name": key.name}}
         stored = await self._client.patch(
             resource.path(key.namespace, key.name),
-            marked(identity, owner, key.namespace),
+            set_owner(identity, owner, key.namespace),
             patch_type=PatchType.APPLY,
             params={"fieldManager": FIELD_MANAGER, "force": "true"},
         )
         return replace(answer, body=orjson.dumps(stored))
 
-    async def _is_to_be_marked(self, info: RequestInfo, resource: Resource, owner: Owner) -> bool:
-        """Tell whether an apply or a PUT creates the object, or speaks of one that carries the owner's mark."""
+    async def _takes_owner(self, info: RequestInfo, resource: Resource, owner: Owner) -> bool:
+        """Tell whether an apply or a PUT creates the object, or writes one that has the owner."""
         view = self._views.view(resource.gvk, info.namespace, whole=False)
         cached = view.kind.get(info.key) if view is not None else None
-        if cached is not None and is_marked(cached, owner):
+        if cached is not None and has_owner(cached, owner):
             return True
         try:
             path = resource.path(info.namespace, info.name)
-            return is_marked(await self._client.get(path, accept=ACCEPT_PARTIAL), owner)
+            return has_owner(await self._client.get(path, accept=ACCEPT_PARTIAL), owner)
         except NotFoundError:
             return True
 
-    def _complain_of_type(self, request: web.Request) -> None:
+    def _warn_of_type(self, request: web.Request) -> None:
         found = media_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
         if found not in self._unreadable_types:
             self._unreadable_types.add(found)
             _log.warning("an object gets no owner: its encoding cannot be read", content_type=found, path=request.path)
 
 
-def _says_all(request: web.Request) -> bool:
-    """Tell whether a request says all of an object, or all that the caller has to say: it may create one."""
+def _may_create(request: web.Request) -> bool:
+    """Tell whether a request contains a whole object (PUT, POST, apply), so that it may create one."""
     if request.method == hdrs.METH_PATCH:
         return media_type(request.headers.get(hdrs.CONTENT_TYPE, "")).startswith("application/apply-patch+")
     return request.method in (hdrs.METH_POST, hdrs.METH_PUT)
@@ -148,17 +152,17 @@ def _can_be_owned(info: RequestInfo, resource: Resource, owner: Owner) -> bool:
     return not is_owner_itself
 
 
-def _with_mark(request: web.Request, info: RequestInfo, owner: Owner, body: bytes) -> bytes | None:
-    """Return a run's body with the owner's mark; None where it has it, or is not to have one."""
+def _with_owner(request: web.Request, info: RequestInfo, owner: Owner, body: bytes) -> bytes | None:
+    """Return a run's body with the owner set; None where it has the owner, or must not get it."""
     obj = decode(body)
     if obj is None or (request.method == hdrs.METH_PUT and "ownerReferences" in metadata(obj)):
         return None
-    new = marked(obj, owner, info.namespace)
+    new = set_owner(obj, owner, info.namespace)
     return encode(new) if new is not obj else None
 
 
 def _answer_as_json(request: web.Request) -> dict[str, str]:
-    """Return the header that has an answer come as JSON where the run would rather have it as protobuf or CBOR."""
+    """Return the header that asks for JSON where the run prefers protobuf or CBOR but accepts JSON."""
     accepted = [part.strip() for part in request.headers.get(hdrs.ACCEPT, "").split(",")]
     return {hdrs.ACCEPT: JSON} if accepted[0].startswith(_BINARY) and JSON in accepted else {}
 

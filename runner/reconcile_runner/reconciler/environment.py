@@ -1,10 +1,9 @@
-"""The environment that every run of an operator has besides the operator's own.
+"""The environment variables that every run has on top of the operator's own.
 
-``manager`` makes it once and gives it to ``reconciler``, which has it written for each run (``inputdir``). Runs have a
-working directory of their own, so that every path is absolute here.
+Runs have a working directory of their own, so every path here is absolute.
 
-The collections that come with the operator are at the end of Ansible's path: what the user installed is found first.
-The very last one forwards ``operator_sdk.util`` to them, for roles that were written for upstream's operator.
+The collections that come with the operator are last in Ansible's path: what the user installed is found first. The very
+last one forwards ``operator_sdk.util`` to them, for roles that were written for upstream's operator.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ COLLECTIONS_PATH: Final = "ANSIBLE_COLLECTIONS_PATH"
 CONFIG: Final = "ANSIBLE_CONFIG"
 
 OWN_COLLECTIONS: Final = Path(str(resources.files("reconcile_runner"))) / "collections"
-"""The collections that come with the package, as data of it."""
+"""The collections that come with the package, as its data."""
 FORWARDING_COLLECTIONS: Final = OWN_COLLECTIONS / "forwarding"
 
 _log = get_logger(__name__)
@@ -61,9 +60,9 @@ def _absolute(paths: str, base: Path) -> list[str]:
 
 
 def _configured_collections(environ: Mapping[str, str], directory: Path) -> list[str]:
-    """Return what Ansible would take if no variable named the path: its configuration file, else its default.
+    """Return the path of Ansible's configuration file, else Ansible's default.
 
-    Nothing where the file's value is a template: Ansible alone can read that, and is left to it.
+    Empty where the file's value is a template, which only Ansible can read.
     """
     file = _config_file(environ, directory)
     paths = _read_config(file) if file else ""
@@ -80,7 +79,7 @@ def _configured_collections(environ: Mapping[str, str], directory: Path) -> list
 
 
 def _config_file(environ: Mapping[str, str], directory: Path) -> Path | None:
-    """Return the one file that Ansible reads."""
+    """Return the configuration file that Ansible reads, which is one."""
     named = environ.get(CONFIG)
     candidates = [
         *([directory / Path(named).expanduser()] if named else []),
@@ -100,5 +99,5 @@ def _read_config(file: Path) -> str:
     try:
         parser.read(file, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError):
-        return ""  # the run says so, with Ansible's own words
+        return ""  # Ansible reports it in each run
     return parser.get("defaults", "collections_path", fallback="")

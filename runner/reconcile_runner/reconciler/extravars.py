@@ -1,16 +1,15 @@
-"""Extra vars: what a role sees of its object, as bytes that Ansible reads as data and never as anything else.
+"""Extra vars: the variables of a role, from its object, which Ansible reads as data only.
 
-``reconciler`` calls ``make_extra_vars`` and has the bytes written by ``inputdir``. Names and precedence are upstream's
-(``makeParameters``); safety is not, because an object's author is not the operator's author:
+Names and precedence are upstream's (``makeParameters``). Safety is not, because an object's author is not the
+operator's author:
 
-- Ansible takes every string of a file of extra vars for a template. Strings of the object are therefore marked with
-  ``__ansible_unsafe``, unless the watch says ``markUnsafe: false``.
-- A mapping of the object with one of the keys that Ansible's JSON decoder treats specially would make that decoder
-  fail, and Ansible then reads the file again as YAML, which knows no marks: every string would be a template. Such an
-  object is refused. Should the decoder fail for any other reason, the second reading fails too, and with it the run:
-  the text begins with a tab, which JSON allows and no YAML parser of Ansible's does.
-- Extra vars override everything. Names by which a field could steer Ansible itself are not variables; they stay
-  readable in ``_<group>_<kind>_spec``.
+- Ansible reads every string in a file of extra vars as a template. Strings of the object are therefore marked with
+  ``__ansible_unsafe``, unless the watch has ``markUnsafe: false``.
+- Ansible's JSON decoder fails on a mapping with one of its own special keys. Ansible then reads the file as YAML, which
+  has no marks: every string would be a template. Such an object is refused. If the decoder fails for another reason,
+  the second reading fails, too, and the run with it: the text begins with a tab, which JSON allows and YAML does not.
+- Extra vars win over everything. Fields whose names would change Ansible's own behaviour are not variables; roles find
+  them in ``_<group>_<kind>_spec``.
 """
 
 from __future__ import annotations
@@ -32,26 +31,28 @@ MARKER_KEYS = frozenset({UNSAFE_KEY, "__ansible_vault", "__ansible_type"})
 """The keys that Ansible's JSON decoder replaces by something else (ansible-core: ``_json/_profiles/_legacy.py``)."""
 
 MAX_DEPTH = 100
-"""How deep an object may be nested; Ansible's own decoder gives up somewhere above 200."""
+"""Levels that an object may be nested; Ansible's own decoder fails somewhere above 200."""
 
 _NOT_YAML = b"\t"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9.:_-]*")
 
 
 class ExtraVarsError(RunnerError):
-    """The object cannot be handed to a role. The message names the field, and why."""
+    """The object cannot be given to a role. The message names the field, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraVars:
-    """``data`` is the text of ``env/extravars``; ``warnings`` are for the log, one sentence each."""
+    """The text of ``env/extravars``, and warnings for the log, one sentence each."""
 
     data: bytes
     warnings: tuple[str, ...] = ()
 
 
 def make_extra_vars(watch: Watch, obj: KubeObject) -> ExtraVars:
-    """Return the variables of a run for an object; later wins: fields of ``spec``, meta, the object, the watch's vars.
+    """Return the variables of a run for an object.
+
+    Later ones win: fields of ``spec``, the object's name and namespace, the object, the watch's vars.
 
     Raises ``ExtraVarsError`` where the object holds a marker key, or is nested deeper than ``MAX_DEPTH``.
     """
@@ -59,7 +60,7 @@ def make_extra_vars(watch: Watch, obj: KubeObject) -> ExtraVars:
     spec = obj.get("spec")
     spec = spec if isinstance(spec, dict) else {}
     fields, warnings = _fields(spec, watch.snake_case_parameters)
-    # A converted key may have become what the original was not.
+    # A key may be special only after its conversion.
     _refuse_markers(fields, "spec, in snake case: ", 0)
     variable = object_variable(watch.gvk)
     variables = {**fields, META_VARIABLE: _meta(obj), variable: obj, f"{variable}_spec": spec}
@@ -69,7 +70,10 @@ def make_extra_vars(watch: Watch, obj: KubeObject) -> ExtraVars:
 
 
 def object_variable(gvk: GroupVersionKind) -> str:
-    """Return the variable that holds the whole object: ``_<group>_<kind>``, in small letters, ``.``, ``-`` as ``_``."""
+    """Return the name of the variable that holds the whole object: ``_<group>_<kind>``.
+
+    It is in lower case, with ``_`` for ``.`` and ``-``.
+    """
     return f"_{gvk.group}_{gvk.kind.lower()}".replace(".", "_").replace("-", "_")
 
 
@@ -85,9 +89,9 @@ def _fields(spec: dict[str, Any], snake_case: bool) -> tuple[dict[str, Any], lis
 
 
 def _meta(obj: KubeObject) -> dict[str, Any]:
-    """Return name and namespace, unmarked as upstream has them: the API server lets names hold no template.
+    """Return name and namespace, unmarked as upstream's: the API server allows no template in them.
 
-    For a few kinds (RBAC's roles) it lets them hold anything, so what looks like more than a name is marked.
+    For a few kinds (RBAC's roles) it allows anything, so a value with other characters is marked.
     """
     key = key_of(obj)
     return {

@@ -1,8 +1,7 @@
-"""The finalizer: which run serves a deletion, and our name among ``metadata.finalizers`` before and after it.
+"""The finalizer: what runs when an object is deleted, and the name in ``metadata.finalizers``.
 
-``reconciler`` puts the name on an object before its first run, so that a deletion waits; when the object is being
-deleted it runs the finalizer's play instead of the watch's, and takes the name off once that succeeded. The name is the
-watch's own, the same as under upstream's operator: either of the two finishes what the other began.
+The name is on an object before its first run, so that a deletion waits, and comes off when the finalizer's run
+succeeded. It is the watch's, the same as under upstream's operator: either operator finishes what the other began.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from reconcile_runner.watches.watch import Watch
 
 
 def has_finalizer(obj: KubeObject, name: str) -> bool:
-    """Tell whether the object waits for the finalizer of this name."""
+    """Tell whether the object has the finalizer of this name."""
     return name in _finalizers(obj)
 
 
 def for_deletion(watch: Watch) -> Watch:
-    """Return the watch as it is for objects that are being deleted: the finalizer's play and variables.
+    """Return the watch for objects that are being deleted: the finalizer's play and variables.
 
     A finalizer with neither playbook nor role runs the watch's own. Raises ``ValueError`` for a watch without one.
     """
@@ -36,7 +35,7 @@ def for_deletion(watch: Watch) -> Watch:
 
 
 class FinalizerKeeper:
-    """Puts names on objects and takes them off; names of others stay as they are.
+    """Puts finalizers on objects and takes them off; those of others stay.
 
     Each patch holds the ``resourceVersion`` of the list it was made from. Methods raise ``ApiError`` (``ConflictError``
     as ``retry_on_conflict`` does) or ``ApiUnreachableError``.
@@ -78,7 +77,7 @@ class FinalizerKeeper:
     async def _put(self, path: str, obj: KubeObject, finalizers: list[str]) -> KubeObject:
         body = {"metadata": {"resourceVersion": resource_version(obj), "finalizers": finalizers}}
         patched = await self._client.patch(path, body, patch_type=PatchType.MERGE)
-        metadata(patched).pop("managedFields", None)  # as in the cache: it is of no use to a role
+        metadata(patched).pop("managedFields", None)  # as in the cache: no role needs it
         return patched
 
 

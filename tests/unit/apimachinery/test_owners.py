@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.apimachinery.owners import Owner, is_marked, is_referenced, marked, owner_keys
+from reconcile_runner.apimachinery.owners import Owner, has_owner, is_referenced, owner_keys, set_owner
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
 OWNER = Owner(FOO, ObjectKey("ns", "a"), "u-1")
@@ -30,36 +30,36 @@ def thing(namespace: str = "ns", **meta: Any) -> KubeObject:
     ids=["same namespace", "another", "cluster-scoped object", "cluster-scoped owner", "both cluster-scoped"],
 )
 def test_the_mark_is_what_kubernetes_allows(owner: Owner, namespace: str, expected: KubeObject) -> None:
-    new = marked({"metadata": {"name": "x"}, "spec": 1}, owner, namespace)
+    new = set_owner({"metadata": {"name": "x"}, "spec": 1}, owner, namespace)
     assert new == {"metadata": {"name": "x", **expected}, "spec": 1}
-    assert is_marked(new, owner)
-    assert marked(new, owner, namespace) is new
+    assert has_owner(new, owner)
+    assert set_owner(new, owner, namespace) is new
 
 
 def test_what_an_object_says_of_owners_is_kept() -> None:
     other = REFERENCE | {"uid": "u-9", "controller": True}
-    assert marked(thing(ownerReferences=[other]), OWNER, "ns")["metadata"]["ownerReferences"] == [other, REFERENCE]
+    assert set_owner(thing(ownerReferences=[other]), OWNER, "ns")["metadata"]["ownerReferences"] == [other, REFERENCE]
     own = [REFERENCE | {"blockOwnerDeletion": True}]
-    assert marked(thing(ownerReferences=own), OWNER, "ns")["metadata"]["ownerReferences"] == own
+    assert set_owner(thing(ownerReferences=own), OWNER, "ns")["metadata"]["ownerReferences"] == own
     said = {"operator-sdk/primary-resource": "ns/somebody", "a": "b"}
-    assert marked(thing("other", annotations=said), OWNER, "other")["metadata"]["annotations"] == said
+    assert set_owner(thing("other", annotations=said), OWNER, "other")["metadata"]["annotations"] == said
 
 
 def test_the_object_itself_is_not_changed() -> None:
     obj = thing(ownerReferences=[], annotations={})
-    marked(obj, OWNER, "ns")
-    marked(obj, OWNER, "other")
+    set_owner(obj, OWNER, "ns")
+    set_owner(obj, OWNER, "other")
     assert obj == thing(ownerReferences=[], annotations={})
 
 
 @pytest.mark.parametrize("meta", [[], "x", {"ownerReferences": {}}, {"ownerReferences": "x"}], ids=str)
 def test_a_malformed_object_is_left_to_the_api_server(meta: Any) -> None:
     obj = {"metadata": meta}
-    assert marked(obj, OWNER, "ns") is obj
+    assert set_owner(obj, OWNER, "ns") is obj
 
 
 def test_an_object_without_metadata_gets_some() -> None:
-    assert marked({}, OWNER, "ns") == {"metadata": {"ownerReferences": [REFERENCE]}}
+    assert set_owner({}, OWNER, "ns") == {"metadata": {"ownerReferences": [REFERENCE]}}
 
 
 def test_owners_are_found_by_group_and_kind_whatever_version_and_role() -> None:
@@ -87,6 +87,6 @@ def test_owners_are_found_by_annotation(text: str, expected: list[ObjectKey]) ->
 
 def test_a_core_kind_is_named_without_a_group() -> None:
     pod = Owner(GroupVersionKind("", "v1", "Pod"), ObjectKey("ns", "a"), "u")
-    new = marked(thing("other"), pod, "other")
+    new = set_owner(thing("other"), pod, "other")
     assert new["metadata"]["annotations"]["operator-sdk/primary-resource-type"] == "Pod"
     assert list(owner_keys(new, pod.gvk)) == [ObjectKey("ns", "a")]

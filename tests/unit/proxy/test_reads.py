@@ -16,7 +16,7 @@ from reconcile_runner.cache.informer import ALL_NAMESPACES, Informer, NamespaceS
 from reconcile_runner.cache.reflector import Listing
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.proxy.consistency import RunWrites
-from reconcile_runner.proxy.reads import LARGEST_LIST, LARGEST_SCAN, CachedReads
+from reconcile_runner.proxy.reads import MAX_LISTED, MAX_SCANNED, CachedReads
 from reconcile_runner.proxy.requestinfo import parse_path
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
@@ -111,10 +111,10 @@ def test_nothing_is_answered_before_the_cache_shows_what_the_run_wrote(path: str
 
 
 def test_a_list_that_would_block_the_loop_is_left_to_the_api_server() -> None:
-    knowledge = knowledge_of(foo(number, few=str(number % 2)) for number in range(LARGEST_LIST + 1))
+    knowledge = knowledge_of(foo(number, few=str(number % 2)) for number in range(MAX_LISTED + 1))
     assert ask(knowledge, FOOS) is None
     assert ask(knowledge, f"{FOOS}?labelSelector=few%3D1") is not None
-    knowledge = knowledge_of(foo(number, few=str(number)) for number in range(LARGEST_SCAN + 1))
+    knowledge = knowledge_of(foo(number, few=str(number)) for number in range(MAX_SCANNED + 1))
     assert ask(knowledge, f"{FOOS}?labelSelector=few%3D1") is None
     assert ask(knowledge, f"{FOOS}?fieldSelector=metadata.name%3Dfoo-1") is not None
     assert ask(knowledge, f"{FOOS}/foo-1") is not None

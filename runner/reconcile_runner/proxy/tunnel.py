@@ -1,7 +1,7 @@
-"""Connections that stop being HTTP: exec, attach, port-forward.
+"""Connections that are upgraded from HTTP: exec, attach, port-forward.
 
-``server`` hands an upgrade over. WebSockets are bridged message by message; any other protocol (SPDY, which older
-clients speak) becomes a tunnel of raw bytes, once the API server has agreed to it.
+WebSockets are bridged message by message. Any other protocol (SPDY, which older clients speak) becomes a tunnel of raw
+bytes, once the API server has agreed to it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ async def bridge(request: web.Request, client: HttpClient) -> web.StreamResponse
 async def _pump(source: Socket, sink: Socket) -> None:
     """Copy messages until the source closes, then close the sink with the same code.
 
-    The code is taken from the close frame: ``close_code`` says 1006 where the API server, having sent one, hung up
-    before it was answered.
+    The code is the close frame's: ``close_code`` is 1006 where the API server hung up before its frame was answered.
     """
     while True:
         message = await source.receive()
@@ -54,7 +53,7 @@ async def _pump(source: Socket, sink: Socket) -> None:
             case WSMsgType.CLOSE:
                 await sink.close(code=message.data or WSCloseCode.OK)
                 return
-            case _:  # cut off, or closed by the other pump, which has said why
+            case _:  # cut off, or closed by the other pump with its own code
                 await sink.close(code=WSCloseCode.INTERNAL_ERROR)
                 return
 
@@ -76,9 +75,9 @@ def _upgrade_headers(request: web.Request) -> CIMultiDict[str]:
 
 
 async def _join(request: web.Request, upgraded: Upgraded) -> web.StreamResponse:
-    """Take the run's connection out of aiohttp's hands, give it the API server's agreement, and copy both ways."""
+    """Take the run's connection from aiohttp, send it the API server's agreement, and copy both ways."""
     transport = request.transport
-    if transport is None:  # the run has gone meanwhile
+    if transport is None:  # the run has hung up
         return web.Response()
     http_protocol = transport.get_protocol()
     reader = asyncio.StreamReader()
@@ -105,7 +104,7 @@ async def _join(request: web.Request, upgraded: Upgraded) -> web.StreamResponse:
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Copy bytes until the source ends, then tell the sink so; a cut at either end ends both."""
+    """Copy bytes until the source ends, then end the sink; a cut at either end ends both."""
     try:
         while data := await source.read(CHUNK):
             sink.write(data)
