@@ -123,6 +123,7 @@ class _Module:
         self._name = name
         self._tree = tree
         self._looked_at: ast.Call | None = None
+        self._constants = dict(_constants(tree))
         self._functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         self._calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
         self._logger = _logger_of(name)
@@ -160,6 +161,8 @@ class _Module:
         match node:
             case ast.Constant(value=str(text)):
                 return [text]
+            case ast.JoinedStr():
+                return ["".join(self._piece(piece, call) for piece in node.values)]
             case ast.IfExp():
                 return [*self._texts(node.body, call), *self._texts(node.orelse, call)]
             case ast.Name():
@@ -171,6 +174,18 @@ class _Module:
                 if given:
                     return given
         raise UnreadableCallError(f"{self._name}, line {call.lineno}: {ast.unparse(node)}")
+
+    def _piece(self, piece: ast.expr, call: ast.Call) -> str:
+        """Return a part of an f-string: text, or a constant of the module in its format."""
+        match piece:
+            case ast.Constant(value=str(text)):
+                return text
+            case ast.FormattedValue(value=ast.Name(id=name), format_spec=spec) if name in self._constants:
+                form = (
+                    "".join(self._piece(part, call) for part in spec.values) if isinstance(spec, ast.JoinedStr) else ""
+                )
+                return format(self._constants[name], form)
+        raise UnreadableCallError(f"{self._name}, line {call.lineno}: {ast.unparse(piece)}")
 
     def _values(self, name: str, call: ast.Call) -> Iterator[tuple[ast.expr, ast.Call]]:
         """Yield what a name is in the function around a call, each with the call around which that is to be read.
@@ -276,6 +291,17 @@ class _Module:
             for node in ast.walk(function)
             if isinstance(node, ast.Return) and node.value is not None
         ]
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, object]]:
+    """Yield the names of a module that stand for a number or a text."""
+    for node in tree.body:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value))
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value))
+            ):
+                yield name, value
 
 
 def _logger_of(module: str) -> str:

@@ -118,6 +118,12 @@ def test_follows_a_text_and_a_key_that_a_dataclass_holds(package: Path) -> None:
     assert lines["other happened"].keys == ("other_kind", "requests")
 
 
+def test_reads_a_text_with_constants_of_the_module(package: Path) -> None:
+    text = 'MOST: Final = 5\nPERIOD = 60.0\n_log = get_logger("x")\n_log.error(f"{MOST} crashes in {PERIOD:g} s")\n'
+    (package / "inner" / "watcher.py").write_text(text)
+    assert found(package).keys() == {"5 crashes in 60 s"}
+
+
 def test_takes_nothing_else_for_a_log_line(package: Path) -> None:
     assert "no log line" not in found(package)
 
