@@ -1,4 +1,4 @@
-"""The recorder: Kubernetes Events, with which ``kubectl describe`` tells what the operator did with an object.
+"""The recorder: Kubernetes Events, as ``kubectl describe`` shows them.
 
 Events are sent in the background: nothing waits for them, and nothing depends on them. They are for people, so not each
 run has one: a repeated one is counted, and there is a rate limit for each object and for the operator. They are ``v1``
@@ -28,11 +28,14 @@ COMPONENT: Final = "reconcile-runner"
 """Who an Event comes from."""
 
 REPEAT_PERIOD: Final = 60.0
-"""Seconds between two writes of an Event that repeats, with no other Event of the object in between."""
+"""Seconds between two writes of an object's Event that repeats.
+
+After another Event of the object it is written at once.
+"""
 
 MAX_REASON_BURST: Final = 5
 REASON_PERIOD: Final = 60.0
-"""An object may write so many Events of one reason at once, and one more each so many seconds."""
+"""Events of one object and reason at once, and seconds until one more is written."""
 
 MAX_RATE: Final = 10.0
 MAX_BURST: Final = 50
@@ -45,10 +48,10 @@ MAX_WAITING: Final = 1000
 """Events that wait to be sent; more are dropped."""
 
 MAX_OBJECTS: Final = 5000
-"""Objects of which Events are remembered; beyond that, those without an Event for the longest time are forgotten."""
+"""Objects whose Events are remembered; the least recently used are forgotten."""
 
 MAX_EVENTS_PER_OBJECT: Final = 20
-"""Events of one object that are remembered; beyond that, the oldest are forgotten."""
+"""Events of one object that are remembered; the oldest are forgotten."""
 
 MESSAGE_LIMIT: Final = 1024
 """Characters of a message (the API server's limit)."""
@@ -82,7 +85,10 @@ class Reason(enum.StrEnum):
 
 @dataclass(slots=True)
 class _Series:
-    """One Event and how often it was recorded. ``path`` is empty until the API server has it."""
+    """One Event and how often it was recorded.
+
+    ``path`` is empty until the API server has it.
+    """
 
     body: KubeObject
     count: int = 0
@@ -117,7 +123,7 @@ class _TokenBucket:
 
 
 class _ObjectEvents:
-    """The Events of one object by reason and message, the latest one, and a rate limiter for each reason."""
+    """The Events of one object by reason and message, and its rate limiters by reason."""
 
     def __init__(self) -> None:
         self.series: FIFOCache[tuple[Reason, str], _Series] = FIFOCache(MAX_EVENTS_PER_OBJECT)
@@ -139,7 +145,10 @@ class EventRecorder:
         self._has_warned = False
 
     def record(self, obj: KubeObject, event_type: KubeEventType, reason: Reason, message: str) -> None:
-        """Record an Event about an object. Never blocks and never raises; it may be dropped, or only counted."""
+        """Record an Event about an object; it may be dropped, or only counted.
+
+        It never blocks and never raises.
+        """
         if not self._is_leading() or self._clock.monotonic() < self._forbidden_until:
             return
         events = self._objects.setdefault(uid(obj), _ObjectEvents())

@@ -1,1 +1,1 @@
-"""Objects in memory: a reflector lists and watches a kind, an informer keeps it, the cache holds the informers."""
+"""Objects in memory: reflectors fill informers, and the cache holds the informers."""

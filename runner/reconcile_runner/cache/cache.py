@@ -24,17 +24,20 @@ from reconcile_runner.logs import get_logger
 __all__ = ["ALL_NAMESPACES", "Cache", "Indexer", "Informer", "NamespaceStore", "View"]
 
 RECONNECT_TIMEOUT: Final = 5.0
-"""Seconds without an open watch that are no problem: the API server ends each watch every few minutes."""
+"""Seconds without an open watch that are no problem.
+
+The API server ends each watch every few minutes.
+"""
 
 FORBIDDEN_PERIOD: Final = 300.0
-"""Seconds between two attempts at an optional kind that the operator may not list and watch."""
+"""Seconds between two attempts at an optional kind that may not be listed."""
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A kind in one namespace or all, complete, and as fresh as an open watch makes it.
+    """A kind in one namespace or all, complete and with an open watch.
 
     ``resource_version`` is that of the whole scope, as a list has it.
     """
@@ -55,7 +58,7 @@ class _Entry:
 
 
 class Cache:
-    """The informers of all kinds that were asked for, and the reflectors that fill them.
+    """The informers of all kinds that were asked for, and their reflectors.
 
     ``namespaces``: those that are watched, with a reflector each; empty: all, with one reflector. Cluster-scoped kinds
     always have one.
@@ -71,7 +74,7 @@ class Cache:
         self._group: asyncio.TaskGroup | None = None
 
     def get_informer(self, gvk: GroupVersionKind, *, whole: bool, required: bool) -> Informer:
-        """Return the informer of a kind, filled once ``run`` runs. All who ask for a kind share it.
+        """Return the informer of a kind, which all callers share. ``run`` fills it.
 
         ``whole``: hold whole objects, not their metadata alone. A ``required`` kind is waited for and counts for
         ``problem``; it must be asked for before ``run`` (else ``RuntimeError``), and is whole if anyone asks for that.
@@ -116,7 +119,7 @@ class Cache:
         return (entry.informer for entry in self._required.values())
 
     def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
-        """Return a kind in a namespace (empty: all); None unless it is listed and a watch is open.
+        """Return a kind in a namespace (empty: all), if listed and with an open watch.
 
         ``whole``: None also where only metadata is held.
         """
@@ -140,7 +143,7 @@ class Cache:
         return [gvk for gvk, entry in self._required.items() if not entry.informer.has_synced]
 
     def missing(self) -> list[GroupVersionKind]:
-        """Return the required kinds that the API server does not serve, or not as far as is known yet."""
+        """Return the required kinds that the API server does not serve, as far as known."""
         return [gvk for gvk, entry in self._required.items() if not entry.reflectors]
 
     async def wait_synced(self) -> None:
@@ -149,7 +152,7 @@ class Cache:
             await informer.wait_synced()
 
     def health(self) -> list[Health]:
-        """Return the state of each reflector of the required kinds; a kind that is missing has none."""
+        """Return the state of each reflector of required kinds; a missing kind has none."""
         return [reflector.health for entry in self._required.values() for reflector in entry.reflectors]
 
     def problem(self) -> str | None:
@@ -177,7 +180,7 @@ class Cache:
             await asyncio.Event().wait()
 
     async def _keep_required(self, entry: _Entry) -> None:
-        """Fill a kind's informer; start again when the kind is gone, came back or is served in another way."""
+        """Fill a kind's informer, also after the kind was gone or is served differently."""
         informer = entry.informer
         while True:
             resource = await self._discovery.wait_for(informer.gvk)
@@ -186,7 +189,10 @@ class Cache:
                 informer.clear()
 
     async def _keep_optional(self, entry: _Entry) -> None:
-        """Fill a kind's informer until the kind is gone. One that may not be read is tried now and then."""
+        """Fill a kind's informer until the kind is gone.
+
+        A kind that may not be read is tried each ``FORBIDDEN_PERIOD``.
+        """
         informer, backoff, outage = entry.informer, Backoff(), OutageLog(self._clock)
         while True:
             try:

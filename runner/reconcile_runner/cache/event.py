@@ -1,7 +1,6 @@
-"""What happened to an object, and the Store that a reflector writes into.
+"""Events of objects, and the Store that a reflector writes into.
 
-``reflector`` calls a ``Store``; ``informer`` implements it, works out what changed and hands an ``Event`` to each
-``Listener`` (``source``). An event never travels further than ``handler``: what leaves it is a ``Request``.
+An event travels no further than the handlers: what leaves them is a ``Request``.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ class EventType(enum.StrEnum):
 class Event:
     """One change of one object.
 
-    ``object`` is the newest state (for a deletion: the last one known), ``old`` the state before an update, else None.
-    ``initial`` marks an object seen in the first list, and a resync: it is served after live changes.
+    ``object`` is the newest state (of a deleted object: the last one known), ``old`` the state before an update, else
+    None. ``initial``: the first list showed the object; live changes go before it.
     """
 
     type: EventType
@@ -37,14 +36,17 @@ class Event:
 
 
 Listener: TypeAlias = Callable[[Event], None]
-"""Called in the event loop for each event, in order; must not block and must not raise."""
+"""Called for each event, in order and in the event loop; must not block or raise."""
 
 
 class Store(Protocol):
-    """What an informer tells of one kind in one scope (all namespaces, or one)."""
+    """Takes the objects of one kind in one namespace, or in all."""
 
     def replace(self, objects: Iterable[KubeObject]) -> None:
-        """Take a complete list: what is stored but not listed was deleted meanwhile. Marks the store as synced."""
+        """Take a complete list: what is stored but not listed was deleted.
+
+        The store has synced after that.
+        """
 
     def upsert(self, obj: KubeObject) -> None:
         """Take an ADDED or MODIFIED object of a watch."""

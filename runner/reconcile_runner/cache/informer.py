@@ -1,9 +1,7 @@
-"""The objects of one kind that somebody watches, and indexes over their fields.
+"""The informer: the objects of one kind, their indexes and the event handlers.
 
-``reflector`` writes into it through the ``Store`` Protocol; here it is worked out what happened to an object, the store
-and its indexes are brought up to date, and then the listeners are called (``source`` and ``dependents``, which hand on
-to ``predicate`` and ``handler``). ``handler`` asks the indexes, ``reconciler`` and ``proxy`` read objects. ``cache``
-holds all kinds and runs their reflectors.
+Reflectors write into it through the ``Store`` Protocol. It works out what happened to an object, updates its store and
+its indexes, and then calls the event handlers.
 """
 
 from __future__ import annotations
@@ -27,13 +25,16 @@ from reconcile_runner.apimachinery.objects import (
 from reconcile_runner.cache.event import Event, EventType, Listener
 
 ALL_NAMESPACES: Final = ""
-RECENT: Final = 2048
-"""How many resourceVersions a kind remembers to have seen, for runs that ask whether their write is among them."""
+MAX_RECENT_VERSIONS: Final = 2048
+"""ResourceVersions of a kind that are remembered as seen.
+
+A run asks whether its own write is among them.
+"""
 _NO_KEYS: Final[frozenset[ObjectKey]] = frozenset()
 
 
 class Indexer:
-    """Which objects have a value at a path. One lookup costs the same with ten objects or 100,000."""
+    """Finds objects by their value at a path, at the same cost with any number."""
 
     def __init__(self, path: FieldPath) -> None:
         self.path = path
@@ -42,12 +43,12 @@ class Indexer:
     def lookup(self, value: str) -> Collection[ObjectKey]:
         """Return the keys of the objects that have ``value`` at the path.
 
-        It is the index's own set, not a copy: read it before the event loop gets its next turn.
+        It is the index's own set, not a copy: read it before the event loop's next turn.
         """
         return self._keys_by_value.get(value, _NO_KEYS)
 
     def replace(self, key: ObjectKey, old: KubeObject | None, new: KubeObject | None) -> None:
-        """Move an object from the values it had to those it has; None stands for an object that is not there."""
+        """Index an object by its new values; None: the object is not there."""
         before = self.path.values(old) if old is not None else frozenset()
         after = self.path.values(new) if new is not None else frozenset()
         for value in before - after:
@@ -60,7 +61,10 @@ class Indexer:
 
 
 class Informer:
-    """The objects of one kind. ``metadata_only`` ones hold nothing of an object but kind and ``metadata``."""
+    """The objects of one kind, kept up to date.
+
+    ``metadata_only``: of an object, only kind and ``metadata`` are kept.
+    """
 
     def __init__(self, gvk: GroupVersionKind, *, metadata_only: bool) -> None:
         self.gvk = gvk
@@ -75,7 +79,10 @@ class Informer:
 
     @property
     def has_synced(self) -> bool:
-        """Tell whether every namespace has been listed once. It stays true when the kind goes away later."""
+        """Whether every namespace has been listed once.
+
+        It stays True when the kind goes away later.
+        """
         return self._synced.is_set()
 
     async def wait_synced(self) -> None:
@@ -91,24 +98,24 @@ class Informer:
         return self._objects.keys()
 
     def add_event_handler(self, listener: Listener) -> None:
-        """Call ``listener`` for every event from now on; store and indexes are up to date by then."""
+        """Call ``listener`` for each event, after store and indexes were updated."""
         self._listeners.append(listener)
 
     def on_list(self, listener: Callable[[str], None]) -> None:
-        """Call ``listener`` with the namespace (empty: all) after each complete list of it from now on."""
+        """Call ``listener`` with the namespace (empty: all) after each complete list."""
         self._list_listeners.append(listener)
 
     def has_seen(self, version: str) -> bool:
-        """Tell whether a resourceVersion is among the last ones that this kind had to do with, deletions included.
+        """Whether a resourceVersion is among the last ``MAX_RECENT_VERSIONS`` ones.
 
-        False says nothing: it may have been long ago, or a list may have passed it over.
+        False means unknown, not unseen.
         """
         return version in self._recent
 
     def index_by(self, path: FieldPath) -> Indexer:
-        """Return the index over a path, shared by all who ask for it.
+        """Return the index over a path, which all callers share.
 
-        Raises ``ValueError`` where the cache holds metadata only and the path leads elsewhere.
+        Raises ``ValueError`` if only metadata is kept and the path leads elsewhere.
         """
         if self.metadata_only and not path.is_metadata:
             raise ValueError(f"{self.gvk} is cached as metadata only: no index by {path}")
@@ -120,9 +127,9 @@ class Informer:
         return index
 
     def scopes(self, namespaces: Iterable[str]) -> list[NamespaceStore]:
-        """Return a store for each namespace (an empty one: all) to be listed from now on.
+        """Return a store for each namespace that is listed from now on (empty: all).
 
-        What is stored of other namespaces is deleted: a kind may come back cluster-scoped.
+        Objects of other namespaces are deleted: a kind may come back with another scope.
         """
         wanted = tuple(namespaces)
         if ALL_NAMESPACES not in wanted:
@@ -138,7 +145,7 @@ class Informer:
             self._remove(key, obj)
 
     def take_list(self, namespace: str, objects: Iterable[KubeObject]) -> None:
-        """Take the complete list of a namespace; what is stored but not listed was deleted meanwhile."""
+        """Take the complete list of a namespace: what is not in it was deleted."""
         gone = {key for key in self._objects if namespace in (ALL_NAMESPACES, key.namespace)}
         for obj in objects:
             key = key_of(obj)
@@ -153,7 +160,10 @@ class Informer:
             listener(namespace)
 
     def take(self, namespace: str, obj: KubeObject) -> None:
-        """Take an object as it is now. An equal resourceVersion is no news; another uid: it was deleted in between."""
+        """Take an object as it is now.
+
+        The same resourceVersion is no event. Another uid: the earlier object was deleted in between.
+        """
         self._take(namespace, key_of(obj), obj)
 
     def _take(self, namespace: str, key: ObjectKey, obj: KubeObject) -> None:
@@ -181,7 +191,7 @@ class Informer:
 
     def _remember(self, version: str) -> None:
         self._recent[version] = None
-        if len(self._recent) > RECENT:
+        if len(self._recent) > MAX_RECENT_VERSIONS:
             self._recent.popitem(last=False)
 
     def _remove(self, key: ObjectKey, last: KubeObject) -> None:
@@ -191,7 +201,7 @@ class Informer:
     def _reduced(self, obj: KubeObject) -> KubeObject:
         """Return what is kept of an object.
 
-        Items of lists of built-in kinds do not say their kind, and partial ones say another: all get their own.
+        Items in lists of built-in kinds have no kind, and partial objects have another one: all get their own.
         """
         metadata(obj).pop("managedFields", None)
         own = {"apiVersion": self.gvk.api_version, "kind": self.gvk.kind}
@@ -208,7 +218,7 @@ class Informer:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceStore:
-    """One namespace of a kind, or all of them: the ``Store`` of one informer."""
+    """One namespace of a kind, or all of them: the ``Store`` of one reflector."""
 
     kind: Informer
     namespace: str

@@ -1,8 +1,7 @@
-"""Lists and watches one kind, and writes what it sees into a ``Store``.
+"""The reflector: lists and watches one kind, and writes into a ``Store``.
 
-``cache`` starts one for each kind and namespace and implements the Store; what happens to an object is worked out
-there. Here is only how to keep hearing about it: which answer means "go on from the last resourceVersion", which one
-"list again", and how long to wait before that.
+It knows how to keep in touch: which answer means "watch on from the last resourceVersion", which one "list again", and
+how long to wait before that.
 """
 
 from __future__ import annotations
@@ -40,24 +39,27 @@ from reconcile_runner.logs import get_logger
 
 _log = get_logger(__name__)
 
-METADATA_PAGE, WHOLE_PAGE = 500, 250
-"""Objects a page of a list, so few that decoding a page does not block the event loop for 20 ms."""
-SHORTEST_WATCH, LONGEST_WATCH = 300, 600
-"""Seconds after which the server ends a watch, chosen at random so that not all of them end at once."""
-BRIEF: Final = 5.0
-"""Seconds that a watch must have lasted to be followed by the next one without a pause."""
-LIST_PERIOD: Final = 30.0
-"""Seconds that must lie between two lists for the second not to be preceded by a pause."""
-HEALTHY: Final = 120.0
-"""Seconds that a watch must have lasted for the next pause to be a short one again (client-go's reflector)."""
+METADATA_PAGE_LIMIT, WHOLE_PAGE_LIMIT = 500, 250
+"""Objects a page: decoding one does not block the event loop for 20 ms."""
+MIN_WATCH_TIMEOUT, MAX_WATCH_TIMEOUT = 300, 600
+"""Seconds after which the server ends a watch, at random between these two.
+
+So not all watches end at once.
+"""
+MIN_WATCH_DURATION: Final = 5.0
+"""Seconds that a watch must have lasted for no pause before the next one."""
+MIN_LIST_PERIOD: Final = 30.0
+"""Seconds between two lists for the second one to follow without a pause."""
+BACKOFF_RESET_DURATION: Final = 120.0
+"""Seconds that a watch must have lasted to reset the back-off (as client-go's)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How an informer is doing, in the clock's monotonic time.
+    """The state of a reflector, in the clock's monotonic time.
 
-    ``connected`` tells whether a watch is open, ``since`` since when that has been so; ``last_alive`` is when the
-    server last said something, or None.
+    ``connected``: a watch is open; ``since`` is when that last changed. ``last_alive`` is when the server last sent
+    something, or None.
     """
 
     gvk: GroupVersionKind
@@ -69,20 +71,20 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How the API server words a list of the kind: the list's own kind, and whether each item says its kind."""
+    """The kind of a list, as the API server names it, and whether items have a kind."""
 
     api_version: str
     kind: str
     items_say_kind: bool | None
-    """None: there was no item to tell by."""
+    """None: there was no item."""
 
 
 class Reflector:
-    """One kind in one namespace, or in all where ``namespace`` is empty.
+    """Lists and watches one kind in one namespace, or in all (``namespace`` empty).
 
-    ``resource`` is how discovery saw the kind when the informer was made; ``run`` returns when the kind is gone or is
-    served in another way, and its owner starts another informer for what there is then. Where the kind may not be read,
-    it asks again forever; an ``optional`` one raises ``ForbiddenError`` instead.
+    ``run`` returns when the kind is gone or no longer served as ``resource`` says; the caller makes another reflector
+    then. If the kind may not be read, ``run`` tries again and again; of an ``optional`` kind it raises
+    ``ForbiddenError``.
     """
 
     def __init__(
@@ -115,22 +117,22 @@ class Reflector:
         self._connected = False
         self._since = clock.monotonic()
         self._opened_at: float | None = None
-        self._listed_at = -LIST_PERIOD
+        self._listed_at = -MIN_LIST_PERIOD
         self._last_alive: float | None = None
 
     @property
     def health(self) -> Health:
-        """Return how it is doing."""
+        """Return the state of this reflector."""
         return Health(self._resource.gvk, self._namespace, self._connected, self._since, self._last_alive)
 
     @property
     def resource_version(self) -> str:
-        """Return the place in history that the store shows: while connected, a watch can go on from there."""
+        """Return the resourceVersion of the store; a watch can go on from it."""
         return self._resource_version
 
     @property
     def listing(self) -> Listing | None:
-        """Return how the last complete list was worded; None before there was one."""
+        """Return the form of the last complete list; None before there was one."""
         return self._listing
 
     async def run(self) -> None:
@@ -140,7 +142,7 @@ class Reflector:
             try:
                 await self._list_and_watch()
             except ApiUnreachableError as error:
-                # Where nothing answers at all, the client has said so; a stream that broke off is just taken up again.
+                # The client logs an outage; a stream that broke off is no more than the end of a watch.
                 self._log.debug("watch broke off", error=str(error))
                 self._relist_after_stall()
             except NotFoundError:
@@ -153,9 +155,9 @@ class Reflector:
             except ForbiddenError as error:
                 if self._optional:
                     raise
-                self._complain(error)
+                self._warn(error)
             except ApiError as error:
-                self._complain(error)
+                self._warn(error)
                 asked_pause = error.retry_after or 0.0
             finally:
                 self._set_connected(connected=False)
@@ -170,19 +172,19 @@ class Reflector:
     async def _list(self) -> str:
         """Bring the store up to date page by page; return the list's resourceVersion.
 
-        A list that breaks off half-way is begun again: pages of two lists do not belong together.
+        A list that breaks off starts again from its first page: pages of two lists do not fit together.
         """
         self._listed_at = self._clock.monotonic()
         path = self._resource.path(self._namespace)
         accept = ACCEPT_PARTIAL_LIST if self._metadata_only else ACCEPT_JSON
-        limit = {"limit": str(METADATA_PAGE if self._metadata_only else WHOLE_PAGE)}
+        limit = {"limit": str(METADATA_PAGE_LIMIT if self._metadata_only else WHOLE_PAGE_LIMIT)}
         objects: list[KubeObject] = []
         params = limit
         while True:
             page = await self._client.get(path, params, accept=accept)
             self._last_alive = self._clock.monotonic()
             items: list[KubeObject] = page.get("items") or []
-            # Page by page, because a store that takes 100,000 objects at once blocks everything else meanwhile.
+            # Page by page: a store that takes 100,000 objects at once blocks the event loop.
             for item in items:
                 self._store.upsert(item)
             objects += items
@@ -197,13 +199,13 @@ class Reflector:
 
     async def _watch(self) -> None:
         """Write events into the store until the watch ends."""
-        longest = SHORTEST_WATCH + int(self._random_factor() * (LONGEST_WATCH - SHORTEST_WATCH))
+        timeout = MIN_WATCH_TIMEOUT + int(self._random_factor() * (MAX_WATCH_TIMEOUT - MIN_WATCH_TIMEOUT))
         events = self._client.watch(
             self._resource.path(self._namespace),
             {
                 "resourceVersion": self._resource_version,
                 "allowWatchBookmarks": "true",
-                "timeoutSeconds": str(longest),
+                "timeoutSeconds": str(timeout),
             },
             accept=ACCEPT_PARTIAL if self._metadata_only else ACCEPT_JSON,
             on_open=self._opened,
@@ -235,23 +237,23 @@ class Reflector:
         self._resource_version = resource_version(event.object) or self._resource_version
 
     def _pause(self) -> float:
-        """Return how long to wait before the next attempt.
+        """Return the seconds to wait before the next attempt.
 
-        Not at all after a watch that was well for a while, nor before a list that is not one of many.
+        There is no pause after a watch that lasted, nor before a list that is the first for a while.
         """
         now = self._clock.monotonic()
         lasted = 0.0 if self._opened_at is None else now - self._opened_at
-        if lasted >= HEALTHY:
+        if lasted >= BACKOFF_RESET_DURATION:
             self._backoff.reset()
-        if lasted >= BRIEF or (not self._resource_version and now - self._listed_at >= LIST_PERIOD):
+        if lasted >= MIN_WATCH_DURATION or (not self._resource_version and now - self._listed_at >= MIN_LIST_PERIOD):
             return 0.0
         return self._backoff.next()
 
     def _relist_after_stall(self) -> None:
-        """Forget the place in history where a watch stalled without having said anything.
+        """List again after a watch that stalled without one event.
 
-        The server may know nothing of that place (etcd was restored from a backup: the watch opens and stays silent),
-        or the kind may get no bookmarks (core events do not), so that silence proves nothing.
+        Its resourceVersion may be unknown to the server (etcd was restored: the watch opens and stays silent), or the
+        kind has no bookmarks (core Events have none), so silence proves nothing.
         """
         opened_at = self._opened_at
         if opened_at is None or self._last_alive != opened_at:
@@ -260,7 +262,7 @@ class Reflector:
             self._resource_version = ""
 
     async def _has_moved(self) -> bool:
-        """Tell, after a 404, whether the kind is gone or served elsewhere."""
+        """Whether the kind is gone or served differently, after a 404."""
         gvk = self._resource.gvk
         try:
             now = await self._discovery.refresh(gvk)
@@ -271,6 +273,6 @@ class Reflector:
             return False
         return (now.plural, now.namespaced) != (self._resource.plural, self._resource.namespaced)
 
-    def _complain(self, error: ApiError) -> None:
+    def _warn(self, error: ApiError) -> None:
         if self._outage.should_log(f"{error.status} {error.reason}"):
             self._log.warning("watch failed, trying again", status=error.status, error=str(error))

@@ -1,1 +1,1 @@
-"""From an event to a call of a reconciler: sources, predicates, handlers, the workqueue, workers."""
+"""From an event to a call of a reconciler: sources, workqueue and workers."""

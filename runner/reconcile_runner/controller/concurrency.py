@@ -1,7 +1,7 @@
-"""Slots for runs: how many reconciles go on at a time over all watches (``--max-concurrent-runs``).
+"""The limit on reconciles at a time over all watches (``--max-concurrent-runs``).
 
-Each ``controller`` has workers of its own; each worker waits here for a slot before it takes a request from its
-``workqueue``. Live requests of any watch go before the background of all.
+A worker waits for a slot before it takes a request from its queue. Live requests of any watch go before the background
+requests of all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Waiter:
 
 
 class ConcurrencyLimit:
-    """``limit`` slots (>= 1); None: as many as anybody asks for."""
+    """Hands out ``limit`` slots (>= 1); None: there is no limit."""
 
     def __init__(self, limit: int | None) -> None:
         self._free = limit
@@ -30,7 +30,10 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def slot(self, urgency: Callable[[], Priority]) -> AsyncIterator[None]:
-        """Hold a slot while the block runs, and wait for it before. ``urgency`` is asked whenever one is handed out."""
+        """Wait for a slot and hold it while the block runs.
+
+        ``urgency`` returns the priority of the caller's most urgent request. It is called each time a slot is free.
+        """
         await self._acquire(urgency)
         try:
             yield
@@ -63,7 +66,7 @@ class ConcurrencyLimit:
             self._free += 1
 
     def _choose(self) -> _Waiter:
-        """Return who gets the next slot, taken out of the line: the first with something live.
+        """Remove and return the next waiter: the first one with a live request.
 
         Where ``MAX_LIVE_PICKS`` in a row passed the head of the line, the next slot is the head's.
         """

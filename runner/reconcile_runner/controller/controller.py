@@ -1,7 +1,7 @@
-"""The controller of one watch: workers that take requests, and the one place that decides what follows a reconcile.
+"""The controller of one watch: its workers, and what follows each reconcile.
 
-``manager`` runs a controller once its ``source`` has synced. Each worker takes a request from the ``workqueue``, hands
-it to the ``reconciler`` and turns the ``Outcome`` into forget, requeue or back-off.
+A worker takes a request from the workqueue, calls the reconciler, and turns the outcome into forget, requeue or
+back-off.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from reconcile_runner.logs import LogKey, get_logger, reconcile_context
 from reconcile_runner.metrics import Metrics, ReconcileResult
 
 GRACEFUL_SHUTDOWN_TIMEOUT: Final = 30.0
-"""Seconds that running reconciles may go on after ``stop``; the default of ``--graceful-shutdown-timeout``."""
+"""Seconds that running reconciles may go on after ``stop``.
+
+The default of ``--graceful-shutdown-timeout``.
+"""
 
 STUCK_RECONCILE_TIMEOUT: Final = 60.0
 """Seconds beyond the run timeout after which a reconcile counts as stuck."""
@@ -46,7 +49,7 @@ class ControllerOptions:
 
 
 class Controller:
-    """Reconciles what its queue holds, several requests at a time, never one request twice at a time.
+    """Reconciles what its queue holds, never one request twice at a time.
 
     The queue's name is the controller's, in metrics, tasks and logs.
     """
@@ -71,7 +74,7 @@ class Controller:
         self._workers: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """Reconcile until ``stop``, and until running reconciles have ended or were cancelled after the grace period.
+        """Reconcile until ``stop`` was called and no reconcile runs any more.
 
         Cancelling ``run`` cancels the running reconciles at once. Either way none is running when it returns.
         """
@@ -86,9 +89,10 @@ class Controller:
                 self._grace_timer.cancel()
 
     def stop(self) -> None:
-        """Take no request any more, and end ``run`` as soon as the running reconciles have ended, or the grace period.
+        """Take no further request, and end ``run`` once the running reconciles end.
 
-        Requests that still wait are dropped: the next start reconciles every object.
+        Those still running after the graceful shutdown timeout are cancelled. Requests that wait are dropped: the next
+        start reconciles every object.
         """
         self._queue.shut_down()
         if self._grace_timer is None:
@@ -99,7 +103,7 @@ class Controller:
         return self._queue.in_work()
 
     def problem(self) -> str | None:
-        """Name the reconciles that take much longer than the run timeout; None: there are none."""
+        """Name the reconciles that take much longer than the run timeout, or return None."""
         timeout = self._options.run_timeout
         if not timeout:
             return None
@@ -135,7 +139,7 @@ class Controller:
             self._queue.done(request)
 
     async def _reconcile(self, request: Request) -> Outcome:
-        """Call the reconciler. Whatever it raises is a failure of this request, never the end of the worker."""
+        """Call the reconciler; an exception is a failure of this request alone."""
         try:
             return await self._reconciler.reconcile(request)
         except asyncio.CancelledError:
@@ -150,7 +154,7 @@ class Controller:
             return Failed(f"{type(error).__name__}: {error}")
 
     def _conclude(self, request: Request, outcome: Outcome, seconds: float) -> None:
-        """Decide what follows a reconcile: the only place that forgets, requeues or backs off."""
+        """Forget, requeue or back off: the only place that decides what follows."""
         match outcome:
             case Succeeded(requeue_after=delay):
                 self._queue.forget(request)
@@ -182,6 +186,6 @@ def _failure_keys(message: str, delay: float, failures: int, seconds: float) -> 
 
 
 def _is_being_cancelled() -> bool:
-    """Tell a request to cancel this task from a CancelledError that came out of something it waited for."""
+    """Whether this task itself is cancelled, not something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

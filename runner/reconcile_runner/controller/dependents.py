@@ -1,11 +1,10 @@
-"""Dependents: the objects that runs made, whose deletion or change reconciles their owner.
+"""Dependents: objects that runs made. A change of one reconciles its owner.
 
-``proxy`` tells of every owned object that passes (``saw``), ``dependentscan`` of the kinds that earlier runs left
-behind; from then on the kind is watched: informer events -> predicate -> handler -> workqueue of each watch that it has
-owners of. Nothing is set up before, and nothing is remembered outside the API server.
+A kind is watched from its first dependent on, which a run's request or the scan of ``dependentscan`` shows. Nothing is
+set up before, and nothing is stored outside the API server.
 
-What happens to a dependent before its kind is listed for the first time is not lost: its state as ``proxy`` saw it is
-kept until the cache shows the object, or a complete list does not.
+What happens to a dependent before its kind is listed for the first time is not lost: its state, as the run's request
+showed it, is kept until the cache shows the object, or a complete list does not.
 """
 
 from __future__ import annotations
@@ -37,7 +36,10 @@ from reconcile_runner.watches.watch import Watch
 
 NEEDED_VERBS: Final = frozenset({"list", "watch"})
 MAX_OBSERVED: Final = 10_000
-"""Objects of a kind that are remembered until the cache shows them; beyond that the oldest are forgotten."""
+"""Objects of a kind that are remembered until the cache shows them.
+
+Beyond that, the oldest are forgotten.
+"""
 
 _EVENT_GROUPS: Final = frozenset({"", "events.k8s.io"})
 
@@ -54,12 +56,15 @@ class Dependents:
         self._watched: dict[tuple[str, str], _DependentKind] = {}
 
     def add_watch(self, watch: Watch, objects: Lister, queue: WorkQueue) -> None:
-        """Reconcile objects of ``watch`` for their dependents. Call it before any kind of dependents is watched."""
+        """Reconcile objects of ``watch`` for their dependents.
+
+        Call it before the first dependent is seen: a kind that is watched already gets no further watch.
+        """
         if watch.watch_dependent_resources:
             self._primaries.append(Primary(watch, objects, queue))
 
     def can_watch(self, resource: Resource) -> bool:
-        """Tell whether a watch wants dependents of a kind, and the API server can watch the kind."""
+        """Whether a watch wants dependents of a kind, and the API server can watch it."""
         return (
             not is_event_kind(resource.gvk)
             and resource.verbs >= NEEDED_VERBS
@@ -67,11 +72,11 @@ class Dependents:
         )
 
     def is_watched(self, resource: Resource) -> bool:
-        """Tell whether a kind is watched and listed, so that objects that are read tell nothing new about it."""
+        """Whether a kind is watched and listed: its cache shows all dependents."""
         return self.lists_seen(resource) > 0
 
     def watch_kind_of(self, resource: Resource, obj: KubeObject) -> bool:
-        """Watch the kind of ``obj`` from now on if ``obj`` is a dependent; return whether it is one.
+        """Watch the kind of ``obj`` if ``obj`` is a dependent; return whether it is.
 
         Metadata is enough where the generation tells a new spec from a new status, or where there is no status.
         """
@@ -89,12 +94,12 @@ class Dependents:
         return True
 
     def lists_seen(self, resource: Resource) -> int:
-        """Return how many complete lists of a dependent kind there were so far. Needed for ``observe``."""
+        """Return how many complete lists of a kind there were. ``observe`` needs it."""
         kind = self._watched.get((resource.gvk.group, resource.gvk.kind))
         return kind.lists if kind is not None else 0
 
     def observe(self, resource: Resource, obj: KubeObject, lists_before: int) -> None:
-        """Take an object as the API server just returned it to a run, read or written.
+        """Take an object as the API server returned it to a run, read or written.
 
         ``lists_before`` is what ``lists_seen`` returned before the run's request went out.
         """
@@ -102,7 +107,10 @@ class Dependents:
             self._watched[resource.gvk.group, resource.gvk.kind].observe(obj, lists_before)
 
     def observer(self, resource_of: Callable[[GroupVersionKind], Resource | None], gvk: GroupVersionKind) -> Listener:
-        """Return an event handler for a kind that is watched anyway. It finds dependents without a request."""
+        """Return an event handler that finds dependents of a kind that is cached anyway.
+
+        ``resource_of`` returns what discovery knows of a kind, or None.
+        """
 
         def on_event(event: Event) -> None:
             resource = resource_of(gvk)
@@ -113,7 +121,10 @@ class Dependents:
 
 
 class _DependentKind:
-    """One kind that has dependents, in the version that was seen first: a source for each watch that wants it."""
+    """A kind that has dependents, with a source for each watch that wants it.
+
+    ``gvk`` has the version that was seen first. Another version of the kind is not watched a second time.
+    """
 
     def __init__(
         self, gvk: GroupVersionKind, informer: Informer, primaries: Iterable[Primary], metrics: Metrics
@@ -169,16 +180,16 @@ def _wants_kind(watch: Watch, resource: Resource) -> bool:
 
 
 def _wants(watch: Watch, resource: Resource, obj: KubeObject) -> bool:
-    """Tell whether an object is a dependent of an object of the watch, and the watch wants it."""
+    """Whether an object is a dependent that the watch wants."""
     if not _wants_kind(watch, resource) or next(owner_keys(obj, watch.gvk), None) is None:
         return False
     return resource.namespaced or watch.watch_cluster_scoped_resources or is_referenced(obj, watch.gvk)
 
 
 def is_event_kind(gvk: GroupVersionKind) -> bool:
-    """Tell whether a kind is that of Kubernetes Events.
+    """Whether a kind is that of Kubernetes Events, which are never dependents.
 
-    An Event speaks about an object. It is no part of it: it should outlive a deletion that it reports, and one that a
-    run writes must not start the next run.
+    An Event is about an object and no part of it: it should outlive the deletion that it reports, and one that a run
+    writes must not start the next run.
     """
     return gvk.kind == "Event" and gvk.group in _EVENT_GROUPS

@@ -28,14 +28,17 @@ PAGE_LIMIT: Final = 500
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 _ANY_NAMESPACE: Final = "default"
-"""Rights in all namespaces are among the rights in any of them."""
+"""Rights in all namespaces are among the rights in each of them."""
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What the operator may do. ``complete`` False: some rights are unknown, so all is taken to be allowed."""
+    """What the operator may do.
+
+    ``complete`` False: some rights are unknown, so everything counts as allowed.
+    """
 
     rules: tuple[Mapping[str, Any], ...]
     complete: bool
@@ -62,9 +65,10 @@ async def scan_for_dependents(
     clock: Clock,
     namespaces: Collection[str] = (),
 ) -> None:
-    """Watch each kind of which earlier runs left dependents. ``namespaces`` empty: all.
+    """Watch each kind of which earlier runs left dependents.
 
-    It returns when all kinds were looked at, and tries again for as long as the API server fails.
+    ``namespaces``: where to look; empty: everywhere. It returns when all kinds were looked at, and tries again for as
+    long as the API server fails.
     """
     scan, backoff = _Scan(client, discovery, dependents, tuple(namespaces)), Backoff()
     while True:
@@ -99,7 +103,7 @@ class _Scan:
         _log.info("looked for dependents of earlier runs", kinds=len(self._scanned))
 
     def _is_candidate(self, resource: Resource, rights: Rights) -> bool:
-        """Whether a run of this operator can have made such an object, and the kind may be watched."""
+        """Whether runs can have made such objects, and the kind may be watched."""
         return (
             resource.gvk not in self._scanned
             and self._dependents.can_watch(resource)

@@ -1,8 +1,6 @@
-"""Which objects an event reconciles: pure functions from an event to requests.
+"""Handlers: pure functions from an event to the requests that it makes.
 
-``source`` calls them with the events that ``predicate`` let pass, and puts the requests into the ``workqueue``. What
-matches a trigger is looked up in a field index of the cache, never searched: an event costs the same with 10 objects
-or 100,000.
+What matches a trigger is looked up in an index of the cache: an event costs the same with 10 objects or 100,000.
 """
 
 from __future__ import annotations
@@ -38,9 +36,10 @@ def for_trigger(trigger: Trigger, indexer: Indexer, event: Event) -> tuple[Reque
 
 
 def for_owners(gvk: GroupVersionKind, event: Event) -> tuple[Request, ...]:
-    """Return the requests for the owners of one kind that the event's object has or had, each once.
+    """Return the requests for owners that the event's object has or had, each once.
 
-    Some may name no object: an owner reference does not say where its owner is (``ownership.owner_keys``).
+    ``gvk`` is the owners' kind. Some requests may name no object: an owner reference does not say in which namespace
+    its owner is (``owners.owner_keys``).
     """
     states = (event.object, event.old) if event.old is not None else (event.object,)
     return tuple(dict.fromkeys(key for state in states for key in owner_keys(state, gvk)))

@@ -1,9 +1,8 @@
-"""Which events matter: pure functions from an event to yes or no.
+"""Predicates: pure functions that tell which events matter.
 
-``source`` asks them before ``handler`` turns an event into requests. The rules for a watch's own kind are upstream's
-(controller-runtime's GenerationChanged, AnnotationChanged and label selector), with three additions, each of which
-upstream loses: an object that comes to match the selector, one that was replaced by another of the same name, and the
-deletion of one that no longer matched (it may have left a directory behind).
+The rules for a watch's own kind are upstream's (controller-runtime's GenerationChanged, AnnotationChanged and label
+selector), with three additions for events that upstream loses: an object that comes to match the selector, one that was
+replaced by another of the same name, and the deletion of one that no longer matched (it may have left a directory).
 """
 
 from __future__ import annotations
@@ -25,13 +24,16 @@ from reconcile_runner.watches.annotations import asks_for_a_run
 from reconcile_runner.watches.watch import Trigger, Watch
 
 _BOOKKEEPING: Final = frozenset({"resourceVersion", "managedFields", "selfLink"})
-"""Fields of ``metadata`` that the API server keeps for itself. ``generation`` is not one: it speaks of the spec."""
+"""Fields of ``metadata`` that the API server keeps for itself.
+
+``generation`` is not one of them: it tells of the spec.
+"""
 
 _NOT_THE_SPEC: Final = frozenset({"metadata", "status"})
 
 
 def matters_to_watch(watch: Watch, event: Event) -> bool:
-    """Tell whether an event of a watch's own kind asks for a reconcile of its object."""
+    """Whether an event of a watch's own kind reconciles its object."""
     if event.type is EventType.DELETED:
         return True
     if not watch.selector.matches(labels(event.object)):
@@ -48,8 +50,11 @@ def matters_to_watch(watch: Watch, event: Event) -> bool:
     )
 
 
-def is_wanted_afresh(event: Event) -> bool:
-    """Tell whether failures so far say nothing about the next run: the spec is a new one, or somebody asked for it."""
+def resets_backoff(event: Event) -> bool:
+    """Whether an event makes earlier failures irrelevant.
+
+    It does if the spec changed, or if someone asked for a run.
+    """
     old = event.old
     if event.type is not EventType.UPDATED or old is None:
         return event.type is EventType.CREATED
@@ -61,13 +66,13 @@ def is_wanted_afresh(event: Event) -> bool:
 
 
 def matters_to_trigger(trigger: Trigger, event: Event) -> bool:
-    """Tell whether an event of a trigger asks for a reconcile of the objects that match."""
+    """Whether an event of a trigger's kind reconciles the objects that match it."""
     old = event.old
     if event.type is not EventType.UPDATED or old is None:
         return event.type in trigger.events
     new = event.object
     if _is_replaced(new, old):
-        # Deleted and created again out of sight: whichever event was asked for may be among what was missed.
+        # Deleted and created again while no watch was open: the event that was asked for may have been missed.
         return True
     if EventType.UPDATED not in trigger.events:
         return False
@@ -80,7 +85,7 @@ def matters_to_trigger(trigger: Trigger, event: Event) -> bool:
 
 
 def matters_to_owner(event: Event, *, metadata_only: bool) -> bool:
-    """Tell whether an event of a dependent asks for a reconcile of its owners.
+    """Whether an event of a dependent reconciles its owners.
 
     Upstream's rules: a creation does not (the owner's run made it), a deletion does, an update does unless only the
     status, or metadata that the API server keeps for itself, changed. Where nothing but ``metadata`` is known, the
@@ -97,10 +102,10 @@ def matters_to_owner(event: Event, *, metadata_only: bool) -> bool:
 
 
 def _generation_changed(new: KubeObject, old: KubeObject) -> bool:
-    """Tell whether the spec is a new one.
+    """Whether the spec changed.
 
-    Kinds without generations cannot say: every update of theirs counts, but one that brings nothing but finalizers,
-    which is what the reconciler itself writes there.
+    Kinds without generations cannot tell. Each update of them counts, except one of finalizers alone: the reconciler
+    itself writes these.
     """
     if generation(new) != generation(old) or _is_replaced(new, old):
         return True

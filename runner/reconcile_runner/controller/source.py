@@ -45,21 +45,21 @@ Predicate: TypeAlias = Callable[[Event], bool]
 Handler: TypeAlias = Callable[[Event], Collection[Request]]
 
 MAX_REQUESTS_REPORTED: Final = 10
-"""A log line names so many requests at most, and so many objects get a Kubernetes Event."""
+"""Requests at most that a log line names and that get a Kubernetes Event."""
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Primary:
-    """The objects that a watch reconciles, and the queue in which they wait for it."""
+    """The objects that a watch reconciles, and the queue in which they wait."""
 
     watch: Watch
     objects: Lister
     queue: WorkQueue
 
     def is_selected(self, key: ObjectKey) -> bool:
-        """Tell whether the watch's selector takes an object. Without a selector, it takes any key."""
+        """Whether the watch's selector takes an object; without a selector, any key."""
         if not self.watch.selector.requirements:
             return True
         obj = self.objects.get(key)
@@ -68,7 +68,7 @@ class Primary:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a log line reports an event of a related object: its message, and the keys of the object."""
+    """The message and the object's keys in a log line about an event."""
 
     message: str
     gvk_key: str
@@ -113,7 +113,7 @@ class KindSource(Source):
         super().on_event(event)
 
     def _enqueue(self, event: Event, requests: Collection[Request]) -> None:
-        if predicate.is_wanted_afresh(event):
+        if predicate.resets_backoff(event):
             for request in requests:
                 self._primary.queue.forget(request)
         super()._enqueue(event, requests)
@@ -129,7 +129,7 @@ class KindSource(Source):
 
 
 class RelatedSource(Source):
-    """Another kind than the watch's own. What it enqueues is selected by the watch, and reported."""
+    """A kind other than the watch's own. What it enqueues is selected, and reported."""
 
     def __init__(
         self, primary: Primary, gvk: GroupVersionKind, wording: Wording, predicate: Predicate, handler: Handler
@@ -145,7 +145,7 @@ class RelatedSource(Source):
             self._report(event, selected)
 
     def _report(self, event: Event, requests: list[Request]) -> None:
-        """Say which object issued an event, and what is reconciled for it."""
+        """Log which object issued an event, and what is reconciled for it."""
         named = [str(request) for request in requests[:MAX_REQUESTS_REPORTED]]
         keys = {
             LogKey.GVK.value: str(self._primary.watch.gvk),
@@ -158,7 +158,7 @@ class RelatedSource(Source):
 
 
 class TriggerSource(RelatedSource):
-    """A trigger's kind: an event reconciles the objects whose field has the trigger's value."""
+    """A trigger's kind: an event reconciles the objects that match the trigger."""
 
     def __init__(
         self, primary: Primary, trigger: Trigger, indexer: Indexer, metrics: Metrics, recorder: EventRecorder
@@ -175,12 +175,12 @@ class TriggerSource(RelatedSource):
         self._has_synced = False
 
     def on_event(self, event: Event) -> None:
-        """Enqueue what the event reconciles. Those of the first list are left to ``on_synced``."""
+        """Enqueue what the event reconciles; the first list is left to ``on_synced``."""
         if self._has_synced or not event.initial:
             super().on_event(event)
 
     def on_synced(self) -> None:
-        """Enqueue every object of the watch: the first list of the trigger's kind is complete."""
+        """Enqueue every object of the watch, once the trigger's kind is listed."""
         self._has_synced = True
         keys = self._primary.objects.keys()
         selected = [key for key in keys if self._primary.is_selected(key)]
@@ -228,7 +228,10 @@ class DependentSource(RelatedSource):
 
 
 class WatchSources:
-    """The sources of a watch's own kind and of its triggers' kinds. Construct it before the cache runs."""
+    """The sources of a watch's own kind and of its triggers' kinds.
+
+    Construct it before the cache runs.
+    """
 
     def __init__(self, watch: Watch, cache: Cache, queue: WorkQueue, metrics: Metrics, recorder: EventRecorder) -> None:
         self._watch = watch
@@ -248,7 +251,7 @@ class WatchSources:
             informer.add_event_handler(source.on_event)
 
     async def wait_synced(self) -> None:
-        """Wait until all kinds are listed and every object is enqueued for a run that starts after that.
+        """Wait until all kinds are listed, and every object is enqueued after that.
 
         It waits for as long as a kind is missing. A controller may run already; the price is a second run of what it
         reconciled.
@@ -266,12 +269,12 @@ async def _wait_for_trigger(informer: Informer, source: TriggerSource) -> None:
 
 
 def _priority_of(event: Event) -> Priority:
-    # Somebody waits for what is being deleted, also when the operator has just started.
+    # Someone waits for what is being deleted, also when the operator has just started.
     return Priority.BACKGROUND if event.initial and not is_deleting(event.object) else Priority.LIVE
 
 
 def _creation_time(obj: KubeObject) -> float | None:
-    """Return ``metadata.creationTimestamp`` in seconds since 1970, or None where there is none that can be read."""
+    """Return ``metadata.creationTimestamp`` in seconds since 1970, if it can be read."""
     text = metadata(obj).get("creationTimestamp")
     try:
         return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None

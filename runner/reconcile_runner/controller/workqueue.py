@@ -1,10 +1,9 @@
-"""The workqueue: each request once, never one request to two workers, the urgent ones first.
+"""The workqueue: each request once, never with two workers, the urgent ones first.
 
-``source`` adds what events ask for, ``controller`` takes requests, and says when it is done with one and whether to
-try again. A request is in one place only: ready, or waiting for its delay, or in work. Adds of one request join: the
-earliest time and the highest priority win. Semantics: client-go's workqueue with controller-runtime's priorities, and
-one thing more: what changed while in work runs again once the changes pause, so that a burst costs two runs, not one
-for each time that a quick run ends. Nothing blocks but ``get``, and all of it runs in one event loop.
+A request is in one place only: ready, waiting for its delay, or in work. Adds of one request merge: the earliest time
+and the highest priority win. Semantics: client-go's workqueue with controller-runtime's priorities, and a debounce: a
+request that is added again while in work runs again once the adds pause. So a burst costs two runs, not one for each
+time that a short run ends. Only ``reserve`` waits; all of it runs in one event loop.
 """
 
 from __future__ import annotations
@@ -23,37 +22,49 @@ from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.metrics import Metrics
 
 MAX_BACKGROUND_WAIT: Final = 60.0
-"""Seconds after which the oldest background request gets its share of the workers, however many live ones wait."""
+"""Seconds after which the oldest background request gets a share of the picks.
+
+It does however many live requests wait.
+"""
 
 MAX_LIVE_PICKS: Final = 3
-"""Live requests taken in a row while a background request has waited too long. The next pick is its."""
+"""Live requests taken in a row while a background request has waited too long.
+
+The background request is next.
+"""
 
 DEBOUNCE_PERIOD: Final = 0.1
-"""A request that is added again while in work runs again this many seconds after its last add."""
+"""Seconds without another add after which a request re-added in work runs again."""
 
 MAX_DEBOUNCE: Final = 2.0
-"""Seconds after its first add in work at which such a request runs again, even if the adds do not pause."""
+"""Seconds after its first add in work at which it runs again, pause or not."""
 
 _TIMER_TOLERANCE: Final = 1e-6
 """Seconds by which a timer may fire early (rounding) and still counts as due."""
 
 _MAX_STALE_ENTRIES: Final = 64
-"""Superseded delays may make up half of the heap, and this many more, before it is rebuilt."""
+"""Superseded delays beyond half of the heap before the heap is rebuilt."""
 
 
 class Priority(enum.IntEnum):
-    """Who goes first. The numbers are controller-runtime's, and the ``priority`` label of ``workqueue_depth``."""
+    """Which request is taken first, the higher number.
+
+    The numbers are controller-runtime's, and values of the label ``priority`` of ``workqueue_depth``.
+    """
 
     BACKGROUND = -100
-    """Initial lists, resyncs and periodic reconciles: nobody waits for them."""
+    """First lists and periodic reconciles: nobody waits for them."""
 
     LIVE = 0
-    """What somebody just changed."""
+    """Changes: someone may wait for their effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A request that wants to run: since when, and when it was last asked for (clock seconds)."""
+    """A request that should run.
+
+    ``since`` is its first add, ``latest`` its last one, in the clock's seconds.
+    """
 
     priority: Priority
     since: float
@@ -62,9 +73,9 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Delayed:
-    """A request that runs not before ``due`` (clock seconds). ``order`` tells its heap entry from superseded ones.
+    """A request that does not run before ``due``, in the clock's seconds.
 
-    ``burst`` is set where it wants to run already and only waits for its changes to pause.
+    ``order`` tells its heap entry from superseded ones. ``burst`` is set if it only waits for its adds to pause.
     """
 
     priority: Priority
@@ -75,14 +86,14 @@ class _Delayed:
 
 @dataclass(frozen=True, slots=True)
 class _InWork:
-    """A request that a worker holds. ``priority`` is the one it was taken with."""
+    """A request that a worker holds, with the priority that it was taken with."""
 
     priority: Priority
     started: float
 
 
 class WorkQueue:
-    """The queue of one controller, whose name it has in the metrics.
+    """The queue of one controller. It has the controller's name in the metrics.
 
     ``debounce`` is in seconds. Every operation costs O(1), or O(log n) in the number of delayed requests.
     """
@@ -104,7 +115,7 @@ class WorkQueue:
         self._available = asyncio.Semaphore(0)
         self._passed_over = 0
         self._in_work: dict[Request, _InWork] = {}
-        self._changed_in_work: dict[Request, _Wanted] = {}
+        self._readded: dict[Request, _Wanted] = {}
         self._delayed: dict[Request, _Delayed] = {}
         self._heap: list[tuple[float, int, Request]] = []
         self._order = itertools.count()
@@ -123,10 +134,10 @@ class WorkQueue:
         return self._failures.get(request, 0)
 
     def add(self, request: Request, priority: Priority = Priority.LIVE) -> bool:
-        """Ask for a run, as soon as a worker is free.
+        """Enqueue a request; return False if it was enqueued already.
 
-        A request that is ready is moved up when ``priority`` is higher; one that waits for its delay waits no longer.
-        One in work runs once more when it is done and its changes pause. Returns whether it was not asked for already.
+        A ready one is moved up if ``priority`` is higher. One that waits for its delay becomes ready. One in work runs
+        once more when it is done and its adds pause.
         """
         if self._closed:
             return False
@@ -143,7 +154,7 @@ class WorkQueue:
         return True
 
     def add_after(self, request: Request, delay: float, priority: Priority) -> None:
-        """Ask for a run in ``delay`` seconds (<= 0: now), unless one is due earlier."""
+        """Enqueue a request in ``delay`` seconds (<= 0: now), if it is not due earlier."""
         if self._closed:
             return
         if delay <= 0:
@@ -160,10 +171,12 @@ class WorkQueue:
         self._delay(request, priority, due)
 
     def add_rate_limited(self, request: Request) -> float:
-        """Ask for another try after a failure, later each time. Returns the delay in seconds.
+        """Enqueue a request that failed, after a longer delay each time; return the delay.
 
-        A retry keeps the priority that the failed run was taken with (as in controller-runtime): what somebody waits
-        for stays ahead of the background, and a background request does not get ahead by failing.
+        The delay is in seconds.
+
+        The request keeps the priority that it was taken with, as in controller-runtime: a live one stays ahead of the
+        background, and a background one does not get ahead because it failed.
         """
         failures = self._failures.get(request, 0) + 1
         self._failures[request] = failures
@@ -174,21 +187,27 @@ class WorkQueue:
         return delay
 
     def forget(self, request: Request) -> None:
-        """Forget a request's failures: the next one waits the shortest delay again. A pending retry stays pending."""
+        """Forget a request's failures: the next delay is the shortest again.
+
+        A retry that is pending stays pending.
+        """
         self._failures.pop(request, None)
 
     async def reserve(self) -> bool:
-        """Wait until a request is ready for the caller, who then calls ``take`` once. False: the queue was shut down.
+        """Wait until a request is ready for the caller; False: the queue was shut down.
 
-        Which one it will be is decided by ``take``: what waits for something else meanwhile holds no request up.
+        The caller then calls ``take`` once, which decides which request it gets. So a worker that waits for something
+        else in between holds up no request.
         """
         await self._available.acquire()
         if self._closed:
-            self._available.release()  # passes the news on to the next worker that waits
+            self._available.release()  # wakes the next worker that waits
         return not self._closed
 
     def take(self) -> Request | None:
-        """Take a request that was reserved; the caller owes a ``done``. None: the queue was shut down.
+        """Take a request after ``reserve``; None: the queue was shut down.
+
+        The caller must call ``done`` for it.
 
         Live requests come first, the oldest of each priority first. Once the oldest background request has waited
         longer than ``MAX_BACKGROUND_WAIT``, it follows after ``MAX_LIVE_PICKS`` live ones, also when these keep coming.
@@ -200,15 +219,18 @@ class WorkQueue:
         return max((priority for priority, ready in self._ready.items() if ready), default=Priority.BACKGROUND)
 
     def done(self, request: Request) -> None:
-        """Give back a request taken with ``get``. If it was added meanwhile, it runs again once its changes pause."""
+        """Give back a request that was taken.
+
+        If it was added meanwhile, it runs again once its adds pause.
+        """
         work = self._in_work.pop(request)
         self._metrics.done(self._clock.monotonic() - work.started)
-        changed = self._changed_in_work.pop(request, None)
-        if changed is not None:
-            self._run_after_burst(request, changed)
+        readded = self._readded.pop(request, None)
+        if readded is not None:
+            self._run_after_burst(request, readded)
 
     def shut_down(self) -> None:
-        """Hand out nothing any more: ``get`` returns None at once, adds are dropped, delays end without effect."""
+        """Drop what waits and what is added from now on, and wake all workers."""
         self._closed = True
         self._delayed.clear()
         self._heap.clear()
@@ -216,25 +238,25 @@ class WorkQueue:
         self._available.release()
 
     def _is_wanted(self, request: Request) -> bool:
-        """Tell whether a request is asked for already: ready, changed in work, or waiting for its changes to pause."""
-        if request in self._changed_in_work or any(request in ready for ready in self._ready.values()):
+        """Whether a request is ready, re-added in work, or waiting for its adds to pause."""
+        if request in self._readded or any(request in ready for ready in self._ready.values()):
             return True
         delayed = self._delayed.get(request)
         return delayed is not None and delayed.burst is not None
 
     def _want(self, request: Request, wanted: _Wanted) -> None:
-        """Take up a request that is not wanted yet."""
+        """Enqueue a request that is not wanted yet."""
         self._metrics.added()
         if request in self._in_work:
-            self._changed_in_work[request] = wanted
+            self._readded[request] = wanted
         else:
             self._make_ready(request, wanted)
 
     def _raise_priority(self, request: Request, priority: Priority) -> None:
         """Move a wanted request up where ``priority`` is higher than its own."""
-        changed, delayed = self._changed_in_work.get(request), self._delayed.get(request)
-        if changed is not None:
-            self._changed_in_work[request] = replace(changed, priority=max(changed.priority, priority))
+        readded, delayed = self._readded.get(request), self._delayed.get(request)
+        if readded is not None:
+            self._readded[request] = replace(readded, priority=max(readded.priority, priority))
         elif delayed is not None:
             self._delayed[request] = replace(delayed, priority=max(delayed.priority, priority))
         elif priority is Priority.LIVE and request in self._ready[Priority.BACKGROUND]:
@@ -243,17 +265,17 @@ class WorkQueue:
             self._show_depth(Priority.LIVE)
 
     def _prolong_burst(self, request: Request) -> None:
-        """Note that a wanted request was asked for again. One that is ready has nothing to wait for."""
+        """Note another add of a wanted request. A ready one has nothing to wait for."""
         now = self._clock.monotonic()
-        changed, delayed = self._changed_in_work.get(request), self._delayed.get(request)
-        if changed is not None:
-            self._changed_in_work[request] = replace(changed, latest=now)
+        readded, delayed = self._readded.get(request), self._delayed.get(request)
+        if readded is not None:
+            self._readded[request] = replace(readded, latest=now)
         elif delayed is not None and delayed.burst is not None:
             burst = replace(delayed.burst, priority=delayed.priority, latest=now)
             self._run_after_burst(request, burst)
 
     def _run_after_burst(self, request: Request, burst: _Wanted) -> None:
-        """Make a request ready once it has been quiet for a moment, but not later than ``MAX_DEBOUNCE``."""
+        """Make a request ready once its adds pause, or after ``MAX_DEBOUNCE``."""
         due = min(burst.latest + self._debounce, burst.since + MAX_DEBOUNCE)
         if due > self._clock.monotonic():
             self._delay(request, burst.priority, due, burst)
@@ -267,17 +289,18 @@ class WorkQueue:
         self._available.release()
 
     def _choose(self) -> Priority:
-        """Say which priority the next pick serves.
+        """Return the priority of the next pick.
 
-        Only a background request that live ones kept passing while it was aged gets ahead of one: a single live request
-        starts in the next free slot, however old the backlog is.
+        A background request goes first only after live ones passed it while it had waited too long. A single live
+        request starts in the next free slot, however old the backlog is.
         """
         live, background = self._ready[Priority.LIVE], self._ready[Priority.BACKGROUND]
-        aged = bool(background) and self._clock.monotonic() - next(iter(background.values())) > MAX_BACKGROUND_WAIT
-        if not live or (aged and self._passed_over >= MAX_LIVE_PICKS):
+        now = self._clock.monotonic()
+        is_overdue = bool(background) and now - next(iter(background.values())) > MAX_BACKGROUND_WAIT
+        if not live or (is_overdue and self._passed_over >= MAX_LIVE_PICKS):
             self._passed_over = 0
             return Priority.BACKGROUND
-        if aged:
+        if is_overdue:
             self._passed_over += 1
         return Priority.LIVE
 
@@ -297,7 +320,7 @@ class WorkQueue:
         self._arm_timer()
 
     def _arm_timer(self) -> None:
-        """Have the timer fire when the first delay ends; one timer serves all."""
+        """Set the one timer to the end of the first delay."""
         while self._heap and not self._is_current(self._heap[0]):
             heapq.heappop(self._heap)
         if self._timer is not None:

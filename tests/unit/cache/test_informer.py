@@ -7,7 +7,7 @@ import pytest
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.event import Event, EventType, Store
-from reconcile_runner.cache.informer import RECENT, Informer, NamespaceStore
+from reconcile_runner.cache.informer import MAX_RECENT_VERSIONS, Informer, NamespaceStore
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
 NAME = FieldPath("spec.name")
@@ -209,6 +209,6 @@ def test_versions_of_updates_and_deletions_are_remembered_for_a_while(kind: Info
     store.upsert(foo("a", 2))
     store.delete(foo("a", 3))
     assert [kind.has_seen(str(version)) for version in (1, 2, 3, 4)] == [True, True, True, False]
-    for version in range(10, 10 + RECENT):
+    for version in range(10, 10 + MAX_RECENT_VERSIONS):
         store.upsert(foo("b", version))
-    assert [kind.has_seen(str(version)) for version in (1, 10, 9 + RECENT)] == [False, True, True]
+    assert [kind.has_seen(str(version)) for version in (1, 10, 9 + MAX_RECENT_VERSIONS)] == [False, True, True]

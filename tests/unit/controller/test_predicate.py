@@ -10,10 +10,10 @@ from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requir
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
 from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.controller.predicate import (
-    is_wanted_afresh,
     matters_to_owner,
     matters_to_trigger,
     matters_to_watch,
+    resets_backoff,
 )
 from reconcile_runner.watches.watch import Match, Trigger, Watch
 
@@ -110,10 +110,10 @@ class TestWatch:
     ) -> None:
         event = updated(thing(annotations=old), thing(annotations=new))
         assert matters_to_watch(WATCH, event) is expected
-        assert is_wanted_afresh(event) is expected
+        assert resets_backoff(event) is expected
 
     def test_a_deletion_starts_the_retries_afresh(self) -> None:
-        assert is_wanted_afresh(updated(thing(), thing(deletionTimestamp="2026-01-01T00:00:00Z")))
+        assert resets_backoff(updated(thing(), thing(deletionTimestamp="2026-01-01T00:00:00Z")))
 
 
 class TestSelector:
@@ -154,7 +154,7 @@ class TestDesiredState:
         ids=["created", "deleted", "spec", "status", "annotations", "replaced", "no generation: status", "and spec"],
     )
     def test_only_a_new_spec_makes_failures_forgotten(self, event: Event, expected: bool) -> None:
-        assert is_wanted_afresh(event) is expected
+        assert resets_backoff(event) is expected
 
 
 def trigger(*events: EventType, match: Match = BY_NAME, on: tuple[str, ...] | None = None) -> Trigger:
