@@ -42,7 +42,10 @@ RUN cd /opt/reconcile-runner/venv/lib/python3*/site-packages \
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY collections/ collections/
 COPY runner/ runner/
-RUN /build/pip/bin/pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
+# pip reads the certificate authorities all the same, and buildah leaves no file where it has mounted one.
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
+    /build/pip/bin/pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
  && /build/pip/bin/pip --python /opt/reconcile-runner/venv/bin/python --disable-pip-version-check --quiet \
     install --no-cache-dir --no-compile --no-deps --no-index dist/*.whl \
  && ln -s venv/lib/python3*/site-packages/reconcile_runner/collections /opt/reconcile-runner/collections
