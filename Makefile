@@ -99,7 +99,8 @@ collection-check: setup ## Check the collection reconcile_runner.util as Ansible
 
 .PHONY: molecule
 molecule: binaries ## Run the molecule scenarios alone, those of the examples among them
-	@for project in . examples/*/; do (cd "$$project" && $(ISOLATED) molecule test) || exit 1; done
+	@export ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.collections:$(CURDIR)/collections"; \
+	for project in . examples/*/; do (cd "$$project" && $(ISOLATED) molecule test) || exit 1; done
 
 .PHONY: bench
 bench: binaries ## Measure the engines side by side (BENCH_ARGS='--peer PATH': another operator, too)

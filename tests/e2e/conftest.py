@@ -50,7 +50,10 @@ def operator(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     status, _ = api.request("GET", f"/api/v1/namespaces/{NAMESPACE}")
     assert status == http.HTTPStatus.NOT_FOUND, f"the namespace {NAMESPACE} is somebody's: it is not touched"
     overlay = write_overlay(
-        tmp_path_factory.mktemp("overlay") / "overlay", REPOSITORY / "config" / "default", target.image, [random_user()]
+        tmp_path_factory.mktemp("overlay") / "overlay",
+        REPOSITORY / "config" / "default",
+        target.image,
+        patches=[random_user()],
     )
     target.kubectl.run("apply", "-k", str(overlay))
     deployed = Deployed(target.kubectl, api, own_node=target.own)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,16 +151,22 @@ def container_of(pod: dict[str, Any]) -> dict[str, Any]:
     return status
 
 
-def write_overlay(directory: Path, base: Path, image: str, patches: list[dict[str, Any]]) -> Path:
-    """Write a kustomization that installs ``base`` with another image, and with patches."""
+def write_overlay(
+    directory: Path,
+    base: Path,
+    image: str,
+    shipped: str = "localhost/foo-operator",
+    patches: Sequence[dict[str, Any]] = (),
+) -> Path:
+    """Write a kustomization that installs ``base`` with another image than the shipped one, and with patches."""
     name, _, tag = image.rpartition(":")
     directory.mkdir()
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [os.path.relpath(base, directory)],
-        "images": [{"name": "localhost/foo-operator", "newName": name, "newTag": tag}],
-        "patches": patches,
+        "images": [{"name": shipped, "newName": name, "newTag": tag}],
+        "patches": list(patches),
     }
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     return directory

@@ -2,75 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.e2e.cluster import Target
-from tests.e2e.deployed import NAME, Deployed
+from tests.e2e.deployed import Deployed, write_overlay
 from tests.support.hosting import Hosted
 from tests.support.operator_process import REPOSITORY, Kube, eventually
 
 pytestmark = pytest.mark.timeout(900)
 
 EXAMPLES = REPOSITORY / "examples"
-CONFIG = REPOSITORY / "config"
-
-RBAC = ("service_account", "leader_election_role", "leader_election_role_binding", "metrics_auth_role")
-"""What of `config/rbac` any operator needs, by file."""
 
 HTTP = {"name": "http", "port": 80}
-
-
-def write_installation(directory: Path, example: str, image: str) -> Path:
-    """Write a kustomization that installs an example with `config/manager` and with its own CRDs and rights."""
-    here = EXAMPLES / example
-    role = here / "config" / "rbac" / "role.yaml"
-    files = [CONFIG / "manager", *(CONFIG / "rbac" / f"{name}.yaml" for name in RBAC), role]
-    files += [CONFIG / "rbac" / "metrics_auth_role_binding.yaml", *sorted((here / "crds").glob("*.yaml"))]
-    name, _, tag = image.rpartition(":")
-    directory.mkdir()
-    (directory / "binding.yaml").write_text(
-        yaml.safe_dump(binding(yaml.safe_load(role.read_text())["metadata"]["name"]))
-    )
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": f"{example}-system",
-        "namePrefix": f"{example}-",
-        "resources": ["binding.yaml", *(os.path.relpath(file, directory) for file in files)],
-        "images": [{"name": "localhost/foo-operator", "newName": name, "newTag": tag}],
-        "replicas": [{"name": "controller-manager", "count": 1}],
-    }
-    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return directory
-
-
-def binding(role: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "manager-rolebinding"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": "controller-manager", "namespace": "system"}],
-    }
 
 
 @contextmanager
 def installed(target: Target, example: str, directory: Path) -> Iterator[Deployed]:
     """Run an example's operator in a namespace of its own until the block ends."""
-    overlay = write_installation(directory / example, example, target.image_of_example(example))
-    # Files of the example's and of config/ are put together here, from where they are.
-    manifest = target.kubectl.run("kustomize", "--load-restrictor=LoadRestrictionsNone", str(overlay))
+    operator = f"{example}-operator"
+    default = EXAMPLES / example / "config" / "default"
+    overlay = write_overlay(directory / example, default, target.image_of_example(example), f"localhost/{operator}")
+    manifest = target.kubectl.run("kustomize", str(overlay))
     target.kubectl.run("apply", "--filename", "-", stdin=manifest)
     try:
-        name = NAME.replace("foo-operator", example)
-        deployed = Deployed(target.kubectl, target.api, f"{example}-system", name, replicas=1)
+        name = f"{operator}-controller-manager"
+        deployed = Deployed(target.kubectl, target.api, operator, name, lease_name=operator, replicas=1)
         deployed.settle()
         yield deployed
     finally:

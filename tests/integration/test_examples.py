@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconcile_devcluster import crds
+from reconcile_devcluster.binaries.finder import find_kubectl
+from tests.support.kustomized import Kubectl
 from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, operator
 
 if TYPE_CHECKING:
@@ -187,3 +189,17 @@ def test_a_blog_post_is_published_once_follows_its_title_and_is_unpublished_when
     posts.delete(posts.path("first"))
     eventually(lambda: not posts.kube.exists(posts.path("first")), "the post to be gone")
     assert not posts.kube.exists(page(posts, "first"))
+
+
+@pytest.mark.parametrize("name", ["appservice", "blogpost"])
+def test_an_example_is_installed_by_its_own_config(controllers_cluster: Cluster, name: str) -> None:
+    kubectl = Kubectl(find_kubectl(), controllers_cluster.kubeconfig)
+    kubectl.must("apply", "--validate=strict", "-k", f"examples/{name}/config/default")
+    pods = f"/api/v1/namespaces/{name}-operator/pods"
+    eventually(lambda: len(controllers_cluster.api.call("GET", pods)["items"]) == 1, "the operator's Pod")
+    [pod] = controllers_cluster.api.call("GET", pods)["items"]
+    account = f"system:serviceaccount:{name}-operator:{pod['spec']['serviceAccountName']}"
+    assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == f"{name}-operator"
+    asked = ("auth", "can-i", "update", f"leases.coordination.k8s.io/{name}-operator", f"--as={account}")
+    assert kubectl.must(*asked, f"--namespace={name}-operator").strip() == "yes"
+    kubectl.must("delete", "--wait=false", "-k", f"examples/{name}/config/default")

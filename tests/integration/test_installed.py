@@ -5,6 +5,7 @@ In that directory lies a `yaml.py` which ends who imports it: nothing there is t
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ import yaml
 from reconcile_devcluster import crds
 from reconcile_devcluster.api import ApiServer
 from reconcile_runner import __version__
-from tests.support.installed import Installation, install
+from tests.support.hosting import Hosted
+from tests.support.installed import KUBERNETES_CORE, Installation, install
 from tests.support.lifecycle import GROUP, definition, thing
-from tests.support.operator_process import eventually
+from tests.support.operator_process import REPOSITORY, eventually
 from tools.testing.operator import OperatorProcess, started
 
 if TYPE_CHECKING:
@@ -106,12 +108,40 @@ def test_a_role_uses_the_packages_own_collection(
         made.becomes_ready()
 
 
+@pytest.mark.parametrize(
+    ("example", "collection"),
+    [
+        ("appservice", "app.example.com/v1/namespaces/default/appservices"),
+        ("blogpost", "iximiuz.com/v1/namespaces/default/blogposts"),
+    ],
+    ids=["appservice", "blogpost"],
+)
+def test_a_copy_of_an_example_works_anywhere(
+    installed: Installation, kubeconfig: Path, tmp_path: Path, example: str, collection: str
+) -> None:
+    copy = tmp_path / example
+    shutil.copytree(REPOSITORY / "examples" / example, copy, ignore=shutil.ignore_patterns(".*"))
+    # As `ansible-galaxy collection install -r requirements.yml -p .collections` leaves it.
+    (copy / ".collections").symlink_to(KUBERNETES_CORE)
+    answer = installed.run(["reconcile-runner", "validate"], copy, {"ANSIBLE_COLLECTIONS_PATH": ""})
+    assert (answer.returncode, answer.stdout) == (0, "0 errors, 0 warnings\n"), answer.stderr
+    api = ApiServer.from_kubeconfig(kubeconfig)
+    crds.install(api, copy / "crds")
+    sample = yaml.safe_load((copy / "config/samples" / f"{example}-01.yaml").read_text())
+    with serving(installed, copy, "--kubeconfig", str(kubeconfig), ANSIBLE_COLLECTIONS_PATH="") as operator:
+        operator.wait_ready()
+        api.call("POST", f"/apis/{collection}", sample)
+        made = Hosted(api, f"/apis/{collection}", f"{example}-01").succeeds()
+        made.delete()
+        made.goes()
+
+
 @contextmanager
-def serving(installed: Installation, project: Path, *flags: str) -> Iterator[OperatorProcess]:
+def serving(installed: Installation, project: Path, *flags: str, **environ: str) -> Iterator[OperatorProcess]:
     """Run the installed operator in the project's directory."""
     command = [installed.program("reconcile-runner"), "run", "--zap-encoder", "json", *flags]
     command += ["--health-probe-bind-address", "127.0.0.1:0", "--metrics-bind-address", "127.0.0.1:0"]
-    environment = installed.environment() | {"ANSIBLE_CONFIG": str(project / "ansible.cfg")}
+    environment = installed.environment() | {"ANSIBLE_CONFIG": str(project / "ansible.cfg")} | environ
     with started(installed.confined(command), environment, project) as operator:
         yield operator
 

@@ -70,9 +70,10 @@ def test_the_shipped_roles_are_what_is_printed(
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_roles_of_the_examples_are_what_is_printed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY / "examples" / name)
-    printed = rbac("--name", f"{name}-operator")
-    assert printed.stderr == ""
-    assert printed.stdout == Path("config/rbac/role.yaml").read_text()
+    for file, arguments in (("role", ()), ("leader_election_role", ("--leader-election-id", f"{name}-operator"))):
+        printed = rbac(*arguments)
+        assert printed.stderr == ""
+        assert printed.stdout == Path(f"config/rbac/{file}.yaml").read_text()
 
 
 @pytest.mark.parametrize(
