@@ -1,4 +1,4 @@
-"""Time, behind a Protocol, so that tests turn the clock by hand instead of sleeping."""
+"""Time behind a Protocol: tests turn the clock by hand instead of sleeping."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call back from the running event loop, which counts the same seconds as ``monotonic``."""
+        """Call back from the running event loop; it counts as ``monotonic`` does."""
         return asyncio.get_running_loop().call_later(seconds, callback)

@@ -1,4 +1,4 @@
-"""Every name that users, roles and dashboards of upstream's operator rely on, in one table.
+"""The names that users, roles and dashboards of upstream's operator rely on.
 
 Lowest layer. A change here is a change of a contract: it needs an entry in CHANGELOG.md.
 """
@@ -90,7 +90,9 @@ DROPPED_VARIABLES: Final = frozenset(
 
 
 def env_suffix(kind: str, group: str) -> str:
-    """Return ``KIND_GROUP`` as upstream's per-kind variables end: upper case, dots as underscores, hyphens kept.
+    """Return ``KIND_GROUP``, the end of upstream's variables for one kind.
+
+    Upper case, dots as underscores, hyphens kept.
 
     The core group leaves a trailing underscore (``POD_``).
     """

@@ -25,7 +25,10 @@ class RunnerError(Exception):
 
 
 class ConfigError(RunnerError):
-    """A user's file, flag or environment is wrong. The message names file, entry and field, and what was expected."""
+    """A user's file, flag or environment is wrong.
+
+    The message names file, entry and field, and what was expected.
+    """
 
 
 class ApiError(RunnerError):
@@ -51,7 +54,10 @@ class ConflictError(ApiError):
 
 
 class GoneError(ApiError):
-    """HTTP 410, an ERROR event with code 410, or 504 with a too large resourceVersion: the watcher must list again."""
+    """The watcher must list again.
+
+    HTTP 410, an ERROR event with code 410, or 504 with a too large resourceVersion.
+    """
 
 
 class UnauthorizedError(ApiError):
@@ -79,4 +85,4 @@ class ExecutionError(RunnerError):
 
 
 class RunLostError(ExecutionError):
-    """A part of the engine died under the run, and has been replaced: nothing of it belongs into a status."""
+    """The engine lost the run. Retry; do not write it to the status."""

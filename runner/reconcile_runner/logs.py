@@ -1,9 +1,8 @@
-"""Structured logs: one event a line, JSON for machines, colour for people at a terminal.
+"""Structured logs: one event a line, JSON or, at a terminal, text in colour.
 
-``cli`` calls ``set_up`` once at the start; every other module takes ``get_logger`` and says a constant message with
-key-values. ``controller`` binds who is being reconciled once (``reconcile_context``), so that each line below it says
-so. Lines of the standard library's loggers (aiohttp, asyncio, kubernetes) take the same way out. The keys ``level``,
-``ts``, ``logger`` and ``msg`` are those of upstream's zap encoder, and so is the spelling of levels.
+A message is constant; what varies is in keys. ``reconcile_context`` binds the reconciled object once, for all lines of
+a reconcile. Lines of the standard library's loggers (aiohttp, asyncio, kubernetes) take the same way out. The keys
+``level``, ``ts``, ``logger`` and ``msg`` are those of upstream's zap encoder, and so is the spelling of levels.
 """
 
 from __future__ import annotations
@@ -27,7 +26,10 @@ from reconcile_runner.options import LogFormat, LogLevel
 
 
 class LogKey(enum.StrEnum):
-    """The keys of log lines. Those of upstream keep upstream's name; all are snake case."""
+    """The keys of log lines.
+
+    Those of upstream keep upstream's name; all are snake case.
+    """
 
     LEVEL = "level"
     TS = "ts"
@@ -63,7 +65,9 @@ _CHATTY = ("asyncio", "urllib3", "aiohttp.access", "kubernetes")
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger; ``name`` is the module's ``__name__``. ``set_up`` may come later.
+    """Return a logger; ``name`` is the module's ``__name__``.
+
+    ``set_up`` may come later.
 
     Lines of a module name its package: ``controller`` for ``reconcile_runner.controller.source``, ``recorder`` for
     ``reconcile_runner.recorder``.
@@ -73,7 +77,10 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 @contextmanager
 def reconcile_context(gvk: GroupVersionKind, key: ObjectKey, reconcile_id: str) -> Iterator[None]:
-    """Bind who is being reconciled to every line logged inside, in this task and those that it starts."""
+    """Bind the reconciled object to every line that is logged inside.
+
+    Tasks that are started inside have it, too.
+    """
     bound = {
         LogKey.GVK.value: str(gvk),
         LogKey.NAMESPACE.value: key.namespace,
@@ -85,7 +92,9 @@ def reconcile_context(gvk: GroupVersionKind, key: ObjectKey, reconcile_id: str) 
 
 
 def set_up(log_format: LogFormat, level: LogLevel, stream: TextIO | None = None) -> None:
-    """Send every log line to ``stream`` (default: standard error). May be called again; the last call counts.
+    """Send every log line to ``stream`` (default: standard error).
+
+    May be called again; the last call counts.
 
     Also for lines that no logger wrote: Python's warnings, and an exception that ends the process, become log lines.
     """
@@ -150,7 +159,10 @@ def _formatter(log_format: LogFormat, *, colour: bool) -> structlog.stdlib.Proce
 
 
 def _package_for_module(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Name the logger as users see it: a module's package below this one. Names of other packages stay."""
+    """Name the logger as users see it: a module's package below this one.
+
+    Names of other packages stay.
+    """
     name = event[LogKey.LOGGER]
     if name.startswith(_PACKAGE_PREFIX):
         below = name.removeprefix(_PACKAGE_PREFIX)
@@ -183,7 +195,7 @@ def _upstream_order(_logger: WrappedLogger, _method: str, event: EventDict) -> E
 
 
 def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Keep a line short enough for a terminal: the JSON format has what is left out here."""
+    """Shorten a line for a terminal; the JSON format has everything."""
     for key in (LogKey.RECONCILE_ID, LogKey.JOB, LogKey.EVENT_TYPE):
         event.pop(key.value, None)
     if LogKey.NAME.value in event:

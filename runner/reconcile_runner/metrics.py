@@ -1,7 +1,6 @@
 """Prometheus metrics: what each is called, and the only methods that write them.
 
-``manager`` makes one ``Metrics``; ``workqueue``, ``controller``, ``source``, ``reconciler`` and the client write
-through its typed methods, ``httpserver`` shows it. Names, labels and help texts are those of controller-runtime,
+Names, labels and help texts are those of controller-runtime,
 client-go and upstream's `ansible-operator` where they have the metric, so that existing dashboards work;
 docs/reference/metrics.md lists them.
 """
@@ -44,7 +43,10 @@ class ProxyAnswer(enum.StrEnum):
 
 
 class Phase(enum.StrEnum):
-    """Where the time of a run goes, in order. ``execution.phases`` says which event ends which."""
+    """Where the time of a run goes, in order.
+
+    ``execution.phases`` says which event ends which.
+    """
 
     QUEUE = "queue"
     PREPARE = "prepare"
@@ -57,7 +59,10 @@ class Phase(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a metric is called and says. ``buckets`` is for histograms only, in seconds."""
+    """What a metric is called and says.
+
+    ``buckets`` is for histograms only, in seconds.
+    """
 
     name: str
     help: str
@@ -252,7 +257,10 @@ class ControllerMetrics:
         self._active.dec()
 
     def finished(self, result: ReconcileResult, seconds: float) -> None:
-        """Count a reconcile that ended by itself after ``seconds``; one that was cancelled is not counted."""
+        """Count a reconcile that ended by itself after ``seconds``.
+
+        One that was cancelled is not counted.
+        """
         self._totals[result].inc()
         self._seconds.observe(seconds)
         if result is ReconcileResult.ERROR:
@@ -269,7 +277,10 @@ class ControllerMetrics:
 
 
 class _CreationTimes:
-    """``resource_created_at_seconds``, kept as text: with 100,000 objects a scrape must not stop the event loop."""
+    """``resource_created_at_seconds``, kept as text.
+
+    With 100,000 objects a scrape must not stop the event loop.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[tuple[GroupVersionKind, ObjectKey], str] = {}
@@ -290,7 +301,10 @@ class _CreationTimes:
 
 
 def _escaped(value: str) -> str:
-    """Return a label's value as the text format wants it; names of some kinds (roles, say) may hold quotes."""
+    """Return a label's value as the text format wants it.
+
+    Names of some kinds (roles, say) may hold quotes.
+    """
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
@@ -351,15 +365,21 @@ class Metrics:
         return QueueMetrics(self, name, priorities)
 
     def for_controller(self, name: str, gvk: GroupVersionKind, workers: int) -> ControllerMetrics:
-        """Return the metrics of the controller ``name``, which reconciles ``gvk`` with ``workers`` workers."""
+        """Return the metrics of the controller ``name``, which reconciles ``gvk``."""
         return ControllerMetrics(self, name, gvk, workers)
 
     def show_leadership(self, lease: str, is_leading: Callable[[], bool]) -> None:
-        """Show whether this operator leads, which is asked at each scrape; ``lease`` is the Lease's name."""
+        """Show whether this operator leads, which is asked at each scrape.
+
+        ``lease`` is the Lease's name.
+        """
         self._leader_status.labels(lease).set_function(lambda: float(is_leading()))
 
     def run_finished(self, controller: str, status: enum.StrEnum, seconds: float) -> None:
-        """Count a run of a role or playbook that took ``seconds``; ``status`` is its ``RunStatus``."""
+        """Count a run of a role or playbook that took ``seconds``.
+
+        ``status`` is its ``RunStatus``.
+        """
         self._run_duration.labels(controller, str(status)).observe(seconds)
 
     def phase_finished(self, controller: str, phase: Phase, seconds: float) -> None:
@@ -367,7 +387,7 @@ class Metrics:
         self.phase_duration.labels(controller, phase).observe(seconds)
 
     def trigger_fired(self, controller: str, trigger: GroupVersionKind, requests: int) -> None:
-        """Count an event of a trigger object that asked to reconcile ``requests`` objects (more than none)."""
+        """Count an event of a trigger's object that enqueued ``requests`` (> 0) objects."""
         self._trigger_events.labels(controller, str(trigger)).inc()
         self._triggered_requests.labels(controller, str(trigger)).inc(requests)
 
@@ -388,7 +408,10 @@ class Metrics:
         self._created_at.remove(gvk, key)
 
     def request_finished(self, method: str, host: str, code: str) -> None:
-        """Count an API request by the HTTP status of its answer; ``<error>``, as in client-go, where none came."""
+        """Count an API request by the HTTP status of its answer.
+
+        ``<error>``, as in client-go, where none came.
+        """
         self._client_requests.labels(code, method, host).inc()
 
     def series_names(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The operator's settings, whatever their origin: ``cli`` reads flags and environment into these, ``manager`` obeys.
+"""The operator's settings, whatever their origin.
 
 All durations are in seconds. Names and defaults are upstream's (`ansible-operator run`) where upstream has the flag.
 """
@@ -24,7 +24,9 @@ class EngineName(enum.StrEnum):
 
 
 class LogEvents(enum.StrEnum):
-    """How much of a run is logged (``--ansible-log-events``): each member more than the one before it.
+    """How much of a run is logged (``--ansible-log-events``).
+
+    Each member means more than the one before it.
 
     ``OUTPUT`` is not upstream's: what Ansible prints, in lines of the log.
     """
@@ -53,7 +55,10 @@ class LogLevel(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BindAddress:
-    """Where a server listens. An empty ``host`` means every interface; port 0 asks the system for a free one."""
+    """Where a server listens.
+
+    An empty ``host`` means every interface; port 0 asks the system for a free one.
+    """
 
     host: str
     port: int
@@ -65,7 +70,9 @@ USER_METRICS_BIND_ADDRESS: Final = BindAddress("127.0.0.1", 5050)
 
 @dataclass(frozen=True, slots=True)
 class ElectionSettings:
-    """How this operator and others agree on which one acts. Durations are in seconds, defaults are client-go's.
+    """How this operator and others agree on which one acts.
+
+    Durations are in seconds, defaults are client-go's.
 
     - ``name``, ``namespace``: the Lease; an empty namespace means that of this Pod
     - ``lease_duration``: how long others leave a holder alone that does not renew; whole seconds, as Leases have them
@@ -99,7 +106,7 @@ class SecureServing:
 
 
 def usable_cpus() -> int:
-    """Return how many CPUs this process may run on, as Go's ``runtime.NumCPU`` counts them."""
+    """Return the number of CPUs that this process may use, as Go's ``NumCPU``."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has no affinity
@@ -173,5 +180,8 @@ class Options:
         return self.workers_by_kind.get(gvk, self.max_concurrent_reconciles)
 
     def verbosity_for(self, gvk: GroupVersionKind) -> int:
-        """Return the number of ``-v`` for runs of a kind, 0 to 7; an annotation of the object may override it."""
+        """Return the number of ``-v`` for runs of a kind, 0 to 7.
+
+        An annotation of the object may override it.
+        """
         return self.verbosity_by_kind.get(gvk, self.ansible_verbosity)

@@ -1,1 +1,1 @@
-"""What every Kubernetes client knows of objects: identity, labels, owners, field paths, durations."""
+"""Kubernetes objects: identity, labels, owners, field paths, durations."""

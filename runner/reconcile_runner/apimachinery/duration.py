@@ -1,4 +1,6 @@
-"""Go durations, as upstream's flags, ``watches.yaml`` and annotations spell them: ``10h``, ``1m30s``, ``500ms``.
+"""Go durations: ``10h``, ``1m30s``, ``500ms``.
+
+Upstream's flags, ``watches.yaml`` and annotations are spelt like this.
 
 Grammar: Go's ``time.ParseDuration``. The runner itself counts in seconds everywhere.
 """
@@ -16,7 +18,10 @@ EXPECTED = "a number with a unit, such as 30s, 10m or 1h30m"
 
 
 def parse_duration(text: str) -> float:
-    """Return seconds (>= 0). Raises ``ValueError`` with one sentence that says what was expected."""
+    """Return seconds (>= 0).
+
+    Raises ``ValueError`` with one sentence that says what was expected.
+    """
     # durationpy alone would take days and years, and spaces in between: not Go's, so not portable.
     if not _GO_DURATION.fullmatch(text):
         raise ValueError(f"found {text!r}, expected {EXPECTED}")

@@ -2,8 +2,7 @@
 
 A path is dot-separated (``spec.name``); ``['app.kubernetes.io/name']`` names a key that holds dots, ``[*]`` stands for
 any element of a list. Paths are not expressions: cheap, indexable, nothing to inject. What looks like one (``$.spec``,
-``{.spec.name}``, ``{{ spec }}``) is refused rather than never matched; such a key must be quoted. ``watches`` parses
-them, ``cache`` indexes by them, ``predicate`` and ``handler`` read through them.
+``{.spec.name}``, ``{{ spec }}``) is refused rather than never matched; such a key must be quoted.
 """
 
 from __future__ import annotations
@@ -70,7 +69,10 @@ _steps_by_text: dict[str, tuple[Step, ...]] = {}
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:
-    """Return a path's steps; parsed once per text. Raises ``ValueError`` saying where it stops being one."""
+    """Return a path's steps; parsed once per text.
+
+    Raises ``ValueError`` saying where it stops being one.
+    """
     steps = _steps_by_text.get(text)
     if steps is None:
         steps = _steps_by_text[text] = tuple(_scan(text))

@@ -1,4 +1,4 @@
-"""Label selectors: those of a watch, and label and field selectors in the text form of queries.
+"""Label selectors of watches, and label and field selectors in queries.
 
 Semantics: apimachinery's ``metav1.LabelSelector`` and ``labels.Parse``. A watch's selector is checked here and not by
 the API server, for events and again in the reconciler: a periodic or triggered reconcile passes no predicate.
@@ -45,7 +45,10 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether the labels satisfy this expression; an absent key satisfies ``NotIn``."""
+        """Tell whether the labels satisfy this expression.
+
+        An absent key satisfies ``NotIn``.
+        """
         match self.operator:
             case Operator.IN:
                 return self.key in labels and labels[self.key] in self.values
@@ -107,7 +110,9 @@ def _requirement(match: re.Match[str]) -> Requirement | None:
 
 
 def parse_field_selector(text: str) -> dict[str, str] | None:
-    """Read a field selector such as ``metadata.name=x``; return the value of each field.
+    """Read a field selector such as ``metadata.name=x``.
+
+    Return the value of each field.
 
     Returns None for a text that is wrong, or names anything but an object's name and namespace.
     """

@@ -1,4 +1,4 @@
-"""Kinds, keys and metadata of Kubernetes objects: the words every other module speaks.
+"""Kinds, keys and metadata of Kubernetes objects.
 
 Lowest layer: pure functions over decoded JSON, no I/O. Objects are never turned into models, so nothing that the API
 server sent can be lost on the way back.
@@ -25,7 +25,10 @@ class GroupVersionKind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def __str__(self) -> str:
-        """Return controller-runtime's spelling, which upstream uses as a metric label: ``group/version, Kind=Kind``."""
+        """Return ``group/version, Kind=Kind``.
+
+        This is controller-runtime's spelling, which upstream uses as a metric label.
+        """
         return f"{self.group}/{self.version}, Kind={self.kind}"
 
     @classmethod
@@ -36,7 +39,10 @@ class GroupVersionKind:
 
 
 class ObjectKey(NamedTuple):
-    """An object's place among those of its kind. ``namespace`` is empty for cluster-scoped objects."""
+    """An object's place among those of its kind.
+
+    ``namespace`` is empty for cluster-scoped objects.
+    """
 
     namespace: str
     name: str
@@ -63,7 +69,10 @@ def uid(obj: KubeObject) -> str:
 
 
 def resource_version(obj: KubeObject) -> str:
-    """Return ``metadata.resourceVersion``, or an empty string. It is opaque: compare for equality only."""
+    """Return ``metadata.resourceVersion``, or an empty string.
+
+    It is opaque: compare for equality only.
+    """
     return metadata(obj).get("resourceVersion") or ""
 
 

@@ -1,8 +1,8 @@
-"""The command line: ``python -m reconcile_runner run|validate|rbac|version``.
+"""The command line: ``reconcile-runner run|validate|rbac|version``.
 
 Reads flags and environment into ``Options`` and the watches file into watches, then hands both to ``manager``. Exit
 codes live only here: 0; 1 where a start is impossible or the run ended badly; 2 for a command line that cannot be
-read. A user's mistake is said in one line each, never as a traceback. Reference: docs/reference/cli.md.
+read. A user's mistake is one line, never a traceback. Reference: docs/reference/cli.md.
 """
 
 from __future__ import annotations
@@ -43,13 +43,16 @@ _log = logs.get_logger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that ``arguments`` (without the program's name; None: the process's) ask for, and exit."""
+    """Run the command that the arguments ask for, and exit.
+
+    ``arguments`` lack the program's name; None: those of the process.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     app(args=flags.spell_out_booleans(list(given)), prog_name=_program(sys.argv[0]), obj=_serve)
 
 
 def _program(path: str) -> str:
-    """Return how the user started this: the entry point's name, else ``python -m reconcile_runner``."""
+    """Return the entry point's name, else ``python -m reconcile_runner``."""
     name = Path(path).name
     return name if name in {"reconcile-runner", "ansible-operator"} else "python -m reconcile_runner"
 
@@ -147,7 +150,7 @@ def validate(
     ansible_roles_path: flags.RolesPath,
     ansible_collections_path: flags.CollectionsPath,
 ) -> None:
-    """Check the watches file, unknown keys included, and print everything that is wrong with it."""
+    """Check the watches file and print every error and warning."""
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
     try:
         findings = load(watches_file, os.environ, lookup, unknown_keys=FindingSeverity.ERROR).warnings
@@ -172,7 +175,10 @@ def rbac(
     ansible_roles_path: flags.RolesPath,
     ansible_collections_path: flags.CollectionsPath,
 ) -> None:
-    """Print the least rights that the watches need, as a role to ship; what cannot be known goes to standard error."""
+    """Print the least rights that the watches need, as a role to ship.
+
+    What cannot be known goes to standard error.
+    """
     # Here and not above, as for ``run``.
     from reconcile_runner.cli.rbaccommand import Wanted, manifest  # noqa: PLC0415
 

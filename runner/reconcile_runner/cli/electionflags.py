@@ -1,4 +1,4 @@
-"""The flags of leader election: names and defaults are those of ``ansible-operator run``.
+"""The flags of leader election, as ``ansible-operator run`` has them.
 
 ``run`` reads them into ``ElectionSettings``; where election is not asked for, the others are read and mean nothing.
 """
@@ -79,7 +79,7 @@ class Timing:
 
 
 def lease_name(name: str, environ: Mapping[str, str]) -> str:
-    """Return the Lease's name: that of the flag, else the deprecated variable, else nothing."""
+    """Return the flag's value, else that of the deprecated variable; may be empty."""
     return name or environ.get(ENV_OPERATOR_NAME, "")
 
 

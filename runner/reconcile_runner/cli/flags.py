@@ -322,7 +322,10 @@ def retry_delays(base: float, cap: float) -> RetryDelays:
 
 
 def log_events(text: str) -> LogEvents:
-    """Read the amount in any case. A word that is none of them is logged as an error and means tasks, as upstream."""
+    """Read the amount in any case.
+
+    A word that is none of them is logged as an error and means tasks, as upstream.
+    """
     try:
         return LogEvents(text.lower())
     except ValueError:

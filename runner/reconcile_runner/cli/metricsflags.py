@@ -69,7 +69,10 @@ _log = logs.get_logger(__name__)
 
 
 def metrics_bind_address(text: str | None, deprecated: str | None) -> BindAddress | None:
-    """Read the address of the metrics from the flag or its deprecated name. Raises ``ConfigError`` for both."""
+    """Read the address of the metrics from the flag or its deprecated name.
+
+    Raises ``ConfigError`` for both.
+    """
     if text is not None and deprecated is not None:
         raise ConfigError("--metrics-bind-address and --metrics-addr are both set, expected the first alone")
     if deprecated is not None:

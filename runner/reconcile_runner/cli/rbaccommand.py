@@ -1,4 +1,7 @@
-"""``rbac``: from its flags to a manifest. Reference: docs/reference/cli.md, docs/reference/rbac.md."""
+"""``rbac``: from its flags to a manifest.
+
+Reference: docs/reference/cli.md, docs/reference/rbac.md.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ class Manifest:
 
 
 def manifest(wanted: Wanted) -> Manifest:
-    """Return what is to be printed. Raises ``ConfigError``, or what a cluster that is asked answers."""
+    """Return what is to be printed.
+
+    Raises ``ConfigError``, or what a cluster that is asked answers.
+    """
     _check_names(wanted)
     if wanted.lease:
         return Manifest(_of_election(wanted))
@@ -68,7 +74,7 @@ def _check_names(wanted: Wanted) -> None:
 
 
 def _of_election(wanted: Wanted) -> str:
-    """Return a Role for each namespace, or one whose namespace is left to the one who applies it."""
+    """Return a Role for each namespace; without namespaces, one that names none."""
     rules = rbac.rules_of(rbac.needs_of_election(wanted.lease))
     name = wanted.name or ELECTION_ROLE_NAME
     roles = [rbac.role(name, rules, namespace) for namespace in wanted.namespaces]

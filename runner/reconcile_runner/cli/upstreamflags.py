@@ -1,7 +1,6 @@
 """Flags of ``ansible-operator run`` that have no function here.
 
-They are accepted, so that the manifest of an operator works as it is. ``run`` hands every argument here that is none of
-its own flags.
+They are accepted, so that the manifest of an operator works as it is.
 """
 
 from __future__ import annotations
@@ -40,7 +39,10 @@ def check(context: typer.Context) -> None:
 
 
 def _read(context: typer.Context) -> Iterator[tuple[str, str]]:
-    """Yield names and values, from ``--name=value`` and, but for booleans, ``--name value``."""
+    """Yield names and values.
+
+    Booleans take a value after ``=`` only, other flags also as the next argument.
+    """
     arguments = iter(context.args)
     for argument in arguments:
         name, equals, value = argument.partition("=")

@@ -1,4 +1,4 @@
-"""A command line that cannot be read: one line on standard error, in words of our own, and exit code 2."""
+"""A command line that cannot be read: one line on standard error, exit code 2."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Commands(TyperGroup):
 
 
 def unknown_flag(name: str, known: Iterable[str]) -> str:
-    """Return what to say of a flag that there is not: the known flag that looks most like it, if any does."""
+    """Return the message for an unknown flag, with the most similar known one."""
     guess = difflib.get_close_matches(name, known, n=1)
     return f"{name}: unknown flag, {f'did you mean {guess[0]}?' if guess else '--help lists the known ones'}"
 

@@ -41,7 +41,9 @@ def flag(
     shown: str = "",
     env: str | None = None,
 ) -> Any:
-    """Declare a flag: the ``Annotated`` metadata of a command's parameter, which then needs no default of its own.
+    """Declare a flag: the ``Annotated`` metadata of a command's parameter.
+
+    The parameter needs no default of its own.
 
     ``read`` makes the parameter's value of a text, the ``default`` included; a default of None stays None. ``shown`` is
     the default in the help where that text does not say it. ``env`` is a variable that counts where the flag is absent.
@@ -75,7 +77,10 @@ def duration(text: str) -> float:
 
 
 def whole_number(lowest: int, highest: int | None = None) -> Callable[[str], int]:
-    """Return a function that reads a number between two bounds, both included; None: no upper one."""
+    """Return a function that reads a number between two bounds, both included.
+
+    None: no upper one.
+    """
     expected = f"a whole number, {lowest} or more" if highest is None else f"a whole number from {lowest} to {highest}"
 
     def read(text: str) -> int:
@@ -103,7 +108,10 @@ def one_of(members: type[_Member]) -> Callable[[str], _Member]:
 
 
 def size(text: str) -> int | None:
-    """Return bytes: a Kubernetes quantity such as 128Mi, or a number; None for ``unlimited``."""
+    """Return bytes: a Kubernetes quantity such as 128Mi, or a number.
+
+    None for ``unlimited``.
+    """
     if text == "unlimited":
         return None
     found = _SIZE.fullmatch(text)
@@ -113,7 +121,10 @@ def size(text: str) -> int | None:
 
 
 def bind_address(text: str) -> BindAddress | None:
-    """Read ``:6789``, ``127.0.0.1:0``, ``[::1]:80``; ``0`` is None, which turns a server off."""
+    """Read ``:6789``, ``127.0.0.1:0``, ``[::1]:80``.
+
+    ``0`` is None, which turns a server off.
+    """
     if text == "0":
         return None
     host, colon, port = text.rpartition(":")
@@ -139,6 +150,9 @@ def log_level(text: str) -> LogLevel:
 
 
 def unquoted(text: str) -> str:
-    """Drop one pair of single quotes around a text, which a manifest's author needed for the shell."""
+    """Drop one pair of single quotes around a text.
+
+    Authors of manifests write them for the shell.
+    """
     wrapped = len(text) > 1 and text.startswith("'") and text.endswith("'")
     return text[1:-1] if wrapped else text

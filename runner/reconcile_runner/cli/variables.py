@@ -1,4 +1,4 @@
-"""What the environment says beside the flags: the namespaces to watch, and settings of single kinds.
+"""Settings from environment variables: namespaces, and settings of single kinds.
 
 Names and meaning are upstream's; all of them are in ``compat`` and, for people, in docs/reference/cli.md.
 """
@@ -29,7 +29,10 @@ _VERBOSITY = range(8)
 
 
 def namespaces(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the namespaces of ``WATCH_NAMESPACE``, each once; empty means all. Raises ``ConfigError``."""
+    """Return the namespaces of ``WATCH_NAMESPACE``, each once; empty means all.
+
+    Raises ``ConfigError``.
+    """
     names = tuple(dict.fromkeys(filter(None, map(str.strip, environ.get(ENV_WATCH_NAMESPACE, "").split(",")))))
     for name in names:
         if not NAMESPACE_NAME.fullmatch(name):
@@ -40,7 +43,7 @@ def namespaces(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def log_events(environ: Mapping[str, str], asked_for: LogEvents) -> LogEvents:
-    """Return how much of a run is logged, where variables may ask for Ansible's output besides.
+    """Return how much of a run is logged, with the variables that ask for more.
 
     ``ANSIBLE_DEBUG_LOGS=true`` always does; a positive ``ANSIBLE_VERBOSITY`` does where tasks are logged, as upstream.
     """
@@ -53,7 +56,7 @@ def log_events(environ: Mapping[str, str], asked_for: LogEvents) -> LogEvents:
 
 @dataclass(frozen=True, slots=True)
 class KindSettings:
-    """Settings of single kinds, and what to warn of: values and names that mean nothing and are left out."""
+    """Settings of single kinds, and warnings about variables that are ignored."""
 
     workers: Mapping[GroupVersionKind, int] = field(default_factory=dict)
     verbosity: Mapping[GroupVersionKind, int] = field(default_factory=dict)
@@ -104,7 +107,7 @@ class _Found:
         return None
 
     def warn_of_strangers(self) -> None:
-        """Warn of variables that look like a kind's setting, but of no kind that is watched."""
+        """Warn of variables that look like settings of a kind that is not watched."""
         for name in sorted(self.environ.keys() - self.asked_for):
             if name.startswith((ENV_MAX_CONCURRENT_RECONCILES, ENV_VERBOSITY)):
                 known = ", ".join(sorted(it for it in self.asked_for if not it.startswith(ENV_WORKERS_DEPRECATED)))

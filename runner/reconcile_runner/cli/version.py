@@ -1,4 +1,4 @@
-"""What ``python -m reconcile_runner version`` prints, in the form of upstream's line."""
+"""The line that ``version`` prints, in the form of upstream's."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ DISTRIBUTION: Final = "ansible-reconcile-runner"
 
 
 def commit() -> str:
-    """Return the commit this was built from: ``RUNNER_COMMIT`` as an image sets it, else git's; or ``unknown``."""
-    said = os.environ.get(ENV_COMMIT, "")
-    if said:
-        return said
+    """Return the commit that this was built from, or ``unknown``.
+
+    ``RUNNER_COMMIT``, which images set, wins over git's.
+    """
+    built_from = os.environ.get(ENV_COMMIT, "")
+    if built_from:
+        return built_from
     checkout = _checkout()
     if checkout is None:
         return "unknown"
@@ -34,7 +37,7 @@ def commit() -> str:
 
 
 def _checkout() -> str | None:
-    """Return the checkout that this package is installed from in place (`pip install -e`, PEP 610), else None."""
+    """Return the checkout of an editable install (PEP 610), else None."""
     try:
         origin = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
     except metadata.PackageNotFoundError:

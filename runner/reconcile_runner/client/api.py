@@ -49,7 +49,10 @@ class WatchEventType(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One line of a watch. A bookmark's ``object`` holds nothing but its kind and ``metadata.resourceVersion``."""
+    """One line of a watch.
+
+    A bookmark's ``object`` holds nothing but its kind and ``metadata.resourceVersion``.
+    """
 
     type: WatchEventType
     object: KubeObject
@@ -83,10 +86,15 @@ class ApiClient(Protocol):
         patch_type: PatchType = PatchType.MERGE,
         params: Mapping[str, str] | None = None,
     ) -> KubeObject:
-        """Change an object; return it as stored. ``APPLY`` needs ``fieldManager`` among ``params``."""
+        """Change an object; return it as stored.
+
+        ``APPLY`` needs ``fieldManager`` among ``params``.
+        """
 
     async def update(self, path: str, body: KubeObject) -> KubeObject:
-        """Replace a whole object, if it still has the ``resourceVersion`` of ``body``; return it as stored.
+        """Replace a whole object, if it still has the ``resourceVersion`` of ``body``.
+
+        Return it as stored.
 
         Raises ``ConflictError`` where it changed, or was deleted, since ``body`` was read.
         """
@@ -103,7 +111,7 @@ class ApiClient(Protocol):
         stall_timeout: float = STALL_TIMEOUT,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Yield what happens to a list, until the server ends the watch, which ends the iteration.
+        """Yield the events of a list until the server ends the watch.
 
         ``watch=true`` is added to ``params``. ``on_open`` is called once the server has accepted the watch, long
         before a quiet one has anything to say. An ERROR event is raised as ``ApiError`` (code 410: ``GoneError``);

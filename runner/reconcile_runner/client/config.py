@@ -1,4 +1,4 @@
-"""Which API server to talk to, and as whom: a kubeconfig, or the Pod's ServiceAccount.
+"""The API server and the credentials: a kubeconfig, or the Pod's ServiceAccount.
 
 ``kubernetes.aio.config`` says where and who. What it was measured to get wrong is done here and in ``credentials``:
 token files that are never read again, exec plugins that run once and whose failure leaves an anonymous client, users
@@ -53,7 +53,9 @@ class Cluster:
 async def load_cluster(
     kubeconfig: Path | None, environ: Mapping[str, str], service_account: Path, clock: Clock
 ) -> Cluster:
-    """Return the cluster of ``kubeconfig``, else of ``KUBECONFIG`` in ``environ``, else the one this Pod is in.
+    """Return the cluster of ``kubeconfig``, of ``KUBECONFIG``, or of this Pod.
+
+    The first of the three that is given wins.
 
     Raises ``ConfigError``, one sentence that names the file, where that is not possible.
     """
@@ -98,7 +100,10 @@ def _read_file(path: Path) -> _File:
 
 @dataclass(frozen=True, slots=True)
 class _Selected:
-    """What the current context selects. Paths in ``cluster`` and ``user`` are absolute; ``origin`` names the file."""
+    """What the current context selects.
+
+    Paths in ``cluster`` and ``user`` are absolute; ``origin`` names the file.
+    """
 
     cluster: Entry
     user: Entry
@@ -106,7 +111,10 @@ class _Selected:
 
 
 def _select(files: tuple[_File, ...]) -> _Selected:
-    """Return the current context's cluster and user; of several files, the first that has a name wins (kubectl)."""
+    """Return the current context's cluster and user.
+
+    Of several files, the first that has a name wins (kubectl).
+    """
     origin = (
         f"kubeconfig {files[0].path}"
         if len(files) == 1
@@ -129,7 +137,10 @@ def _select(files: tuple[_File, ...]) -> _Selected:
 
 
 def _entry(files: tuple[_File, ...], kind: str, name: object, where: str) -> Entry:
-    """Return the entry of that name in ``clusters``, ``contexts`` or ``users``, its paths made absolute."""
+    """Return a named entry of ``clusters``, ``contexts`` or ``users``.
+
+    Its paths are absolute.
+    """
     known: list[str] = []
     for file in files:
         entries = file.content.get(f"{kind}s") or []
@@ -171,7 +182,10 @@ async def _from_files(files: tuple[_File, ...], clock: Clock) -> Cluster:
 
 
 async def _load_configuration(selected: _Selected) -> Configuration:
-    """Let the library read what it reads well: server, verification, proxy, tokens, passwords, auth providers."""
+    """Let the library read what it reads well.
+
+    That is: server, verification, proxy, tokens, passwords, auth providers.
+    """
     own = ("exec", "tokenFile")
     reduced = {
         "current-context": "current",
@@ -193,7 +207,10 @@ async def _load_configuration(selected: _Selected) -> Configuration:
 
 
 def _without_key_data(entry: Entry) -> Entry:
-    """Leave out what the library would copy into files of its own, and the path that such data overrides."""
+    """Leave out what the library would copy into files.
+
+    The path that such data overrides goes with it.
+    """
     overridden = {key.removesuffix("-data") for key, value in entry.items() if key.endswith("-data") and value}
     return {key: value for key, value in entry.items() if not key.endswith("-data") and key not in overridden}
 
@@ -246,7 +263,10 @@ def _decoded(entry: Entry, field: str, origin: str) -> str:
 async def _credentials_of(
     selected: _Selected, configuration: Configuration, tls: ClientTls | None, clock: Clock
 ) -> Credentials:
-    """Return what proves the user's identity; an exec plugin is preferred to a token, and a token to a file."""
+    """Return what proves the user's identity.
+
+    An exec plugin is preferred to a token, and a token to a file.
+    """
     user = selected.user
     if user.get("exec"):
         plugin = _plugin_of(user["exec"], selected.origin)

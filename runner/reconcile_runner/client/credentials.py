@@ -1,8 +1,7 @@
-"""What a request proves its identity with, kept fresh.
+"""Credentials of requests: the Authorization header, kept up to date.
 
-``config`` builds one of these, ``http`` asks it for the Authorization header of every request and tells it when the API
-server refused one. Source: lightkube's way of authenticating (read again on 401), and client-go's transport (token
-files are read at least once a minute; exec plugins run again when what they gave expires).
+Source: lightkube's authentication (read again on 401) and client-go's transport (token files are read at least once a
+minute; exec plugins run again when their credentials expire).
 """
 
 from __future__ import annotations
@@ -42,12 +41,18 @@ class Credentials(Protocol):
         """Return the header's value, or an empty string where requests carry none."""
 
     async def renew(self, refused: str) -> bool:
-        """Read again after a 401 for ``refused`` (a header's value); tell whether there is now another one."""
+        """Read again after a 401 for ``refused`` (a header's value).
+
+        Tell whether there is now another one.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class StaticCredentials:
-    """A header that never changes: a token or a password from the kubeconfig, or none (client certificates)."""
+    """A header that never changes: a token or a password from the kubeconfig.
+
+    Empty for a client certificate.
+    """
 
     header: str = field(default="", repr=False)
 
@@ -62,13 +67,18 @@ class StaticCredentials:
 
 
 class TokenFile:
-    """A bearer token in a file that somebody else rotates: the ServiceAccount's, or a kubeconfig's ``tokenFile``.
+    """A bearer token in a file that is rotated.
+
+    The ServiceAccount's, or a kubeconfig's ``tokenFile``.
 
     A file that is missing or empty at the moment it is read (a rotation in progress) keeps the last good token.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Read the file for the first time; raises ``ConfigError`` where it holds no token."""
+        """Read the file for the first time.
+
+        Raises ``ConfigError`` where it holds no token.
+        """
         self._path = path
         self._clock = clock
         self._token = ""
@@ -79,7 +89,7 @@ class TokenFile:
             raise ConfigError(f"token file {path}: expected a token, found no readable file or an empty one")
 
     async def authorization(self) -> str:
-        """Return the current token, read again where the file changed or a minute has passed."""
+        """Return the token, read again if the file changed or a minute has passed."""
         if file_stamp(self._path) != self._seen or self._clock.monotonic() - self._read_at >= TOKEN_FILE_PERIOD:
             self._read()
         return f"Bearer {self._token}"
@@ -102,7 +112,10 @@ class TokenFile:
 
 @dataclass(frozen=True, slots=True)
 class ExecPlugin:
-    """How to run an exec credential plugin (``users[].user.exec``). ``origin`` names the kubeconfig for messages."""
+    """How to run an exec credential plugin (``users[].user.exec``).
+
+    ``origin`` names the kubeconfig for messages.
+    """
 
     command: str
     args: tuple[str, ...]
@@ -112,7 +125,10 @@ class ExecPlugin:
     origin: str
 
     async def run(self) -> Mapping[str, Any]:
-        """Return the ``status`` of the ExecCredential that it prints; raises ``ConfigError`` saying what went wrong."""
+        """Return the ``status`` of the ExecCredential that it prints.
+
+        Raises ``ConfigError`` saying what went wrong.
+        """
         info = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
         environment = {**os.environ, **self.env, "KUBERNETES_EXEC_INFO": orjson.dumps(info).decode()}
         try:
@@ -129,8 +145,8 @@ class ExecPlugin:
             raise ConfigError(f"{self.name} cannot be started: {error.strerror}{hint}") from error
         output, errors = await self._output_of(process)
         if process.returncode != 0:
-            said = " ".join(errors.decode("utf-8", "replace").split())
-            raise ConfigError(f"{self.name} failed with exit code {process.returncode}: {said}")
+            complaint = " ".join(errors.decode("utf-8", "replace").split())
+            raise ConfigError(f"{self.name} failed with exit code {process.returncode}: {complaint}")
         return self._status_in(output)
 
     @property
@@ -164,7 +180,9 @@ class ExecPlugin:
 
 
 class ExecCredentials:
-    """A token or client certificate that a plugin prints, renewed before it expires and when the API server refuses it.
+    """A token or client certificate that a plugin prints.
+
+    It is renewed before it expires and when the API server refuses it.
 
     ``status`` is what its first run gave. A later run that fails is logged and keeps the last token: the API server
     decides whether that one still serves.
@@ -181,7 +199,7 @@ class ExecCredentials:
         self._take(status)
 
     async def authorization(self) -> str:
-        """Return the current token, after having run the plugin where it is about to expire."""
+        """Return the token; run the plugin first if it is about to expire."""
         if self._is_expiring():
             async with self._lock:
                 if self._is_expiring() and self._is_rested():
@@ -189,7 +207,7 @@ class ExecCredentials:
         return self._header
 
     async def renew(self, refused: str) -> bool:
-        """Run the plugin again, unless somebody just did."""
+        """Run the plugin again, unless that was just done."""
         async with self._lock:
             if self._header == refused and self._is_rested():
                 await self._run()

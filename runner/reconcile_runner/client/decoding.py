@@ -1,7 +1,4 @@
-"""From what came over the wire to objects and exceptions.
-
-``http`` reads the bytes, this module says what they mean: no I/O here.
-"""
+"""From the bytes of an answer to objects and exceptions. No I/O here."""
 
 from __future__ import annotations
 
@@ -37,7 +34,10 @@ _MAX_EXCERPT_CHARACTERS: Final = 200
 
 
 def decode_object(body: bytes, server: str) -> KubeObject:
-    """Return the object in a body. Raises ``ApiUnreachableError`` where something else than Kubernetes answered."""
+    """Return the object in a body.
+
+    Raises ``ApiUnreachableError`` where something else than Kubernetes answered.
+    """
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -70,7 +70,7 @@ def _unreadable(line: bytes, server: str) -> ApiUnreachableError:
 
 
 def error_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """Return the exception for an answer with an error status, in whatever form its body is."""
+    """Return the exception for an answer with an error status; any body will do."""
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -94,7 +94,10 @@ def error_of_status(status: Mapping[str, Any], retry_after: float | None = None)
 
 
 def _is_too_large_resource_version(status: Mapping[str, Any], details: Mapping[str, Any]) -> bool:
-    """Tell whether this is apimachinery's ``NewTooLargeResourceVersionError``, which has no reason of its own."""
+    """Tell whether this is apimachinery's ``NewTooLargeResourceVersionError``.
+
+    It has no reason of its own.
+    """
     causes = details.get("causes") or []
     return any(cause.get("reason") == "ResourceVersionTooLarge" for cause in causes) or (
         "Too large resource version" in (status.get("message") or "")
@@ -102,7 +105,7 @@ def _is_too_large_resource_version(status: Mapping[str, Any], details: Mapping[s
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of ``Retry-After``, which is a number or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of ``Retry-After``, a number or a date (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
     if not text:
         return None

@@ -1,8 +1,7 @@
-"""From group, version and kind to what requests need: resource, scope, verbs and subresources.
+"""Discovery: from a kind to its resource, scope, verbs and subresources.
 
-Asks the API server on a miss and remembers the answer, a group-version at a time. ``run`` looks again at the kinds in
-use, because a CRD may be removed or changed while the operator runs. ``cache`` waits here for a kind that is not there
-yet; ``reflector``, ``proxy`` and ``reconciler`` make their paths from a ``Resource``.
+Asks the API server on a miss and remembers the answer, a group-version at a time. ``run`` refreshes the kinds in use,
+because a CRD may be removed or changed while the operator runs.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from reconcile_runner.logs import get_logger
 _log = get_logger(__name__)
 
 MISSING_KIND_PERIOD: Final = 2.0
-"""Seconds between two looks at a kind that somebody waits for."""
+"""Seconds between two requests for a kind that is waited for."""
 REFRESH_PERIOD: Final = 30.0
-"""Seconds between two looks at the kinds in use."""
+"""Seconds between two refreshes of the kinds in use."""
 
 _DISCOVERY_PATHS: Final = ("/api", "/apis")
 _ACCEPT_AGGREGATED: Final = ",".join(
@@ -36,7 +35,10 @@ _ACCEPT_AGGREGATED: Final = ",".join(
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """How the API server serves a kind. ``subresources`` are bare names, such as ``status``."""
+    """How the API server serves a kind.
+
+    ``subresources`` are bare names, such as ``status``.
+    """
 
     gvk: GroupVersionKind
     plural: str
@@ -61,7 +63,10 @@ class Resource:
 
 
 class Discovery:
-    """What the API server serves, remembered. Nothing is asked before somebody asks for a kind."""
+    """What the API server serves, remembered.
+
+    Nothing is requested before a kind is asked for.
+    """
 
     def __init__(self, client: ApiClient, clock: Clock) -> None:
         self._client = client
@@ -81,7 +86,9 @@ class Discovery:
         return self._by_plural.get((group, version, plural))
 
     async def resource_of_plural(self, group: str, version: str, plural: str) -> Resource | None:
-        """Return the resource that a path names, asked for where it is not known; None where there is none.
+        """Return the resource that a path names, asked for where it is not known.
+
+        None where there is none.
 
         Raises ``ApiUnreachableError`` or ``ApiError``.
         """
@@ -93,7 +100,7 @@ class Discovery:
         return self._by_plural.get((group, version, plural))
 
     async def preferred(self, wanted: Callable[[str], bool]) -> list[Resource]:
-        """Return all that the API server serves now of the ``wanted`` groups, each in its preferred version.
+        """Return the resources of the ``wanted`` groups, in their preferred versions.
 
         Asks for all of it, and remembers none. Raises ``ApiUnreachableError`` or ``ApiError``.
         """
@@ -156,7 +163,9 @@ class Discovery:
             await self._clock.sleep(delay)
 
     async def etag(self) -> str:
-        """Return the entity tag of all that is served; empty where the API server gives none or does not answer.
+        """Return the entity tag of all that is served.
+
+        Empty where the API server gives none or does not answer.
 
         It changes as soon as kinds come, go or change. The server answers without a body where nothing has.
         """
@@ -168,7 +177,7 @@ class Discovery:
         return " ".join(tags) if all(tags) else ""
 
     async def run(self) -> None:
-        """Look at the kinds in use every 30 s, forever, so that removed and changed ones are noticed."""
+        """Refresh the kinds in use every 30 s, to notice removed and changed ones."""
         outage = OutageLog(self._clock)
         while True:
             await self._clock.sleep(REFRESH_PERIOD)
@@ -210,7 +219,10 @@ def _root(group: str, version: str) -> str:
 
 
 def _resources_in(answer: KubeObject, group: str, version: str) -> dict[GroupVersionKind, Resource]:
-    """Return the resources of an APIResourceList, in which ``pods/status`` stands beside ``pods``."""
+    """Return the resources of an APIResourceList.
+
+    ``pods/status`` stands beside ``pods`` there.
+    """
     entries: list[Mapping[str, Any]] = answer.get("resources") or []
     subresources: dict[str, set[str]] = {}
     for entry in entries:

@@ -1,8 +1,7 @@
 """The API client over aiohttp: the only place that talks HTTP to the API server.
 
-``discovery`` and ``reflector`` use it through the ``ApiClient`` Protocol; ``proxy`` also forwards raw requests. Watches
-have connections of their own, so that no number of them can keep a request waiting. Nothing is retried here but one
-request after a 401, with credentials read again.
+Watches have connections of their own, so that no number of them can keep a request waiting. Nothing is retried here
+but one request after a 401, with credentials read again.
 """
 
 from __future__ import annotations
@@ -73,7 +72,9 @@ async def connect(
     clock: Clock | None = None,
     observe: RequestObserver | None = None,
 ) -> HttpClient:
-    """Return a client for the cluster of ``kubeconfig``, else of ``KUBECONFIG``, else the one that this Pod is in.
+    """Return a client for the cluster of ``kubeconfig``, ``KUBECONFIG`` or this Pod.
+
+    The first of the three that is given wins.
 
     The API server need not answer yet. Raises ``ConfigError`` with one sentence that names the file. Close the client.
     """
@@ -82,7 +83,9 @@ async def connect(
 
 
 class HttpClient:
-    """Implements ``ApiClient`` for one cluster. Made in a running event loop; ``await close()`` ends it.
+    """Implements ``ApiClient`` for one cluster.
+
+    Made in a running event loop; ``await close()`` ends it.
 
     The timeouts are in seconds and for tests to shorten.
     """
@@ -199,7 +202,9 @@ class HttpClient:
         headers: Mapping[str, str],
         body: AsyncIterable[bytes] | bytes | None,
     ) -> aiohttp.ClientResponse:
-        """Send a request as it is, with the operator's credentials in place of the caller's; return the raw answer.
+        """Send a request with the operator's credentials; return the raw answer.
+
+        The caller's credentials are dropped.
 
         Its body is not decompressed and its status not looked at, but a 401 is tried once more with credentials read
         again where the body can be sent twice (it is not an iterable). There is no timeout but for connecting. The
@@ -210,7 +215,9 @@ class HttpClient:
         return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NO_AUTO_HEADERS)
 
     async def websocket(self, path_qs: str, protocols: Sequence[str] = ()) -> aiohttp.ClientWebSocketResponse:
-        """Open a WebSocket (exec, attach, port-forward); a 401 is tried once more. The caller closes it.
+        """Open a WebSocket (exec, attach, port-forward); a 401 is tried once more.
+
+        The caller closes it.
 
         Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
         """
@@ -226,7 +233,9 @@ class HttpClient:
             return await self._upgrade(url, protocols, await credentials.authorization())
 
     async def upgrade(self, method: str, path_qs: str, headers: Mapping[str, str], body: bytes) -> Upgraded:
-        """Open a connection for the protocol that ``headers`` name (SPDY); a 401 is tried once more. Close it.
+        """Open a connection for the protocol that ``headers`` name (SPDY).
+
+        A 401 is tried once more. Close it.
 
         Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
         """
@@ -287,7 +296,7 @@ class HttpClient:
         sock_read: float | None = None,
         skip_auto_headers: Sequence[str] = (),
     ) -> aiohttp.ClientResponse:
-        """Return the answer, after a second attempt where the first was refused with 401 and there is a new token."""
+        """Return the answer; try once more after a 401 if there is a new token."""
         header = await self._cluster.credentials.authorization()
         timeout = aiohttp.ClientTimeout(session.timeout.total, sock_read=sock_read, sock_connect=self._connect_timeout)
 
@@ -325,7 +334,10 @@ class HttpClient:
         return response
 
     def _tls(self) -> ssl.SSLContext | bool:
-        """Return how to encrypt the next connection; one that is open goes on with what it was opened with."""
+        """Return how to encrypt the next connection.
+
+        One that is open goes on with what it was opened with.
+        """
         return self._cluster.tls.context() if self._cluster.tls is not None else True
 
     def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
@@ -357,7 +369,10 @@ class HttpClient:
 
     @asynccontextmanager
     async def _failure_explained(self, what: str = "broke off its answer") -> AsyncIterator[None]:
-        """Turn whatever aiohttp and the sockets raise into one sentence that names the server and the cause."""
+        """Raise ``ApiUnreachableError`` for errors of aiohttp and of sockets.
+
+        Its message names the server and the cause.
+        """
         try:
             yield
         except (aiohttp.ClientError, HttpProcessingError, OSError, EOFError) as error:
@@ -365,7 +380,10 @@ class HttpClient:
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Yield the lines of a watch, the last of which may be cut; lets other tasks run during a burst."""
+    """Yield the lines of a watch, the last of which may be cut.
+
+    Lets other tasks run during a burst.
+    """
     since_yield = 0
     while line := await response.content.readline():
         since_yield += len(line)
@@ -377,17 +395,23 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 def _without_own(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """Return what is passed on of a request's headers; one may stand there several times (SPDY's protocols do)."""
+    """Return what is passed on of a request's headers.
+
+    One may stand there several times (SPDY's protocols do).
+    """
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _OWN_HEADERS)
 
 
 def make_connector() -> aiohttp.TCPConnector:
-    """Return a pool of connections without a limit of its own: what asks for many bounds itself."""
+    """Return a pool of connections without a limit; callers bound themselves."""
     return aiohttp.TCPConnector(limit=0, socket_factory=make_socket)
 
 
 def make_socket(address: AddrInfoType) -> socket.socket:
-    """Return a socket whose dead peer is found within a minute even where nobody waits for it to say something."""
+    """Return a socket with keep-alive: a dead peer is found within a minute.
+
+    That holds also where no request waits for an answer.
+    """
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -399,7 +423,7 @@ def make_socket(address: AddrInfoType) -> socket.socket:
 
 
 def cause_of(error: BaseException) -> str:
-    """Return in one line why a request or its answer failed, without what people cannot use of it."""
+    """Return in one line, for people, why a request or its answer failed."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"TLS: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientSSLError):

@@ -1,4 +1,4 @@
-"""When to speak of trouble: once when it begins, once a minute while it lasts, once when it is over."""
+"""Limits log lines about an outage: at its start, once a minute, at its end."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ REMINDER_PERIOD: Final = 60.0
 
 
 class OutageLog:
-    """One thing that can go wrong and be well again. It counts and remembers; its owner writes the log."""
+    """Rate-limits log lines about an outage. The caller writes them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since: float | None = None
         self._cause = ""
-        self._spoken_at = 0.0
+        self._logged_at = 0.0
 
     def should_log(self, cause: str) -> bool:
-        """Note that it goes wrong; tell whether that deserves a line: it began, its cause is new, a minute passed."""
+        """Record a failure. True at its start, on a new cause, and once a minute."""
         now = self._clock.monotonic()
-        if self._since is not None and cause == self._cause and now - self._spoken_at < REMINDER_PERIOD:
+        if self._since is not None and cause == self._cause and now - self._logged_at < REMINDER_PERIOD:
             return False
         self._since = now if self._since is None else self._since
         self._cause = cause
-        self._spoken_at = now
+        self._logged_at = now
         return True
 
     def end(self) -> float | None:
-        """Note that all is well; return how many seconds it was not, or None where it was well already."""
+        """Record a success. Return how many seconds the outage took, None without one."""
         if self._since is None:
             return None
         lasted = round(self._clock.monotonic() - self._since, 1)

@@ -1,4 +1,4 @@
-"""Writes that may collide with those of others: client-go's ``retry.RetryOnConflict``."""
+"""Writes that may conflict with others: client-go's ``retry.RetryOnConflict``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ async def retry_on_conflict(
     *,
     known: _Read | None = None,
 ) -> _Written:
-    """Return what ``write`` makes of what ``read`` returns; on a conflict, read and write again.
+    """Return what ``write`` makes of what ``read`` returns.
+
+    On a conflict, read and write again.
 
     ``known`` is what was read already: the first write is made from it. Raises ``ConflictError`` after
     ``MAX_CONFLICTS`` of them, and what else either function raises.

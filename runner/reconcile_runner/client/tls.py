@@ -1,4 +1,4 @@
-"""How connections to the API server are encrypted and, with a client certificate, who they come from.
+"""TLS of connections to the API server, client certificates included.
 
 ``ClientTls`` gives the context of each request: a cluster's new authority and a new client certificate count without a
 restart.
@@ -22,7 +22,10 @@ FileStamp: TypeAlias = tuple[int, int] | None
 
 
 def file_stamp(path: Path) -> FileStamp:
-    """Return modification time and inode; the kubelet swaps a symbolic link on the path, which changes the inode."""
+    """Return modification time and inode.
+
+    The kubelet swaps a symbolic link on the path, which changes the inode.
+    """
     try:
         status = path.stat()
     except OSError:
@@ -31,7 +34,9 @@ def file_stamp(path: Path) -> FileStamp:
 
 
 def make_context(ca_file: Path | None, ca_pem: str, *, verify: bool) -> ssl.SSLContext:
-    """Return a context that trusts the given authority; with none given, the machine's.
+    """Return a context that trusts the given authority.
+
+    With none given, the machine's.
 
     Raises ``OSError`` or ``ssl.SSLError`` where the authority cannot be read. ``verify=False`` accepts any server.
     """
@@ -46,7 +51,9 @@ def make_context(ca_file: Path | None, ca_pem: str, *, verify: bool) -> ssl.SSLC
 
 
 def use_certificate(context: ssl.SSLContext, certificate_pem: str, key_pem: str) -> None:
-    """Present a client certificate from now on; on a context in use, it counts for new connections.
+    """Present a client certificate from now on.
+
+    On a context in use, it counts for new connections.
 
     Raises ``OSError`` or ``ssl.SSLError`` where the two are unreadable or do not fit together.
     """
@@ -74,7 +81,10 @@ class FileContext:
         self._context = make()
 
     def current(self) -> ssl.SSLContext:
-        """Return the context for the next connection. Called in the event loop; does not raise."""
+        """Return the context for the next connection.
+
+        Called in the event loop; does not raise.
+        """
         found = self._stamps()
         if found != self._seen:
             self._follow(found)
@@ -96,7 +106,7 @@ class FileContext:
 
 
 class ClientTls:
-    """How this client meets the API server: made of files, which are followed, and of an exec plugin's certificate."""
+    """TLS settings from files, which are followed, and an exec plugin's certificate."""
 
     def __init__(self, make: Callable[[], ssl.SSLContext], files: Sequence[Path] = ()) -> None:
         """Make the first context; raises ``ConfigError`` as ``make`` does."""

@@ -1,7 +1,6 @@
-"""Connections that the API server takes out of HTTP for a protocol that aiohttp does not speak (SPDY).
+"""Connections upgraded to a protocol that aiohttp does not speak (SPDY).
 
-``http`` calls it with credentials; ``proxy`` copies bytes both ways. Only the handshake is HTTP: one request, the head
-of one answer.
+Only the handshake is HTTP: one request, the head of one answer.
 """
 
 from __future__ import annotations
@@ -23,7 +22,10 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """A connection that speaks another protocol from now on. ``head``: the API server's 101, as it was sent."""
+    """A connection that speaks another protocol from now on.
+
+    ``head``: the API server's 101, as it was sent.
+    """
 
     head: bytes
     reader: asyncio.StreamReader
@@ -37,7 +39,9 @@ class Upgraded:
 async def open_upgrade(
     cluster: Cluster, method: str, path_qs: str, headers: Mapping[str, str], body: bytes, connect_timeout: float
 ) -> Upgraded:
-    """Ask the API server to upgrade; ``headers`` say to what, and hold the credentials.
+    """Ask the API server to upgrade.
+
+    ``headers`` say to what, and hold the credentials.
 
     Raises ``ApiError`` for any answer but 101, ``ApiUnreachableError`` for what is no answer; ``OSError`` and
     ``EOFError`` as the network does.

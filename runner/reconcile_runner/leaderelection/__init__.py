@@ -1,4 +1,4 @@
-"""Leader election: of several operators with one Lease, one acts and the others stand by.
+"""Leader election: of several operators with one Lease, one acts.
 
 ``join`` gives a ``Leadership``: when workers may start, and whether they still may. ``elector`` campaigns for the Lease
 and holds it, ``lease`` reads and writes its record, ``deadline`` ends a process that outlives its lease.
@@ -43,7 +43,10 @@ class Leadership(Protocol):
         """Wait until it leads for the first time."""
 
     async def run(self) -> None:
-        """Campaign, then hold what was won; ends when it is lost. Cancel it when nothing acts any more."""
+        """Campaign, then hold what was won; ends when it is lost.
+
+        Cancel it when nothing acts any more.
+        """
 
 
 class Unopposed:
@@ -96,7 +99,10 @@ async def join(
 
 
 def new_identity() -> str:
-    """Return a name for this process that no other has, nor the next one in this Pod (controller-runtime's form)."""
+    """Return a name for this process that no other has, in controller-runtime's form.
+
+    The next process in this Pod has another one, too.
+    """
     return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 

@@ -1,4 +1,4 @@
-"""A deadline timer: ends this process before its lease expires, whatever the event loop does.
+"""A deadline timer: ends this process before its lease expires.
 
 Each renewal sets it again. An elector that cannot renew ends every run in time by itself; the timer is for what keeps
 it from doing so: an event loop that hangs, a process that was stopped, a run that does not end. The processes of runs
@@ -28,7 +28,9 @@ class DeadlineTimer(Protocol):
     """Ends this process unless it is set again, or cancelled, in time."""
 
     def set(self, end_in: float, kill_in: float) -> None:
-        """End the process in ``end_in`` seconds, with a log line; kill it in ``kill_in``, whatever state it is in.
+        """End the process in ``end_in`` seconds, with a log line.
+
+        Kill it in ``kill_in``, whatever state it is in.
 
         Both replace what was set before. What is not above zero means at once.
         """
@@ -38,7 +40,9 @@ class DeadlineTimer(Protocol):
 
 
 class KernelTimer:
-    """Implements ``DeadlineTimer`` with two timers of the kernel. Use it in the main thread.
+    """Implements ``DeadlineTimer`` with two timers of the kernel.
+
+    Use it in the main thread.
 
     SIGALRM ends it, with a handler and not by default, because the first process of a container ignores signals that it
     does not handle. SIGKILL ends a process that cannot even handle a signal, such as one that is stopped (Linux; not

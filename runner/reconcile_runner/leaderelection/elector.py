@@ -1,6 +1,6 @@
 """The elector: campaigns for a Lease, holds it, and gives it back.
 
-``join`` makes it, ``manager`` runs it. The rules are client-go's, and where they leave a gap, stricter: a Lease is free
+The rules are client-go's, and where they leave a gap, stricter: a Lease is free
 when it was released, or when its record has not changed for as long as its holder asked for, counted from when *this*
 process saw it change, never by the times written in it. Every write carries the resourceVersion of what was read. What
 this process may do is counted from *before* it sent its last successful renewal, so that it stops first.
@@ -59,7 +59,9 @@ class _Sighting:
 
 
 class Elector:
-    """Implements ``Leadership`` for one Lease, ``lease`` (namespace/name). Made in a running event loop.
+    """Implements ``Leadership`` for one Lease, ``lease`` (namespace/name).
+
+    Made in a running event loop.
 
     ``identity`` must be of this process alone. ``on_loss`` is called once, when what was won is lost.
     """
@@ -100,7 +102,10 @@ class Elector:
         return self._is_lost
 
     def is_leading(self) -> bool:
-        """Tell whether this process may act now. Once it led, False is final: no renewal counts that comes later."""
+        """Tell whether this process may act now.
+
+        Once it led, False is final: no renewal counts that comes later.
+        """
         return self._renewed_at is not None and not self._is_lost and self._clock.monotonic() < self._deadline()
 
     async def wait_elected(self) -> None:
@@ -108,7 +113,7 @@ class Elector:
         await self._elected.wait()
 
     async def run(self) -> None:
-        """Campaign until elected, then renew until that is no longer possible, and say so by ``on_loss``."""
+        """Campaign until elected, then renew until that fails; then call ``on_loss``."""
         await self._campaign()
         try:
             while True:
@@ -120,7 +125,10 @@ class Elector:
             self._on_loss()
 
     async def release(self) -> None:
-        """Leave the Lease to others at once. Call it after the end of ``run`` and of whatever must not go on."""
+        """Leave the Lease to others at once.
+
+        Call it after the end of ``run`` and of whatever must not go on.
+        """
         was_lost, self._renewed_at = self._is_lost, None
         if self._has_claimed and not was_lost:
             try:
@@ -161,7 +169,10 @@ class Elector:
         return self._renewed_at is not None
 
     async def _wait_for_a_chance(self) -> None:
-        """Wait until the Lease is free as far as this process can see; where it has no watch, until it is to look."""
+        """Wait until the Lease is free as far as this process can see.
+
+        Where it has no watch, until it is to look.
+        """
         while (left := self._seconds_to_expiry()) > 0:
             self._news.clear()
             timer = self._clock.call_later(left if self._is_watching else min(left, RETRY_PERIOD), self._news.set)
@@ -173,7 +184,10 @@ class Elector:
                 return
 
     def _seconds_to_expiry(self) -> float:
-        """Return how long somebody else may yet act. One whose Lease was deleted may not know so yet."""
+        """Return how long somebody else may yet act.
+
+        One whose Lease was deleted may not know so yet.
+        """
         if self._seen is None or holder_of(self._seen.lease) in (NOBODY, self._candidate.identity):
             return 0.0
         duration = duration_of(self._seen.lease, self._settings.lease_duration)
@@ -224,7 +238,10 @@ class Elector:
     # Leading
 
     async def _renew(self) -> None:
-        """Renew the Lease, trying until it works. Raises ``LeaseLostError`` where that is not possible in time."""
+        """Renew the Lease, trying until it works.
+
+        Raises ``LeaseLostError`` where that is not possible in time.
+        """
         while True:
             begun = self._clock.monotonic()
             try:
@@ -242,7 +259,10 @@ class Elector:
                 return
 
     async def _write_renewal(self) -> KubeObject:
-        """Write what this process knows to be its own; where that is not so any more, look first."""
+        """Write what this process knows to be its own.
+
+        Where that is not so any more, look first.
+        """
         if self._seen is None:
             raise LeaseLostError("nothing is known of the lease")
         try:
@@ -286,7 +306,10 @@ class Elector:
             return None
 
     async def _claim(self, lease: KubeObject | None) -> KubeObject:
-        """Write this process into a Lease that is free or its own already: an answer may have been lost."""
+        """Write this process into a Lease that is free.
+
+        It may be its own already, where an answer was lost.
+        """
         self._has_claimed = True
         now = self._clock.now()
         if lease is None:
@@ -296,7 +319,10 @@ class Elector:
         return await self._client.update(self._path, (renewed if is_own else taken)(lease, self._candidate, now))
 
     async def _release(self) -> None:
-        """Write nobody into the Lease, if it is this process's: also where the answer to its claim never came."""
+        """Write an empty holder into the Lease, if this process holds it.
+
+        It may hold it without knowing, where the answer to its claim was lost.
+        """
         while True:
             lease = await self._get()
             if lease is None or holder_of(lease) != self._candidate.identity:

@@ -1,6 +1,6 @@
-"""The Lease: what client-go's leader election writes into one, and what it reads from it. No I/O here.
+"""The record that client-go's leader election writes into a Lease. No I/O here.
 
-``elector`` reads and writes Leases through these functions. The record is client-go's, field for field (its
+It is client-go's, field for field (its
 ``tools/leaderelection`` and ``resourcelock.LeaseLock``), so that operators in Go and this one take turns. Whatever else
 stands in a Lease stays there.
 """
@@ -22,7 +22,7 @@ RELEASED_DURATION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Who writes: its identity, and for how many seconds others are to leave it alone after each renewal."""
+    """Who writes a Lease: its identity, and the seconds for which a renewal counts."""
 
     identity: str
     lease_duration: int
@@ -34,7 +34,7 @@ def collection_path(namespace: str) -> str:
 
 
 def spec_of(lease: KubeObject) -> KubeObject:
-    """Return the record in a Lease, which may be empty: somebody may have made one by hand."""
+    """Return the record in a Lease; empty in one that was made by hand."""
     return lease.get("spec") or {}
 
 
@@ -44,7 +44,7 @@ def holder_of(lease: KubeObject) -> str:
 
 
 def duration_of(lease: KubeObject, default: int) -> int:
-    """Return for how many seconds its holder wants to be left alone: the holder's own setting counts, not ours."""
+    """Return the seconds for which a renewal counts: the holder's setting, not ours."""
     return spec_of(lease).get("leaseDurationSeconds") or default
 
 
@@ -76,7 +76,10 @@ def released(lease: KubeObject, now: datetime) -> KubeObject:
 
 
 def micro_time(moment: datetime) -> str:
-    """Return Kubernetes' ``MicroTime`` of a moment in UTC. It is for people: nobody may judge a Lease by it."""
+    """Return Kubernetes' ``MicroTime`` of a moment in UTC.
+
+    It is for people: nobody may judge a Lease by it.
+    """
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,4 +1,4 @@
-"""``reconcile-runner rbac``: the least rights that watches need, read from the watches and from what they run.
+"""The least rights that watches need, read from them and from what they run.
 
 ``needs_of_watches`` -> ``rules_of`` -> ``role`` -> ``text``. The way of a watch: ``needs`` ->
 ``tasks`` (walks roles and playbooks; ``filesearch`` finds their files, ``variables`` resolves their variables) ->

@@ -1,6 +1,6 @@
-"""The kinds that Kubernetes itself serves, so that roles can be read without a cluster.
+"""The kinds that Kubernetes serves: roles can be read without a cluster.
 
-Written down from a real API server's discovery; a test compares the two. ``kinds`` reads it.
+Written down from a real API server's discovery; a test compares the two.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The objects that a task of ``kubernetes.core`` is about: their kinds, as they stand there, nothing rendered.
+"""The objects in a task of ``kubernetes.core``: their kinds, nothing rendered.
 
 A definition may be data, YAML as text, or a file; a template is read by its ``kind:`` and ``apiVersion:`` lines.
-``modules`` asks for them.
 """
 
 from __future__ import annotations
@@ -35,7 +34,9 @@ class UnknownKindError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """An object of a task. ``name`` and ``namespace`` as they stand there, templates perhaps; empty: none is given.
+    """An object of a task.
+
+    ``name`` and ``namespace`` as they stand there, templates perhaps; empty: none is given.
 
     ``blocks``: the kinds of the owners to which a reference in it has ``blockOwnerDeletion: true``; one without a name
     is not known.
@@ -143,7 +144,7 @@ def _of_file(folder: str, name: str, call: Call) -> Iterator[KubeObject]:
 
 
 def _path(expression: str, variables: Variables) -> str:
-    """Return the path that an argument of a lookup stands for: texts and variables, put together."""
+    """Return the path in an argument of a lookup: texts and variables joined."""
     parts = [part.strip() for part in re.split(r"[~+]", expression)]
     return "".join(
         part[1:-1] if part[:1] in {"'", '"'} else str(variables.resolve(f"{{{{ {part} }}}}")) for part in parts
@@ -168,7 +169,10 @@ def _of_text(text: str) -> Iterator[KubeObject]:
 
 
 def _of_template_text(text: str) -> Iterator[KubeObject]:
-    """Yield what the lines of one document say: a kind may stand there more than once, each for another case."""
+    """Yield the objects in the lines of one document.
+
+    A template may name several kinds, each for another case.
+    """
     values = _values(_TOP_LINE, text)
     if any(kind.endswith("List") for kind in values["kind"]):
         values = _values(_ITEM_LINE, text)

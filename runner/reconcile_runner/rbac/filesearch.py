@@ -1,4 +1,6 @@
-"""Where the files of tasks are: other tasks, templates, roles. Ansible's order of places, by looking alone.
+"""Where the files of tasks are: other tasks, templates, roles.
+
+Ansible's order of places, by looking alone.
 
 A name that is a template in parts (``"{{ state }}.yml"``) stands for every file that it can mean.
 """
@@ -35,7 +37,7 @@ class FileSearch:
         return replace(self, directory=file.parent)
 
     def files(self, folder: str, name: str) -> list[Path]:
-        """Return the first file of a name, or all that a name with templates can mean, the same order.
+        """Return the first file of a name, or all that a name with templates can mean.
 
         ``folder`` is where a role has such files: ``tasks``, ``templates``, ``files``.
         """
@@ -46,7 +48,7 @@ class FileSearch:
         return []
 
     def role_named(self, name: str) -> Path | None:
-        """Return the directory of a role, None where there is none, or its name is a template."""
+        """Return the directory of a role; None if none is found or its name is a template."""
         if is_template(name):
             return None
         beside = [self.role.parent / name] if self.role else []

@@ -1,4 +1,4 @@
-"""How kinds are served: resource (plural), scope and subresources, from files where possible.
+"""How kinds are served: plural, scope and subresources.
 
 Kinds come from CRDs in a directory, from a cluster's discovery, or from the table of ``builtin``; what none of them
 knows is guessed as client-go does, and said. Versions do not matter: rights have none.
@@ -21,7 +21,10 @@ CRD_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 
 class KindTable:
-    """How each known kind is served. Of two resources of one kind, the first one counts."""
+    """How each known kind is served.
+
+    Of two resources of one kind, the first one counts.
+    """
 
     def __init__(self, resources: Iterable[Resource], unknowns: Unknowns) -> None:
         self._unknowns = unknowns
@@ -33,7 +36,10 @@ class KindTable:
                 self._by_kind.setdefault((gvk.group, name), resource)
 
     def find(self, gvk: GroupVersionKind, place: Place | None = None) -> Resource:
-        """Return how a kind is served. ``place``: who asks, named where the kind is not known."""
+        """Return how a kind is served.
+
+        ``place``: who asks, named where the kind is not known.
+        """
         known = self._by_kind.get((gvk.group, gvk.kind))
         if known is not None:
             return known
@@ -47,7 +53,10 @@ class KindTable:
 
 
 def resources_of_crds(directory: Path) -> list[Resource]:
-    """Return the kinds that the CRDs of a directory, and those below it, define. Raises ``ConfigError``."""
+    """Return the kinds that the CRDs of a directory, and those below it, define.
+
+    Raises ``ConfigError``.
+    """
     if not directory.is_dir():
         raise ConfigError(f"--crds: found no directory {directory}, expected one with CRDs")
     found: list[Resource] = []

@@ -14,7 +14,7 @@ API_VERSION: Final = "rbac.authorization.k8s.io/v1"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists below their key, as yamllint asks for, and quotes as kubebuilder does."""
+    """Indents lists below their key, as yamllint, and quotes as kubebuilder does."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         del indentless

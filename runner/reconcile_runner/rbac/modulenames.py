@@ -1,4 +1,4 @@
-"""The modules whose tasks say what rights they need, each by one short name, however a task spells it."""
+"""The modules whose tasks need rights, each by one short name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What each module asks of the API server, read in its source: kubernetes.core 6.6.0, and this project's own two.
+"""The requests of each module to the API server.
+
+Read in the source of kubernetes.core 6.6.0 and of this project's own two modules.
 
 ``uses`` turns one call into what it needs; ``needs`` adds what follows for the operator. Where a task leaves open which
 of its states it means, all of them count.
@@ -30,7 +32,9 @@ _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Verbs of a call on a resource. ``name`` empty: any object; ``everywhere``: in all namespaces.
+    """Verbs of a call on a resource.
+
+    ``name`` empty: any object; ``everywhere``: in all namespaces.
 
     ``creates``: the run that it is of makes such objects, which are then dependents. ``blocks``: the owners that these
     keep from going before they are gone; a kind without a name is the one that the run is for.
@@ -245,8 +249,8 @@ def _helm(reader: _Reader) -> Iterator[Use]:
 
 
 def _command(reader: _Reader) -> Iterator[Use]:
-    said = " ".join(str(value) for value in reader.call.args.values())
-    for program in sorted(_PROGRAMS & {word.rpartition("/")[2] for word in said.replace(";", " ").split()}):
+    text = " ".join(str(value) for value in reader.call.args.values())
+    for program in sorted(_PROGRAMS & {word.rpartition("/")[2] for word in text.replace(";", " ").split()}):
         reader.tell(f"runs {program}: add by hand what that needs")
     yield from ()
 

@@ -1,4 +1,4 @@
-"""What watches need: the operator itself, the tasks of roles and playbooks, and the dependents that they create.
+"""What watches need: the operator itself, tasks, and the dependents they create.
 
 What files do not tell goes to ``Unknowns``. The operator's own requests are those of the packages ``cache``,
 ``reconciler``, ``recorder`` and, for dependents, ``controller``; leader election has a role of its own.
@@ -117,7 +117,10 @@ def _of_lookups(walk: TaskWalk, run: Watch, kinds: KindTable, unknowns: Unknowns
 
 
 def _of_dependents(watch: Watch, owner: Resource, made: Resource) -> Use | None:
-    """Return what is needed to hear of what becomes of objects that a run made; None where nobody wants to."""
+    """Return what is needed to hear of what becomes of objects that a run made.
+
+    None where nobody wants to.
+    """
     if not watch.watch_dependent_resources or is_event_kind(made.gvk):
         return None
     if any((kind.group, kind.kind) == (made.gvk.group, made.gvk.kind) for kind in watch.blacklist):

@@ -1,6 +1,6 @@
-"""From single needs to the rules of a role: merged, sorted, and the same for the same needs in any order.
+"""From single needs to the rules of a role, merged and sorted.
 
-``needs`` says what is needed, one thing at a time; ``manifest`` prints what is made of it here.
+The same needs give the same rules, in any order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Verbs on a resource. ``resource`` may have a subresource (``pods/exec``); ``group`` is empty for the core group.
+    """Verbs on a resource.
+
+    ``resource`` may have a subresource (``pods/exec``); ``group`` is empty for the core group.
 
     ``name``: the one object that is meant; empty: any. ``everywhere``: in all namespaces, or of a resource without
     namespace, so that the role of a namespace does not do.
@@ -26,7 +28,10 @@ class Need:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PolicyRule:
-    """A rule of a role, as Kubernetes has it; each field is sorted. ``names`` empty: all objects."""
+    """A rule of a role, as Kubernetes has it; each field is sorted.
+
+    ``names`` empty: all objects.
+    """
 
     group: str
     resources: tuple[str, ...]
@@ -55,7 +60,10 @@ def divided_rules_of(needs: Iterable[Need]) -> Rules:
 
 
 def _merged(needs: Iterable[Need]) -> set[Need]:
-    """Return one need for each resource and name, without the verbs that a wider need gives anyway."""
+    """Return one need for each resource and name.
+
+    Verbs that a wider need gives are left out.
+    """
     verbs: dict[Need, frozenset[str]] = {}
     for need in needs:
         target = replace(need, verbs=frozenset())
@@ -70,7 +78,7 @@ def _given_by_wider(target: Need, verbs: dict[Need, frozenset[str]]) -> list[fro
 
 
 def _rules(needs: set[Need]) -> tuple[PolicyRule, ...]:
-    """Put names together that one resource has, then resources that have the same verbs and names."""
+    """Merge the names of one resource, then resources with the same verbs and names."""
     names: dict[tuple[str, str, frozenset[str], bool], set[str]] = {}
     for need in needs:
         names.setdefault((need.group, need.resource, need.verbs, bool(need.name)), set()).add(need.name)

@@ -1,6 +1,6 @@
-"""Walks through the tasks that a watch runs: roles, playbooks, blocks, handlers, and what they include.
+"""Walks through the tasks of roles and playbooks, and what they include.
 
-``needs`` starts it for each role and playbook; each task that calls a module of interest comes out as a ``Call``.
+Each task that calls a module of interest comes out as a ``Call``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WORDS: Final = re.compile(r"""(\w+)=((?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s])+)"""
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A task that calls a module: which one, with which arguments, known variables filled in."""
+    """A task that calls a module, with its arguments; known variables are resolved."""
 
     place: Place
     module: str
@@ -40,7 +40,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """What holds for tasks from outside: variables, defaults of modules, where files are looked for."""
+    """What a task inherits: variables, module defaults, the places of files."""
 
     variables: Variables
     search: FileSearch
@@ -53,7 +53,10 @@ class _Context:
 
 
 class TaskWalk:
-    """One walk through all that a watch runs with one set of variables. Iterate over ``calls``."""
+    """One walk through all that a watch runs with one set of variables.
+
+    Iterate over ``calls``.
+    """
 
     def __init__(self, unknowns: Unknowns) -> None:
         self._unknowns = unknowns
@@ -172,7 +175,10 @@ class TaskWalk:
                 yield from self._file(file, context)
 
     def _is_new(self, file: Path, context: _Context) -> bool:
-        """Tell whether a file was not read with these variables before: files may include one another."""
+        """Tell whether a file was not read with these variables before.
+
+        Files may include one another.
+        """
         key = (file, repr(context.variables.layers))
         if key in self._visited:
             return False
@@ -194,7 +200,10 @@ class TaskWalk:
 
 
 def _module_of(task: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return a task's module, by its one name here, and arguments; an empty name for those that are of no interest."""
+    """Return a task's module, by its one name here, and arguments.
+
+    An empty name for those that are of no interest.
+    """
     for key, value in task.items():
         name = canonical(key)
         if name:
@@ -218,7 +227,10 @@ def _arguments(value: object, task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _defaults_of(module_defaults: object) -> dict[str, dict[str, Any]]:
-    """Return defaults by module; by ``_GROUP`` those of a group, which are taken for those of every module."""
+    """Return defaults by module.
+
+    By ``_GROUP`` those of a group, which are taken for those of every module.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name, args in module_defaults.items() if isinstance(module_defaults, dict) else ():
         if not isinstance(args, dict):
@@ -230,7 +242,10 @@ def _defaults_of(module_defaults: object) -> dict[str, dict[str, Any]]:
 
 
 def _loop(task: Mapping[str, Any], variables: Variables) -> Iterator[Variables]:
-    """Yield the variables of each turn of a task's loop; once those that there are, where the items are not known."""
+    """Yield the variables of each turn of a task's loop.
+
+    Once those that there are, where the items are not known.
+    """
     control = task.get("loop_control")
     name = str(control.get("loop_var", "item")) if isinstance(control, dict) else "item"
     listed = next((variables.resolve(task[key]) for key in _LOOPS if key in task), None)
@@ -253,7 +268,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _files_of(directory: Path, name: str) -> list[Path]:
-    """Return the file of a name with any suffix of YAML, or the files of a directory of that name."""
+    """Return the YAML file of a name, or the files of a directory of that name."""
     for candidate in (directory / name, *(directory / f"{name}{suffix}" for suffix in (".yml", ".yaml", ".json"))):
         if candidate.is_file():
             return [candidate]

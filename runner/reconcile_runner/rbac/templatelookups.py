@@ -1,4 +1,4 @@
-"""The lookup ``kubernetes.core.k8s`` inside templates: it reads, and wherever it stands, it needs the right to.
+"""The lookup ``kubernetes.core.k8s`` in templates, which needs rights to read.
 
 The texts are files of tasks and variables, and the templates of roles.
 """
@@ -22,7 +22,10 @@ _COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)
 
 
 def lookups(text: str, place: Place, kinds: KindTable, unknowns: Unknowns) -> Iterator[Use]:
-    """Yield what the lookups in a text need; what files do not tell goes to ``unknowns``."""
+    """Yield what the lookups in a text need.
+
+    What files do not tell goes to ``unknowns``.
+    """
     text = _COMMENT.sub("", text)
     for call in _CALL.finditer(text):
         options = {it["name"]: it for it in _OPTION.finditer(_arguments(text[call.end("rest") - 1 :]))}
@@ -42,7 +45,10 @@ def lookups(text: str, place: Place, kinds: KindTable, unknowns: Unknowns) -> It
 
 
 def _literal(option: re.Match[str] | None, default: str = "") -> str:
-    """Return an option's value, ``default`` where it is not given; nothing where it is not in quotes."""
+    """Return an option's value, ``default`` where it is not given.
+
+    Nothing where it is not in quotes.
+    """
     return default if option is None else option["single"] or option["double"] or ""
 
 

@@ -1,4 +1,4 @@
-"""What files do not tell of the rights that watches need: one line each, for the user to add by hand."""
+"""Rights that cannot be known from files: one line each, to be added by hand."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is said. ``task`` is its name, or its number in the file; empty: the file as a whole."""
+    """Where something is said.
+
+    ``task`` is its name, or its number in the file; empty: the file as a whole.
+    """
 
     file: Path
     task: str = ""
 
     def __str__(self) -> str:
-        """Return ``file: task``, the file relative to the working directory where it is below that."""
+        """Return ``file: task``, the file relative to the working directory if below it."""
         file = self.file.relative_to(Path.cwd()) if self.file.is_relative_to(Path.cwd()) else self.file
         return f"{file}: {self.task}" if self.task else str(file)
 

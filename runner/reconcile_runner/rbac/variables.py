@@ -1,4 +1,6 @@
-"""Variables as far as files say them: enough to know the kind of ``kind: "{{ my_kind }}"``, nothing is templated.
+"""Variables as files define them: enough for ``kind: "{{ my_kind }}"``.
+
+Nothing is templated.
 
 A variable that a task sets while it runs is not known, and neither is one that an object's spec brings along. What is
 not known stays a template.
@@ -46,7 +48,10 @@ class Variables:
     assigned: Assigned = field(default_factory=Assigned)
 
     def within(self, layer: object) -> Variables:
-        """Return these as they are where ``layer`` holds besides, and hides outer ones. No mapping: nothing holds."""
+        """Return these as they are where ``layer`` holds besides, and hides outer ones.
+
+        No mapping: nothing holds.
+        """
         return replace(self, layers=(layer, *self.layers)) if isinstance(layer, dict) else self
 
     def with_defaults(self, layer: object) -> Variables:
@@ -58,7 +63,7 @@ class Variables:
         return replace(self, top=({name: item}, *self.top))
 
     def resolve(self, value: object, depth: int = 0) -> Any:
-        """Return a value with the references in it replaced, at any depth, where they lead to something known."""
+        """Return a value with its references to known variables replaced, at any depth."""
         match value:
             case str():
                 return self._resolve_text(value, depth) if depth < _MAX_REFERENCE_DEPTH else value

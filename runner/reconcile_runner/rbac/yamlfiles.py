@@ -1,4 +1,7 @@
-"""YAML of roles and playbooks, read as data: nothing is evaluated, and an unknown tag (``!vault``) is left out."""
+"""YAML of roles and playbooks, read as data.
+
+Nothing is evaluated, and an unknown tag (``!vault``) is left out.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +42,18 @@ def documents_of(text: str) -> list[Any]:
         # A safe loader: the class adds nothing but tags that mean nothing.
         loaded = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except (yaml.YAMLError, ValueError) as error:
-        said = str(error).splitlines()[0]
-        raise YamlFileError(f"found no YAML ({said}), expected some") from error
+        problem = str(error).splitlines()[0]
+        raise YamlFileError(f"found no YAML ({problem}), expected some") from error
     if _holds_itself(loaded, set(), set()):
         raise YamlFileError("found an anchor that holds an alias to itself, expected a finite value")
     return loaded
 
 
 def _holds_itself(value: object, around: set[int], finite: set[int]) -> bool:
-    """Tell whether a value is in itself. ``around``: the ids of what it is in; ``finite``: of what was looked at."""
+    """Tell whether a value is in itself.
+
+    ``around``: the ids of what it is in; ``finite``: of what was looked at.
+    """
     children = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     if id(value) in around:
         return True

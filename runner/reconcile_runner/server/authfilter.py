@@ -1,4 +1,4 @@
-"""Who may read the metrics, by a TokenReview and a SubjectAccessReview of the API server.
+"""Who may read the metrics: TokenReview and SubjectAccessReview.
 
 Its answers are remembered for as long as controller-runtime's ``filters.WithAuthenticationAndAuthorization`` does, so
 that most scrapes cost it nothing. The operator itself needs the right to create ``tokenreviews`` and
@@ -55,7 +55,10 @@ _ACCESS_REVIEW: Final = _Review("authorization.k8s.io/v1", "SubjectAccessReview"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered; ``text`` is for its sender and tells nothing that is not theirs."""
+    """Why a request is not answered.
+
+    ``text`` is for its sender and tells nothing that is not theirs.
+    """
 
     status: HTTPStatus
     text: str
@@ -73,14 +76,16 @@ class Filter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _User:
-    """Somebody whom the API server knows: the fields of a SubjectAccessReview's spec that say who."""
+    """A user of the cluster, as the fields of a SubjectAccessReview's spec."""
 
     name: str
     fields: KubeObject
 
 
 class AuthenticationAndAuthorization:
-    """Lets pass who has a token of this cluster and the right to the path (``nonResourceURLs``).
+    """Lets requests pass that have a token with the right to the path.
+
+    The right is one to ``nonResourceURLs``.
 
     No token, or one that is nobody's: 401. No right: 403. The API server does not answer: 503; it answers with an
     error, such as that the operator itself lacks the right to ask: 500. Both are logged, once a minute.
@@ -165,7 +170,9 @@ class _Answer(Generic[_Value]):
 
 
 class _ReviewCache(Generic[_Value]):
-    """Answers to questions, each until its time is over, by a digest: tokens themselves are not kept.
+    """Answers to questions, each until its time is over.
+
+    Their keys are digests: tokens themselves are not kept.
 
     One question is asked at a time: nobody makes the operator flood the API server, and of many requests at once with
     one token only the first asks. What is known is answered without waiting for others' questions.
@@ -178,7 +185,10 @@ class _ReviewCache(Generic[_Value]):
         self._asking = asyncio.Lock()
 
     async def answer(self, question: bytes, ask: Callable[[], Awaitable[_Answer[_Value]]]) -> _Value:
-        """Return what is known, else ask. What ``ask`` raises is raised, and not remembered."""
+        """Return what is known, else ask.
+
+        What ``ask`` raises is raised, and not remembered.
+        """
         digest = hashlib.sha256(question).digest()
         known = self._known.get(digest)
         if known is None:

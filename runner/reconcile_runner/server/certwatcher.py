@@ -1,8 +1,7 @@
-"""The certificate of a server: files that somebody else renews (cert-manager, say), or one that is made here.
+"""The certificate of a server: from files that are renewed, or self-signed.
 
-``manager`` opens one for the server of the metrics; ``httpserver`` listens with its ``serving_context``. Each handshake
-asks whether there is a newer certificate: that takes no task and no watch of a file, and misses no change. Source of
-names and behaviour: controller-runtime's certwatcher and metrics server.
+Each handshake asks whether there is a newer certificate: that takes no task and no watch of a file, and misses no
+change. Source of names and behaviour: controller-runtime's certwatcher and metrics server.
 """
 
 from __future__ import annotations
@@ -41,14 +40,20 @@ class ServingCertificate(Protocol):
     name: str
 
     def current(self) -> ssl.SSLContext:
-        """Return what the next handshake uses. Called in the event loop at each; does not raise."""
+        """Return what the next handshake uses.
+
+        Called in the event loop at each; does not raise.
+        """
 
 
 class CertWatcher:
     """A certificate and its key in two files, read again when one of them changes."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
-        """Read both for the first time. Raises ``ConfigError``, which names them, where that is not possible."""
+        """Read both for the first time.
+
+        Raises ``ConfigError``, which names them, where that is not possible.
+        """
         self.name = f"{certificate} and {key}"
         self._files = (certificate, key)
         self._contexts = FileContext(self._load, self._files)
@@ -69,10 +74,13 @@ class CertWatcher:
 
 
 class SelfSigned:
-    """A certificate that is made at the start and proves nothing, but encrypts: clients cannot verify it."""
+    """A self-signed certificate: it encrypts, but clients cannot verify it."""
 
     def __init__(self, clock: Clock) -> None:
-        """Make the first one. Raises ``ConfigError`` where there is no directory for a temporary file."""
+        """Make the first one.
+
+        Raises ``ConfigError`` where there is no directory for a temporary file.
+        """
         self.name = "self-signed"
         self._clock = clock
         try:
@@ -99,7 +107,7 @@ class SelfSigned:
 
 
 def open_certificate(wanted: SecureServing, clock: Clock) -> ServingCertificate:
-    """Return the certificate of the files that are asked for, or of upstream's default ones where they are there.
+    """Return the certificate of the given files, or of upstream's default ones.
 
     Raises ``ConfigError`` where the files that are there cannot be used, or those that are asked for are missing.
     """
@@ -111,7 +119,10 @@ def open_certificate(wanted: SecureServing, clock: Clock) -> ServingCertificate:
 
 
 def serving_context(certificate: ServingCertificate) -> ssl.SSLContext:
-    """Return the context to listen with: TLS 1.2 or newer, HTTP/1.1, and at each handshake the certificate of then."""
+    """Return the context to listen with: TLS 1.2 or newer, HTTP/1.1.
+
+    Each handshake gets the certificate that is current then.
+    """
 
     def choose(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
         connection.context = certificate.current()
@@ -129,7 +140,7 @@ def _server_context() -> ssl.SSLContext:
 
 
 def _self_signed(now: dt.datetime) -> tuple[str, str]:
-    """Return certificate and key in PEM, for this machine by its names and on loopback."""
+    """Return certificate and key in PEM, for this machine's names and loopback."""
     key = ec.generate_private_key(ec.SECP256R1())
     host = socket.gethostname()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])

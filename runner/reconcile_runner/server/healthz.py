@@ -1,6 +1,8 @@
-"""What ``/healthz`` and ``/readyz`` answer: named checks, each either fine or one sentence about the problem.
+"""What ``/healthz`` and ``/readyz`` answer: named checks.
 
-``manager`` adds the checks, ``httpserver`` asks them. Liveness fails where only a restart helps; readiness where work
+Each is either fine or one sentence about the problem.
+
+Liveness fails where only a restart helps; readiness where work
 cannot be done at the moment.
 """
 
@@ -60,7 +62,7 @@ class Checks:
         self._checks[probe][name] = check
 
     def start_is_complete(self) -> None:
-        """Say that every check has been added: a probe that comes before must not be told that all is well."""
+        """Note that every check has been added; until then the operator is not ready."""
         self._checks[Probe.READYZ][_START] = lambda: None
 
     def report(self, probe: Probe) -> ProbeReport:

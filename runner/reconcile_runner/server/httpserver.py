@@ -1,6 +1,6 @@
-"""The servers that others talk to: probes for the kubelet, metrics for Prometheus, metrics from roles.
+"""The HTTP servers: probes, metrics for Prometheus, metrics from roles.
 
-``manager`` starts them first and stops them last, so that a probe is answered as long as the process lives.
+They start first and stop last, so that a probe is answered as long as the process lives.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ class HttpServer:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.address.port}{path}"
 
     async def start(self) -> None:
-        """Listen; ``address`` then holds the port that was chosen. Raises ``ConfigError`` where that is impossible."""
+        """Listen; ``address`` then holds the port that was chosen.
+
+        Raises ``ConfigError`` where that is impossible.
+        """
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._wanted.host or None, self._wanted.port, ssl_context=self._tls)
         try:
@@ -73,7 +76,7 @@ class HttpServer:
 
 
 def health_server(address: BindAddress, checks: Checks) -> HttpServer:
-    """Return the server of ``/healthz`` and ``/readyz`` (``?verbose`` lists the checks)."""
+    """Return the server of ``/healthz`` and ``/readyz``; ``?verbose`` lists checks."""
 
     def handler(probe: Probe) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -94,7 +97,10 @@ def metrics_server(
     tls: ssl.SSLContext | None = None,
     access: Filter | None = None,
 ) -> HttpServer:
-    """Return the server of ``/metrics`` in Prometheus' text format, to those whom ``access`` lets pass."""
+    """Return the server of ``/metrics`` in Prometheus' text format.
+
+    ``access`` says which requests are answered; None: all.
+    """
 
     async def answer(_: web.Request) -> web.StreamResponse:
         text = metrics.exposition() + user_metrics.exposition()
@@ -116,7 +122,10 @@ def _filtered(access: Filter, path: str, handler: Handler) -> Handler:
 
 
 def user_metrics_server(address: BindAddress, user_metrics: UserMetrics) -> HttpServer:
-    """Return the server to which roles post their metrics: 200 for one that was taken, 400 and why for another."""
+    """Return the server to which roles post their metrics.
+
+    It answers 200, or 400 with what is wrong.
+    """
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:

@@ -106,7 +106,10 @@ _EXPECTED: Final = {
 
 
 class UserMetrics:
-    """The metrics of one operator that its roles made. ``metrics`` are its own, whose names are refused."""
+    """The metrics of one operator that its roles made.
+
+    ``metrics`` are its own, whose names are refused.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._taken = dict.fromkeys(metrics.series_names(), "the operator's own")
@@ -118,7 +121,10 @@ class UserMetrics:
         self._observers: dict[str, Histogram | Summary] = {}
 
     def apply(self, text: bytes) -> None:
-        """Do what a request (JSON) asks for. Raises ``UserMetricError``; nothing has changed then."""
+        """Do what a request (JSON) asks for.
+
+        Raises ``UserMetricError``; nothing has changed then.
+        """
         try:
             request = _Request.model_validate_json(text)
         except ValidationError as error:
@@ -182,7 +188,10 @@ def _change_counter(counter: Gauge, change: _CounterChange) -> None:
 
 
 def _change_gauge(gauge: Gauge, change: _GaugeChange) -> None:
-    """Do the first thing that is asked for; a zero to add or to take away asks for nothing, as upstream."""
+    """Do the first thing that is asked for.
+
+    A zero to add or to take away asks for nothing, as upstream.
+    """
     if change.increment:
         gauge.inc()
     elif change.decrement:
@@ -220,7 +229,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _expected(path: str) -> str:
-    """Return what a field should have been: of a type an object, of its fields a number, true or false."""
+    """Return what a field should have been."""
     if path in _EXPECTED:
         return _EXPECTED[path]
     field = path.rpartition(".")[2]

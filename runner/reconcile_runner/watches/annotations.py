@@ -1,4 +1,4 @@
-"""The settings in an object's annotations, which win over its watch and over the flags.
+"""Settings in an object's annotations, which win over its watch and the flags.
 
 Names and meaning are upstream's, but for pausing and reconciling at once. Reference: docs/reference/watches.md.
 """
@@ -62,7 +62,10 @@ def parse_annotations(obj: KubeObject) -> AnnotationSettings:
 
 
 def asks_for_a_run(obj: KubeObject, old: KubeObject) -> bool:
-    """Tell whether a change of annotations asks for a run: a new value of reconcile-now, or the end of a pause."""
+    """Tell whether a change of annotations asks for a run.
+
+    That is a new value of reconcile-now, or the end of a pause.
+    """
     found, before = objects.annotations(obj), objects.annotations(old)
     asked = found.get(ANNOTATION_RECONCILE_NOW)
     is_new = asked is not None and asked != before.get(ANNOTATION_RECONCILE_NOW)

@@ -45,7 +45,10 @@ class Finding:
 
 
 class WatchesFileError(ConfigError):
-    """The watches file cannot be used. ``findings`` holds every error, and the warnings found on the way."""
+    """The watches file cannot be used.
+
+    ``findings`` holds every error, and the warnings found on the way.
+    """
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)

@@ -1,6 +1,6 @@
-"""``watches.yaml``: from a file to typed watches, with everything that is wrong with it said at once.
+"""``watches.yaml``: from a file to typed watches, or all its errors at once.
 
-``cli`` calls ``load``. The way of the text: ``yamltext`` (environment, YAML, lines) -> ``schema`` (fields and types;
+The way of the text: ``yamltext`` (environment, YAML, lines) -> ``schema`` (fields and types;
 ``lookup`` finds roles and playbooks) -> ``validation`` (findings, ``Watch``). Reference of the file:
 docs/reference/watches.md.
 """
@@ -29,7 +29,10 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WatchesFile:
-    """A watches file without errors. ``warnings`` are findings that do not keep the operator from starting."""
+    """A watches file without errors.
+
+    ``warnings`` are findings that do not keep the operator from starting.
+    """
 
     watches: tuple[Watch, ...]
     warnings: tuple[Finding, ...]

@@ -29,14 +29,20 @@ class Lookup:
     working_directory: Path
 
     def playbook(self, name: str) -> Path:
-        """Return the absolute path of a playbook. Raises ``ValueError`` where there is no such file."""
+        """Return the absolute path of a playbook.
+
+        Raises ``ValueError`` where there is no such file.
+        """
         path = self._absolute(name)
         if not _is_file(path):
             raise ValueError(f"found {name!r}, expected a playbook that exists; looked at {path}")
         return path
 
     def role(self, name: str) -> Path:
-        """Return the absolute path of a role's directory. Raises ``ValueError`` that lists the places looked at."""
+        """Return the absolute path of a role's directory.
+
+        Raises ``ValueError`` that lists the places looked at.
+        """
         places = list(dict.fromkeys(self._role_places(name)))
         for place in places:
             if _is_directory(place):

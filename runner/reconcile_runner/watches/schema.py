@@ -1,4 +1,4 @@
-"""The shape of one entry: which fields there are, of which type, and the rules that one field alone can break.
+"""The models of one entry: its fields, their types, and rules for single fields.
 
 Second step of ``load``: ``yamltext`` gives decoded values, pydantic checks them against these models, and
 ``validation`` turns a model into a ``Watch`` and pydantic's errors into findings. Fields, defaults and their meaning:
@@ -167,7 +167,10 @@ def _variables(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_variable_name(name: str) -> bool:
-    """Tell whether a template can name this variable (``ansible.utils.vars.validate_variable_name`` of core 2.19)."""
+    """Tell whether a template can name this variable.
+
+    Source: ``ansible.utils.vars.validate_variable_name`` of core 2.19.
+    """
     return name.isascii() and name.isidentifier() and name not in _JINJA_KEYWORDS
 
 
@@ -184,7 +187,10 @@ EventName: TypeAlias = Annotated[EventType, Field(strict=False)]
 
 
 class Shape(BaseModel):
-    """A mapping of known keys, matched without regard to case; an empty value counts as absent. Both as upstream."""
+    """A mapping of known keys, matched without regard to case.
+
+    An empty value counts as absent. Both as upstream.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel)
 

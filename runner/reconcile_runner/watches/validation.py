@@ -1,4 +1,4 @@
-"""One entry of a watches file: its errors and warnings as findings, its shape as a ``Watch``.
+"""One entry of a watches file: its findings, and its ``Watch``.
 
 Third step of ``load``. What concerns several fields, or several entries, is checked here; what one field alone can
 break is in ``schema``.
@@ -67,14 +67,17 @@ class Entry:
         return self.document.value[self.number - 1]
 
     def field(self, name: str) -> object:
-        """Return the value of a top-level field, its key matched without regard to case; None where absent."""
+        """Return the value of a top-level field, its key matched without regard to case.
+
+        None where absent.
+        """
         if not isinstance(self.value, dict):
             return None
         return next((value for key, value in self.value.items() if key.lower() == name.lower()), None)
 
     @property
     def gvk(self) -> GroupVersionKind | None:
-        """Return the kind that the entry names, or None where it does not name one that could be looked up."""
+        """Return the kind that the entry names; None unless all its parts are texts."""
         group, version, kind = self.field("group") or "", self.field("version"), self.field("kind")
         if isinstance(group, str) and isinstance(version, str) and isinstance(kind, str):
             return GroupVersionKind(group, version, kind)
@@ -89,7 +92,7 @@ class Entry:
 
 
 def check(entry: Entry, lookup: Lookup, unknown_keys: FindingSeverity) -> tuple[Watch | None, list[Finding]]:
-    """Return the entry's watch (None where it has an error) and everything there is to say about it."""
+    """Return the entry's watch (None if it has an error) and all its findings."""
     if not isinstance(entry.value, dict):
         message = f"found {describe(entry.value)}, expected a mapping with version, kind and role or playbook"
         return None, [entry.finding(FindingSeverity.ERROR, message)]
@@ -104,7 +107,10 @@ def check(entry: Entry, lookup: Lookup, unknown_keys: FindingSeverity) -> tuple[
 
 
 def _choose_content(entry: Entry, value: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
-    """Leave one of ``playbook`` and ``role``, in the entry and in its finalizer; the entry needs one of them."""
+    """Leave one of ``playbook`` and ``role``, in the entry and in its finalizer.
+
+    The entry needs one of them.
+    """
     chosen, findings = _playbook_first(entry, value, ())
     if not any(key.lower() in {"playbook", "role"} for key in chosen):
         findings.append(entry.finding(FindingSeverity.ERROR, "found neither playbook nor role, expected one of them"))
@@ -116,7 +122,10 @@ def _choose_content(entry: Entry, value: dict[str, Any]) -> tuple[dict[str, Any]
 
 
 def _playbook_first(entry: Entry, value: dict[str, Any], path: tuple[str, ...]) -> tuple[dict[str, Any], list[Finding]]:
-    """Drop an empty ``playbook`` or ``role``, which is none, and the role where there are both, as upstream."""
+    """Drop an empty ``playbook`` or ``role``, and the role where there are both.
+
+    Upstream does the same.
+    """
     contents = {key.lower(): content for key, content in value.items() if key.lower() in {"playbook", "role"}}
     dropped = {name for name, content in contents.items() if content is None or content == ""}
     findings = []
@@ -244,7 +253,10 @@ def _warnings(entry: Entry) -> Iterator[Finding]:
 
 
 def _read(shape: type[_Shape], value: object) -> _Shape | None:
-    """Return a mapping's shape without its unknown keys; None where something else is wrong with it."""
+    """Return a mapping's shape without its unknown keys.
+
+    None where something else is wrong with it.
+    """
     try:
         return shape.model_validate(value, extra="ignore")
     except ValidationError:

@@ -1,6 +1,6 @@
 """What `watches.yaml` asks for, checked and typed: one ``Watch`` an entry.
 
-``loader`` parses the text into these; ``manager`` builds a controller for each. No I/O here.
+A controller is built for each. No I/O here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class NamespaceScope(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which objects an event of another kind reconciles: those whose ``field`` equals the event object's ``source``."""
+    """Which objects a trigger's event reconciles.
+
+    Those whose ``field`` equals the event object's ``source``.
+    """
 
     source: FieldPath
     field: FieldPath
@@ -111,6 +114,9 @@ class Watch:
 
     @property
     def controller_name(self) -> str:
-        """Return the name in metrics and logs; it holds the group, so that two groups may share a kind."""
+        """Return the name in metrics and logs.
+
+        It holds the group, so that two groups may share a kind.
+        """
         kind, version, group = self.gvk.kind.lower(), self.gvk.version, self.gvk.group
         return f"{kind}-{version}-{group}-controller" if group else f"{kind}-{version}-controller"

@@ -1,4 +1,4 @@
-"""The text of a watches file: environment variables, then YAML, with the line of every value.
+"""The text of a watches file: environment variables, YAML, line numbers.
 
 First step of ``load``; ``schema`` takes the values. YAML is read as upstream reads it (1.1, anchors and merge keys
 included), with three differences that lose nothing: a key is always text (so that ``on:`` is not a boolean), a date
@@ -46,14 +46,20 @@ class YamlTextError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A decoded document that still knows where each value was written. ``value`` is None for an empty file."""
+    """A decoded document that still knows where each value was written.
+
+    ``value`` is None for an empty file.
+    """
 
     value: Value
     _root: yaml.Node | None
     _written_lines: tuple[int, ...]
 
     def line(self, path: Path) -> int | None:
-        """Return the line (1-based) of the value at ``path``, or of the nearest one above it that was written."""
+        """Return the line (1-based) of the value at ``path``.
+
+        Where that was not written, the line of the nearest value above it.
+        """
         node, line = self._root, None
         for step in path:
             found = _child(node, step)
@@ -65,7 +71,10 @@ class Document:
 
 
 def read(text: str, environ: Mapping[str, str]) -> Document:
-    """Expand environment variables and decode. Raises ``YamlTextError`` with everything that is wrong."""
+    """Expand environment variables and decode.
+
+    Raises ``YamlTextError`` with everything that is wrong.
+    """
     expanded, written_lines = _expand(text, environ)
     _check_characters(expanded, written_lines)
     loader = _Loader(expanded)
@@ -92,7 +101,7 @@ def _check_characters(text: str, written_lines: tuple[int, ...]) -> None:
 
 
 def _expand(text: str, environ: Mapping[str, str]) -> tuple[str, tuple[int, ...]]:
-    """Replace ``$VAR`` and ``${VAR}`` where the variable is set (Go's ``os.Expand``, as upstream uses it).
+    """Replace ``$VAR`` and ``${VAR}`` if the variable is set, as upstream does.
 
     Also returns, for each line of the result, the number of the line that it was written on: a value may hold line
     breaks, and messages speak of the file that people see.
@@ -111,7 +120,10 @@ def _expand(text: str, environ: Mapping[str, str]) -> tuple[str, tuple[int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without dates and without the value key ``=``, which no constructor reads."""
+    """YAML 1.1 without dates and without the value key ``=``.
+
+    No constructor reads that key.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -201,9 +213,9 @@ def _written_line(written_lines: tuple[int, ...], mark: yaml.Mark) -> int:
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, written_lines: tuple[int, ...]) -> Problem:
-    said = " ".join(part for part in (error.context, error.problem) if part)
+    problem = " ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
-    return Problem(_written_line(written_lines, mark) if mark else None, f"is not YAML: {said}")
+    return Problem(_written_line(written_lines, mark) if mark else None, f"is not YAML: {problem}")
 
 
 def _short(tag: str) -> str:
