@@ -1,1 +1,1 @@
-"""How one run happens: engines, launchers, job events, results."""
+"""How a job runs: engines, launchers, the fork server, events, results."""

@@ -1,7 +1,7 @@
-"""Artifacts: what ansible-runner leaves of each run of an object, and how much of it is kept.
+"""Bounds the artifacts that ansible-runner leaves of each run of an object.
 
-``inputdir`` and ``launcher`` call this before a run, ``inputdir`` again after it. ansible-runner's own rotation is not
-used: it fails where only one or two are to be kept, because it takes the link ``latest`` for one of them.
+ansible-runner's own rotation is not used. It fails if only one or two runs are to be kept, because it counts the link
+``latest`` as a run.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import os
 import shutil
 from collections import OrderedDict
 from pathlib import Path
+from typing import Final
 
-_BLOCK = 512
-"""Bytes: the unit of ``st_blocks`` (stat(2))."""
+_BLOCK_BYTES: Final = 512
+"""The unit of ``st_blocks`` (stat(2))."""
 
-LATEST = "latest"
+LATEST: Final = "latest"
 """The link to the newest run's artifacts."""
 
 
 class ArtifactStore:
-    """The artifacts of finished runs: of each object the newest are kept, and of all together ``limit`` bytes.
+    """Keeps the newest artifacts of each object, and ``limit`` bytes in total.
 
     ``limit`` 0: nothing is kept once a run has ended; None: no limit. Of too many, the oldest go first, of any object.
     """
@@ -31,20 +32,26 @@ class ArtifactStore:
         self._total = 0
 
     def take_stock(self, root: Path) -> None:
-        """Count what an earlier operator left below a root, oldest first, and make it fit."""
+        """Count the artifacts that an earlier operator left below ``root``.
+
+        The oldest above the limit are removed.
+        """
         found = [path for path in root.glob("**/artifacts/*") if (path / "stdout").exists() and not path.is_symlink()]
         for run in sorted(found, key=_modified):
             self.finished(run)
 
     def keep_newest(self, directory: Path, count: int) -> None:
-        """Remove all but the ``count`` newest artifacts (>= 0) of an object. A link is none, and left alone."""
+        """Remove all but the ``count`` (>= 0) newest artifacts of an object.
+
+        Links are left alone.
+        """
         runs = [path for path in _entries(directory) if path.is_dir() and not path.is_symlink()]
         runs.sort(key=_modified)
         for run in runs[: max(0, len(runs) - count)]:
             self._remove(run)
 
     def finished(self, run: Path) -> None:
-        """Count the artifacts of a run that ended, and remove what is too much now."""
+        """Count the artifacts of a run that ended, and remove the oldest above the limit."""
         if self._limit is None:
             return
         self._forget(run)
@@ -67,9 +74,9 @@ class ArtifactStore:
 
 
 def prepare(directory: Path, ident: str) -> None:
-    """Make the place of a run's artifacts, and let ``latest`` lead there.
+    """Make the directory of a run's artifacts, and link ``latest`` to it.
 
-    What ansible-runner would make for everybody to read (and keeps where it is there) is made for this user alone.
+    What ansible-runner would make readable for all, and keeps if it exists, is made for this user alone.
     """
     run = directory / ident
     for private in (directory, run, run / "fact_cache"):
@@ -77,12 +84,12 @@ def prepare(directory: Path, ident: str) -> None:
     (run / "stderr").touch(mode=0o600)
     link = directory / f".{LATEST}.new"
     link.unlink(missing_ok=True)
-    os.symlink(ident, link)  # noqa: PTH211 - relative to the directory: it stays right when that is moved
+    os.symlink(ident, link)  # noqa: PTH211 - relative, so that the directory can be moved
     link.rename(directory / LATEST)
 
 
 def close_to_others(directory: Path, ident: str) -> None:
-    """Take from others the right to read the facts that Ansible cached in a run."""
+    """Make the facts that Ansible cached in a run unreadable for other users."""
     for path in _entries(directory / ident / "fact_cache"):
         path.chmod(0o600)
 
@@ -100,10 +107,10 @@ def _modified(path: Path) -> float:
 
 
 def _size(directory: Path) -> int:
-    """Return the bytes that a directory takes, as its file system counts them."""
+    """Return the bytes that a directory takes in its file system."""
     total = 0
     for parent, _, files in os.walk(directory):
         for name in (parent, *(os.path.join(parent, file) for file in files)):  # noqa: PTH118 - called for each run
             with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(name).st_blocks * _BLOCK
+                total += os.lstat(name).st_blocks * _BLOCK_BYTES
     return total

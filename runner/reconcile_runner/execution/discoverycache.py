@@ -1,10 +1,10 @@
-"""The files in which Ansible's Kubernetes modules keep what an API server serves, in the ``TMPDIR`` of their run.
+"""The discovery caches of Ansible's Kubernetes modules in ``TMPDIR``.
 
-With them a run of two modules costs a tenth less, but nobody asks again: after a CRD is made again with another scope,
-runs look in the wrong place until the files are gone. So ``launcher`` removes them before a run, unless the same kinds
-are served as before the last one. ``tempdir`` keeps them after a run.
+They save a tenth of a run of two modules, but nothing refreshes them: after a CRD was recreated with another scope,
+runs use the wrong paths until the files are removed. So a launcher removes them before a run, unless the same kinds are
+served as at the last one.
 
-Imports nothing but the standard library, as ``launcher`` needs it.
+Imports the standard library only, because a launcher imports it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Final
 
 PREFIXES: Final = ("k8srcp-", "osrcp-")
-"""How their names begin: those of ``kubernetes.core`` (``client/discovery.py``) and of the Python client
-(``kubernetes.dynamic.discovery``)."""
+"""Of the names of files of ``kubernetes.core`` (``module_utils/client/discovery.py``) and of the Python client
+(``kubernetes/dynamic/discovery.py``)."""
 
 
 def names(url: str) -> frozenset[str]:
-    """Return the names of the files about the API server at an address, as both make them of it.
+    """Return the names of both files about the API server at a URL.
 
-    ``kubernetes.core`` adds the user's name, in one of several ways; for root in a container it finds none.
+    ``kubernetes.core`` adds the user's name, found in one of several ways; for root in a container it finds none.
     """
     users = [str(os.getuid()), os.environ.get("USERNAME", "")]
     with contextlib.suppress(OSError):
@@ -35,7 +35,7 @@ def names(url: str) -> frozenset[str]:
 
 
 def remove(directory: str, but: Collection[str] = ()) -> None:
-    """Remove such files from a directory, but for those of the names given."""
+    """Remove such files from a directory, except those named in ``but``."""
     with contextlib.suppress(OSError):
         for path in Path(directory).iterdir():
             if path.name.startswith(PREFIXES) and path.name not in but:

@@ -1,6 +1,6 @@
-"""Why a run failed, in words for people: taken from a task's result, or from what Ansible printed.
+"""Messages for people of why a run failed, from results and Ansible's output.
 
-``result`` uses it for the failures of a result. Pure functions over text and results.
+Pure functions over text and results.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 MESSAGE_LIMIT = 1024
-"""Characters of one message; conditions and logs are read by people."""
+"""Maximum characters of one message."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _SOURCE_EXCERPT = re.compile(r"\s*\d+ |\s*\^|\s*\(source not shown|^\.\.\.")
 _ORIGIN = re.compile(r"Origin: (?P<where>.+)")
 _ERROR = re.compile(r"\[?ERROR[\]!]?[:!] ?")
 _USAGE_ERROR = re.compile(r"ansible-playbook: error: ")
-_SAYS_NOTHING = re.compile(r"non-zero return code|^MODULE FAILURE|^One or more items failed|^Module result deserializ")
+_UNINFORMATIVE = re.compile(r"non-zero return code|^MODULE FAILURE|^One or more items failed|^Module result deserializ")
 _OUTPUTS = ("stderr", "module_stderr", "module_stdout", "stdout")
 
 
@@ -28,7 +28,10 @@ def plain(text: str) -> str:
 
 
 def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Return text of at most ``limit`` characters, cut in the middle: both ends of a message matter."""
+    """Return text of at most ``limit`` characters, cut in the middle.
+
+    Both ends of a message matter.
+    """
     if len(text) <= limit:
         return text
     half = (limit - 5) // 2
@@ -36,14 +39,15 @@ def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 
 def of_result(res: dict[str, Any], items: Sequence[str] = ()) -> str:
-    """Return the message of a failed task's result; ``items`` are the messages of its failed items.
+    """Return the message of a failed task's result.
 
-    What ``no_log`` hid stays hidden: Ansible leaves a sentence in its place.
+    ``items`` are the messages of its failed items. For a result that ``no_log`` hides it is the sentence that Ansible
+    shows in its place.
     """
     if "censored" in res:
         return _as_text(res["censored"])
     message = plain(_as_text(res.get("msg", ""))).strip()
-    if message and not _SAYS_NOTHING.search(message):
+    if message and not _UNINFORMATIVE.search(message):
         return shorten(message)
     details = items or [tail for tail in (_tail(res.get(name)) for name in _OUTPUTS) if tail][:1]
     return (
@@ -52,9 +56,9 @@ def of_result(res: dict[str, Any], items: Sequence[str] = ()) -> str:
 
 
 def of_output(lines: Iterable[str]) -> str:
-    """Return Ansible's own error out of what it printed (plain lines), or else its last line.
+    """Return Ansible's error message from its plain output, else the last line.
 
-    An error's place is kept (``file:line:column``), the excerpt of the source below it is not.
+    It includes the error's place (``file:line:column``), not the excerpt of the source below it.
     """
     kept: list[str] = []
     last = ""

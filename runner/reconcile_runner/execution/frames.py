@@ -23,9 +23,10 @@ def body_length(header: bytes) -> int:
 
 
 def read(read_some: Callable[[int], bytes]) -> bytes | None:
-    """Return the body of the next frame; None if the stream ends before the frame does.
+    """Return the body of the next frame.
 
-    ``read_some`` returns 1 to n bytes for n, or none at the end of the stream.
+    None if the stream ends before the frame does. ``read_some`` returns 1 to n bytes for n, or none at the end of the
+    stream.
     """
     found = read_exactly(read_some, HEADER_BYTES)
     return None if found is None else read_exactly(read_some, body_length(found))

@@ -12,7 +12,10 @@ from typing import Any
 
 
 class EventKind(enum.StrEnum):
-    """The events that the operator uses. ``OTHER`` is any other event; ``JobEvent.event`` has its name."""
+    """The events that the operator uses.
+
+    ``OTHER`` is any other event; ``JobEvent.event`` has its name.
+    """
 
     PLAYBOOK_ON_TASK_START = "playbook_on_task_start"
     PLAYBOOK_ON_STATS = "playbook_on_stats"

@@ -1,14 +1,14 @@
-"""A launcher: a small process with one thread, in which ansible-runner starts one run at a time.
+"""A launcher: a small process in which ansible-runner starts one run at a time.
 
-``launcherclient`` starts it as ``python -m reconcile_runner.execution.launcher``, writes jobs to its stdin and reads
-reports from its stdout: frames of four bytes of length, big-endian, and that much JSON. It is a process of its
-own because ansible-runner forks a terminal, which a process with threads must not, and keeps an event loop waiting.
+It is started as ``python -m reconcile_runner.execution.launcher``, reads jobs from its stdin and writes reports to its
+stdout: frames of JSON. It is a process of its own because ansible-runner forks a terminal, which a process with threads
+must not, and blocks an event loop.
 
-Its end is the end of everything below it: on SIGTERM, which the kernel also sends when the operator dies, and on the
-end of its stdin it kills its descendants, wherever they went, before it exits. So there is one way to end a run.
+It kills all its descendants before it exits: on SIGTERM, which the kernel also sends when the operator dies, and at the
+end of its stdin. So there is one way to end a run.
 
-The only module that imports ansible-runner. Nothing else here but the standard library and a few modules that need no
-more than that, so that a launcher stays small.
+It is the only module that imports ansible-runner. Apart from that it imports the standard library and a few modules
+that need no more, so that a launcher stays small.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ from reconcile_runner.execution.processes import ChildWatch
 
 
 class OperatorGoneError(Exception):
-    """Nobody reads the reports or writes jobs any more."""
+    """The operator has closed the pipes."""
 
 
 class Channel:
-    """The launcher's line to the operator. stdin and stdout are taken away from everybody else in this process."""
+    """The pipes to the operator: stdin and stdout of this process.
+
+    No other code can use them then.
+    """
 
     def __init__(self) -> None:
         self._jobs = os.dup(0)
@@ -48,7 +51,10 @@ class Channel:
         self._children = ChildWatch()
 
     def next_job(self) -> dict[str, Any] | None:
-        """Wait for a job, burying children that end meanwhile. None: the operator wants no more."""
+        """Wait for a job and reap children that end meanwhile.
+
+        None: the operator sends no more jobs.
+        """
         while not self.wait():
             has_children()
         body = frames.read(lambda size: os.read(self._jobs, size))
@@ -58,7 +64,7 @@ class Channel:
         return job
 
     def wait(self) -> bool:
-        """Wait until the operator says something (True) or a child has ended (False)."""
+        """Wait until the operator has sent something (True) or a child has ended (False)."""
         sources: list[int | ChildWatch] = [self._jobs, self._children]
         ready, _, _ = select.select(sources, [], [])
         if self._children in ready:
@@ -66,8 +72,8 @@ class Channel:
         return self._jobs in ready
 
     def report(self, report: dict[str, Any]) -> None:
-        """Write one report; blocks while the operator is slow. Raises ``OperatorGoneError``."""
-        # A lone surrogate (a file name that is no UTF-8) is valid for Python's json and for nobody else.
+        """Write a report. Blocks while the pipe is full. Raises ``OperatorGoneError``."""
+        # Only Python's json accepts a lone surrogate, which stands for a byte of a file name that is not UTF-8.
         body = json.dumps(report, ensure_ascii=False).encode("utf-8", "replace")
         pending = memoryview(frames.header(body) + body)
         try:
@@ -78,9 +84,9 @@ class Channel:
 
 
 def _write_events_at_once() -> None:
-    """Have ansible-runner write the JSON of an event in one piece.
+    """Have ansible-runner encode the JSON of an event in one call.
 
-    ``json.dump`` encodes piece by piece, in Python: that was half of what a launcher did for a run. The bytes are the
+    ``json.dump`` encodes piece by piece, in Python, which was half of a launcher's work for a run. The bytes are the
     same.
     """
 
@@ -90,11 +96,11 @@ def _write_events_at_once() -> None:
     runner_module.json = SimpleNamespace(**{**vars(json), "dump": dump})
 
 
-def _leave_ended_programs_at_once() -> None:
-    """Have a terminal closed without a pause where its program has ended.
+def _close_terminals_at_once() -> None:
+    """Have ``ptyprocess`` close a terminal without a pause if its program has ended.
 
-    ``ptyprocess`` sleeps for ``delayafterclose``, 0.1 s, for the kernel to notice the end of a program that loses its
-    terminal. ansible-runner closes it when that has long happened.
+    It sleeps for ``delayafterclose`` (0.1 s) because a program that loses its terminal ends a little later. When
+    ansible-runner closes the terminal, the program has ended before.
     """
     ordinary = PtyProcess.close
 
@@ -107,11 +113,11 @@ def _leave_ended_programs_at_once() -> None:
 
 
 def main() -> None:
-    """Serve jobs until the operator wants no more, or is gone."""
+    """Run jobs until the operator sends no more or has ended."""
     processes.adopt_orphans()
     processes.set_parent_death_signal(signal.SIGTERM)
     _write_events_at_once()
-    _leave_ended_programs_at_once()
+    _close_terminals_at_once()
     signal.signal(signal.SIGTERM, _on_sigterm)
     channel = Channel()
     try:
@@ -119,12 +125,12 @@ def main() -> None:
         last = None
         while (job := channel.next_job()) is not None:
             if has_children():
-                # An asynchronous task outlived its run. Ending the next run must not end that one too.
+                # An asynchronous task of an earlier run is still running. Ending the next run must not end it.
                 channel.report({"accepted": False})
-                _outlive_children(channel)
+                _wait_for_children(channel)
                 return
             channel.report({"accepted": True})
-            _forget_what_has_changed(job["api"], last)
+            _remove_stale_discovery(job["api"], last)
             last = job["api"]
             channel.report({"result": run(job, channel)})
     except OperatorGoneError:
@@ -133,15 +139,18 @@ def main() -> None:
         _end_all()
 
 
-def _forget_what_has_changed(api: dict[str, str] | None, last: dict[str, str] | None) -> None:
-    """Remove what earlier runs found out about API servers, but for one that serves what it did before the last run."""
+def _remove_stale_discovery(api: dict[str, str] | None, last: dict[str, str] | None) -> None:
+    """Remove earlier runs' discovery caches.
+
+    This API's is kept if it serves the same kinds as at the last run.
+    """
     temporary = tempfile.gettempdir()
     if tempdir.is_own(temporary):
         discoverycache.remove(temporary, but=discoverycache.names(api["url"]) if api and api == last else ())
 
 
 def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Run one job to its end, reporting its events. Returns ansible-runner's status and exit code."""
+    """Run a job and report its events. Returns ansible-runner's status and exit code."""
     os.environ[processes.JOB_VARIABLE] = job["ident"]
     directory = Path(job["private_data_dir"])
     artifacts.prepare(directory / "artifacts", job["ident"])
@@ -172,9 +181,10 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
 
 
 def _hide_what_no_log_missed(event: dict[str, Any]) -> None:
-    """Remove the error that ansible-core 2.19 to 2.21 print in the clear before a result that ``no_log`` hid.
+    """Remove the error text before a result that ``no_log`` hides.
 
-    ansible-runner keeps the event as it is after this, so the artifacts do not hold it either.
+    ansible-core 2.19 to 2.21 print it. ansible-runner writes the event to the artifacts after this, so they do not hold
+    it either.
     """
     result = (event.get("event_data") or {}).get("res")
     if isinstance(result, dict) and "censored" in result:
@@ -186,13 +196,19 @@ def _hide_what_no_log_missed(event: dict[str, Any]) -> None:
 
 
 def _command_line(job: dict[str, Any], directory: Path) -> str:
-    """Return ``env/cmdline`` and the playbook: with a ``binary``, ansible-runner adds no playbook by itself."""
+    """Return ``env/cmdline`` and the playbook.
+
+    ansible-runner does not add the playbook when it has a ``binary``.
+    """
     playbook = job["playbook"] or _write_play(job, directory)
     return f"{(directory / 'env' / 'cmdline').read_text(encoding='utf-8')} {shlex.quote(playbook)}"
 
 
 def _write_play(job: dict[str, Any], directory: Path) -> str:
-    """Write the play around a role, as ``ansible-runner run --role`` does, and return its path."""
+    """Write the play around a role and return its path.
+
+    It is as ``ansible-runner run --role`` writes it.
+    """
     role = {"name": Path(job["role"]).name}
     play = [{"hosts": "localhost", "gather_facts": job["settings"]["gather_facts"], "roles": [role]}]
     path = directory / "project" / "main.json"
@@ -202,7 +218,10 @@ def _write_play(job: dict[str, Any], directory: Path) -> str:
 
 
 def _roles_path(job: dict[str, Any], directory: Path) -> str | None:
-    """Return where roles are looked for: a role's own directory first, so that it finds its neighbours."""
+    """Return the roles path, None for a playbook.
+
+    A role's own directory is first, so that it finds the roles beside it.
+    """
     if not job["role"]:
         return None
     environment = os.environ | json.loads((directory / "env" / "envvars").read_text(encoding="utf-8"))
@@ -210,7 +229,7 @@ def _roles_path(job: dict[str, Any], directory: Path) -> str | None:
 
 
 def has_children() -> bool:
-    """Reap the children that have ended, and tell whether others live."""
+    """Reap ended children; return whether any remain."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -219,7 +238,7 @@ def has_children() -> bool:
     return True
 
 
-def _outlive_children(channel: Channel) -> None:
+def _wait_for_children(channel: Channel) -> None:
     while has_children():
         if channel.wait() and channel.next_job() is None:
             return

@@ -1,6 +1,6 @@
-"""The operator's end of one launcher: start it, give it a job, read its reports, end it.
+"""The operator's end of one launcher: start it, run a job in it, end it.
 
-``pool`` keeps a pool of these; the process at the other end is ``launcher``.
+The process at the other end runs ``launcher``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Final, Self, cast
 
 import orjson
 
@@ -26,27 +26,30 @@ from reconcile_runner.execution.job import Job
 from reconcile_runner.execution.jobevent import JobEvent, parse_event
 from reconcile_runner.execution.processes import descendants_or_marked, kill_until_gone, living_descendants
 
-_STDERR_TAIL = 2000
-"""Bytes of a launcher's last words that are read when it dies."""
+_STDERR_TAIL_BYTES: Final = 2000
+"""The end of a launcher's stderr that is read when it has died."""
 
-_GRACE = 0.4
-"""Seconds for a launcher to end by itself. A run must be gone within a second, and the hard way needs its share."""
+_TERMINATE_TIMEOUT: Final = 0.4
+"""Seconds for a launcher to end after SIGTERM. Killing it takes time, too, and a run is to end within a second."""
 
 
 class LauncherGoneError(ExecutionError):
-    """The launcher ended unasked."""
+    """The launcher has ended unexpectedly."""
 
 
 @dataclass(frozen=True, slots=True)
 class LauncherReport:
-    """How a run ended, in ansible-runner's words: ``status``, and the program's exit code (None: it was killed)."""
+    """How a run ended: ansible-runner's ``status`` and the program's exit code.
+
+    ``rc`` is None if the program was killed.
+    """
 
     status: str
     rc: int | None
 
 
 class LauncherClient:
-    """One launcher. One job at a time; ``end`` takes a run that goes on with it."""
+    """One launcher, which runs one job at a time. ``end`` ends its run, too."""
 
     def __init__(self, process: asyncio.subprocess.Process, stderr: IO[bytes], temporary: Path | None) -> None:
         self._temporary = temporary
@@ -58,9 +61,10 @@ class LauncherClient:
 
     @classmethod
     async def start(cls, temporary: Path | None) -> Self:
-        """Start a launcher and wait until it is ready. Raises ``LauncherGoneError`` with its last words.
+        """Start a launcher and wait until it is ready.
 
-        ``temporary`` is the ``TMPDIR`` of its runs, made here and removed with the launcher; None: the operator's.
+        Raises ``LauncherGoneError`` with its last line of stderr. ``temporary`` is the ``TMPDIR`` of its runs, which is
+        made here and removed with the launcher. None: the operator's.
         """
         try:
             launcher = await cls._spawn(temporary)
@@ -92,7 +96,7 @@ class LauncherClient:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
-                # A terminal's Ctrl-C is for the operator, which then ends its runs in order.
+                # Ctrl-C in a terminal must reach the operator alone, which then ends its runs in order.
                 start_new_session=True,
             )
             until_started.pop_all()
@@ -104,13 +108,14 @@ class LauncherClient:
         return self._process.pid
 
     async def ready(self) -> None:
-        """Wait until the new launcher takes jobs. Raises ``LauncherGoneError``."""
+        """Wait until the new launcher accepts jobs. Raises ``LauncherGoneError``."""
         await self._read()
 
     async def offer(self, job: Job, binary: str) -> bool:
-        """Offer a job. False: something of an earlier run still lives there, so it takes no other run.
+        """Offer a job and return whether it was accepted.
 
-        Raises ``LauncherGoneError`` where the launcher is gone; the job was not begun then.
+        It is not while a process of an earlier run is still running. Raises ``LauncherGoneError`` if the launcher has
+        ended; the job has not begun then.
         """
         self._job = job.ident
         self._write({**dataclasses.asdict(job), "binary": binary})
@@ -120,7 +125,10 @@ class LauncherClient:
         return accepted
 
     async def watch(self, on_event: Callable[[JobEvent], None]) -> LauncherReport:
-        """Wait for the end of the job that was taken, telling its events. Raises ``LauncherGoneError``."""
+        """Wait for the end of the accepted job and pass on its events.
+
+        Raises ``LauncherGoneError``.
+        """
         while True:
             report = await self._read()
             if "event" in report:
@@ -130,24 +138,24 @@ class LauncherClient:
                 return LauncherReport(**report["result"])
 
     async def end(self) -> None:
-        """End the launcher and everything below it; done when all of it is gone."""
+        """End the launcher and all processes below it, and wait until they have ended."""
         job, pid = self._job, self._process.pid
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
             try:
-                async with asyncio.timeout(_GRACE):
+                async with asyncio.timeout(_TERMINATE_TIMEOUT):
                     await self._process.wait()
             except TimeoutError:
-                await asyncio.to_thread(_end_by_force, pid)
+                await asyncio.to_thread(_kill, pid)
         await self._process.wait()
         if job is not None:
-            # A launcher that was killed could not take its run along.
+            # A launcher that was killed has not ended its run.
             await asyncio.to_thread(kill_until_gone, lambda: descendants_or_marked(job))
         await self._clean_up()
 
     async def wait_until_gone(self) -> None:
-        """Wait until a launcher that takes no more jobs has ended by itself."""
+        """Wait until a launcher that accepts no more jobs has ended by itself."""
         await self._process.wait()
         await self._clean_up()
 
@@ -171,14 +179,14 @@ class LauncherClient:
     async def _gone(self) -> LauncherGoneError:
         code = await self._process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        words = self._last_words()
-        return LauncherGoneError(f"the launcher process {how}" + (f": {words}" if words else ""))
+        line = self._last_stderr_line()
+        return LauncherGoneError(f"the launcher process {how}" + (f": {line}" if line else ""))
 
-    def _last_words(self) -> str:
+    def _last_stderr_line(self) -> str:
         if self._stderr.closed:
             return ""
         self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - _STDERR_TAIL))
+        self._stderr.seek(max(0, self._stderr.tell() - _STDERR_TAIL_BYTES))
         lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else ""
 
@@ -191,8 +199,11 @@ def _decode(body: bytes) -> dict[str, Any]:
     return decoded
 
 
-def _end_by_force(pid: int) -> None:
-    """End a launcher that does not listen: stopped first, so that it starts nothing and stays its orphans' parent."""
+def _kill(pid: int) -> None:
+    """Kill a launcher that hangs.
+
+    It is stopped first, so that it starts nothing and stays its orphans' parent.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
         kill_until_gone(lambda: living_descendants(pid))

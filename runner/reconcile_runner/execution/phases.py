@@ -1,7 +1,6 @@
-"""Where the time of one run goes, seen from its job events.
+"""How long the phases of one run take, measured by its job events.
 
-``reconciler`` makes one when it hands a job to an engine, shows it every event, and asks for the phases when the engine
-has answered. It needs nothing of the engine, so that all engines are measured alike.
+It is independent of the engine, so that all engines are measured alike.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ _TASK_ENDED = frozenset({EventKind.RUNNER_ON_OK, EventKind.RUNNER_ON_FAILED, Eve
 class RunPhases:
     """The phases of one run in an engine, in seconds.
 
-    - ``FORK``: from the hand-over until Ansible says its first word: finding or starting a process, reading the inputs
-    - ``MODULES``: the tasks' own time as Ansible reports it, action plugins included
+    - ``FORK``: until Ansible's first event: finding or starting a process, reading the inputs
+    - ``MODULES``: the tasks' own time as Ansible reports it, with action plugins
     - ``PLAY``: the rest until the play's statistics: loading the role, templates, variables, the strategy
     - ``TEARDOWN``: from there until the engine has the result: the process ends, artifacts are completed
 
-    A phase that a run did not come to is 0.
+    A phase that the run did not reach is 0.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._begun = clock.monotonic()
+        self._started = clock.monotonic()
         self._first: float | None = None
         self._stats: float | None = None
         self._tasks = 0.0
 
     def add(self, event: JobEvent) -> None:
-        """Take the next event, at the moment at which it came."""
+        """Add the next event, which has come now."""
         now = self._clock.monotonic()
         if self._first is None:
             self._first = now
@@ -45,12 +44,12 @@ class RunPhases:
             self._tasks += duration if isinstance(duration, int | float) else 0.0
 
     def finished(self) -> Mapping[Phase, float]:
-        """Return the phases of the run, which has ended now."""
+        """Return the seconds of each phase of the run, which has ended now."""
         now = self._clock.monotonic()
         first = now if self._first is None else self._first
         stats = now if self._stats is None else self._stats
         return {
-            Phase.FORK: first - self._begun,
+            Phase.FORK: first - self._started,
             # Tasks on several hosts overlap: their sum may be more than the play took.
             Phase.PLAY: max(0.0, stats - first - self._tasks),
             Phase.MODULES: self._tasks,

@@ -47,10 +47,10 @@ class Engine(Protocol):
 
 
 class SubprocessEngine:
-    """Runs each job in an ``ansible-playbook`` process of its own. Implements ``Engine``.
+    """Runs each job in an ``ansible-playbook`` process of its own.
 
-    ``binary`` is the program that ansible-runner starts; None: the ``ansible-playbook`` beside this interpreter, else
-    that of ``PATH``.
+    Implements ``Engine``. ``binary`` is the program that ansible-runner starts; None: the ``ansible-playbook`` beside
+    this interpreter, else that of ``PATH``.
     """
 
     def __init__(self, binary: Path | None = None, clock: Clock | None = None) -> None:
@@ -88,7 +88,10 @@ class LauncherPool:
         self._numbers = itertools.count()
 
     async def start(self) -> None:
-        """Start the first launcher. Raises ``ConfigError`` if the program or ansible-runner is missing."""
+        """Start the first launcher.
+
+        Raises ``ConfigError`` if the program or ansible-runner is missing.
+        """
         if shutil.which(self._binary) is None:
             raise ConfigError(f"{self._binary} was not found, or cannot be executed: install ansible-core")
         try:
@@ -137,7 +140,7 @@ class LauncherPool:
         return report
 
     async def _launcher_for(self, job: Job) -> LauncherClient:
-        """Return a launcher that has accepted the job: an idle one if possible, else a new one."""
+        """Return a launcher that has accepted the job, an idle one if possible."""
         while self._idle:
             launcher = self._idle.pop()
             try:
@@ -172,7 +175,10 @@ class LauncherPool:
             raise
 
     def _retire(self, launcher: LauncherClient) -> None:
-        """Keep a launcher that accepts no more jobs until it ends: processes of its last run are still running."""
+        """Keep a launcher that accepts no more jobs until it ends.
+
+        Processes of its last run are still running.
+        """
         self._busy.discard(launcher)
         self._retired.add(launcher)
         self._own(launcher.wait_until_gone(), f"launcher-retired-{launcher.pid}").add_done_callback(
@@ -180,7 +186,10 @@ class LauncherPool:
         )
 
     async def _end(self, launcher: LauncherClient) -> None:
-        """End a launcher. Completes even if the caller is cancelled, so that no run is left half ended."""
+        """End a launcher.
+
+        Completes even if the caller is cancelled, so that no run is left half ended.
+        """
         self._busy.discard(launcher)
         await asyncio.shield(self._own(launcher.end(), f"launcher-end-{launcher.pid}"))
 
@@ -192,6 +201,6 @@ class LauncherPool:
 
 
 def ansible_playbook() -> str:
-    """Return the ``ansible-playbook`` beside this interpreter, else its bare name, to be found in ``PATH``."""
+    """Return the ``ansible-playbook`` beside this interpreter, else its bare name."""
     beside = Path(sys.executable).with_name("ansible-playbook")
     return str(beside) if beside.exists() else "ansible-playbook"

@@ -1,4 +1,4 @@
-"""Processes (Linux): watch one's children, kill all of a run, set what the kernel does for this process.
+"""Processes on Linux: watch children, find and kill descendants, adopt orphans.
 
 Ansible's workers leave the process group and the session, and asynchronous tasks become daemons, so a signal to a group
 reaches neither. The launcher and the fork server's processes adopt the orphans below them: a run's processes are then
@@ -37,7 +37,10 @@ _DEAD_STATES = frozenset("ZXx")
 
 
 class ChildWatch:
-    """A descriptor that becomes readable when a child ends, for ``select``. One per process, in its main thread."""
+    """A descriptor that becomes readable when a child ends, for ``select``.
+
+    One per process, in its main thread.
+    """
 
     def __init__(self) -> None:
         self._readable, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -49,13 +52,19 @@ class ChildWatch:
         return self._readable
 
     def clear(self) -> None:
-        """Make the descriptor unreadable until the next child ends. Call it before the children are reaped."""
+        """Make the descriptor unreadable until the next child ends.
+
+        Call it before the children are reaped.
+        """
         with contextlib.suppress(BlockingIOError):
             os.read(self._readable, 4096)
 
 
 def stop_child_watch() -> None:
-    """Undo what a ``ChildWatch`` set in the process that forked this one, but for its descriptors."""
+    """Undo what a ``ChildWatch`` set in the process that forked this one.
+
+    Its descriptors stay open.
+    """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
@@ -66,7 +75,10 @@ def set_parent_death_signal(number: signal.Signals) -> None:
 
 
 def die_with_parent(number: signal.Signals, parent: int) -> None:
-    """Have the kernel send this process a signal when its parent ends, and exit if ``parent`` has ended already."""
+    """Have the kernel send this process a signal when its parent ends.
+
+    Exits at once if ``parent`` (a pid) has ended already.
+    """
     set_parent_death_signal(number)
     if os.getppid() != parent:
         os._exit(1)
@@ -78,7 +90,10 @@ def adopt_orphans() -> None:
 
 
 def offer_to_oom_killer() -> None:
-    """Have the kernel kill this process rather than the operator or the fork server when memory runs out."""
+    """Have the kernel prefer this process when memory runs out.
+
+    It is then killed rather than the operator or the fork server.
+    """
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
 
@@ -108,9 +123,9 @@ def living_descendants(root: int) -> frozenset[int]:
 
 
 def end_orphans(own: frozenset[int]) -> bool:
-    """Kill and reap the children that are not in ``own``, and kill all below them; return whether there were any.
+    """Kill and reap the children that are not in ``own``, and kill all below them.
 
-    For a process that adopts orphans and has one thread. Blocks.
+    Return whether there were any. For a process that adopts orphans and has one thread. Blocks.
     """
     if not children() - own:
         return False
@@ -122,14 +137,15 @@ def end_orphans(own: frozenset[int]) -> bool:
 
 
 def descendants_or_marked(job: str) -> frozenset[int]:
-    """Return the living pids whose environment names the job, and the living pids below them."""
+    """Return the living pids whose environment names the job, and those below them."""
     return _living_families(frozenset(pid for pid in _pids() if _carries(pid, job)))
 
 
 def kill_until_gone(find: Callable[[], frozenset[int]], timeout: float = KILL_TIMEOUT) -> bool:
-    """Send SIGKILL to the pids that ``find`` returns until it returns none, so that new forks are killed, too.
+    """Send SIGKILL to the pids that ``find`` returns, until it returns none.
 
-    Returns False if a process is still alive after ``timeout`` seconds. Blocks.
+    Processes that were forked meanwhile are killed, too. Returns False if a process is still alive after ``timeout``
+    seconds. Blocks.
     """
     deadline = time.monotonic() + timeout
     while pids := find():

@@ -1,6 +1,6 @@
-"""Folds the events of a run into its result, as they come.
+"""Builds the result of a run from its events.
 
-An engine feeds it and asks for the result when the run has ended. What it keeps is bounded, however long a run is.
+What it keeps is bounded, however long a run is.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from reconcile_runner.execution.launcherclient import LauncherReport
 HOST = "localhost"
 """The host whose counts are reported, as upstream does."""
 
-_KEPT_FAILURES = 50
-_KEPT_ITEMS = 10
-_KEPT_LINES = 200
+_MAX_FAILURES = 50
+_MAX_ITEMS = 10
+_MAX_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A failure that may still be rescued. ``count`` names the statistic in which Ansible counts it if it is not."""
+    """A failure that may be rescued later.
+
+    ``count`` names the statistic that counts it if it is not.
+    """
 
     host: str
     count: str
@@ -33,18 +36,21 @@ class _Failure:
 
 
 class ResultBuilder:
-    """The result of a run in the making: ``add`` its events in order, then ask ``finished`` or ``timed_out``."""
+    """Builds a run's result from its events.
+
+    ``add`` them in order, then call ``finished`` or ``timed_out``.
+    """
 
     def __init__(self) -> None:
-        self._failures: deque[_Failure] = deque(maxlen=_KEPT_FAILURES)
-        self._items: deque[str] = deque(maxlen=_KEPT_ITEMS)
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._failures: deque[_Failure] = deque(maxlen=_MAX_FAILURES)
+        self._items: deque[str] = deque(maxlen=_MAX_ITEMS)
+        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._stats: dict[str, dict[str, int]] | None = None
         self._task: JobEvent | None = None
         self._requeue_after: float | None = None
 
     def add(self, event: JobEvent) -> None:
-        """Take the next event."""
+        """Add the next event."""
         match event.kind:
             case EventKind.PLAYBOOK_ON_TASK_START:
                 self._task = event
@@ -73,7 +79,7 @@ class ResultBuilder:
         return RunResult(RunStatus.FAILED, self._run_stats(), failures, message, duration, self._requeue_after)
 
     def timed_out(self, limit: float, duration: float) -> RunResult:
-        """Return the result of a run that was ended because it took longer than ``limit`` seconds."""
+        """Return the result of a run that was ended after ``limit`` seconds."""
         message = f"ended because it took longer than the limit of {limit:g} seconds{self._where()}"
         return RunResult(RunStatus.TIMED_OUT, self._run_stats(), (), message, duration, self._requeue_after)
 
@@ -95,10 +101,10 @@ class ResultBuilder:
             self._requeue_after = seconds
 
     def _final_failures(self) -> tuple[TaskFailure, ...]:
-        """Return the failures that nothing rescued.
+        """Return the failures that were not rescued.
 
-        An event does not say whether its failure is rescued later, but the statistics count those that were not. A
-        host stops at the first of them, but for ``always`` and handlers: so they are the last ones of their host.
+        An event does not show whether its failure is rescued later, but the statistics count those that were not. A
+        host stops at the first of those, except for ``always`` and handlers, so they are the last ones of their host.
         """
         if self._stats is None:
             return tuple(each.failure for each in self._failures)
@@ -119,8 +125,8 @@ class ResultBuilder:
             return f"ansible-playbook was killed{self._where()}"
         if report.rc == 0:
             return "Ansible ended without having played anything (there was no playbook_on_stats event)"
-        said = failuretext.of_output(self._lines)
-        return said or f"ansible-playbook ended with exit code {report.rc} and without a word{self._where()}"
+        message = failuretext.of_output(self._lines)
+        return message or f"ansible-playbook ended with exit code {report.rc} and printed no error{self._where()}"
 
     def _where(self) -> str:
         if self._task is None:

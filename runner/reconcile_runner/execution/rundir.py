@@ -1,7 +1,7 @@
-"""Where the private data directories of runs are: the root of ``inputdir``, held by one operator at a time.
+"""The directory of runs' private data directories, for one operator at a time.
 
-``manager`` opens it at the start and closes it at the end. What runs read holds secrets, so the root is in memory where
-the machine has room for it, belongs to this process alone, and what an operator left that died is removed.
+Inputs of runs hold secrets. So the directory is in memory if the machine has a file system with room for it, belongs to
+this user alone, and is removed by the next operator if this one dies.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from reconcile_runner.errors import ConfigError
 
-_PREFIX = "reconcile-runner-"
-_LOCK = ".lock"
-_ROOM = 256 * 1024 * 1024
-"""Bytes that must be free for a file system in memory to be chosen: a container's ``/dev/shm`` often has 64 MiB."""
+_PREFIX: Final = "reconcile-runner-"
+_LOCK: Final = ".lock"
+_MIN_FREE_BYTES: Final = 256 * 1024 * 1024
+"""Free space of a file system in memory for it to be used. A container's ``/dev/shm`` often has 64 MiB."""
 
-_MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
+_MEMORY_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
 
 
 class RunDir:
-    """A directory that is locked for as long as this process lives; ``path`` is where it is.
+    """A directory that is locked while this process lives. ``path`` is absolute.
 
-    The lock is the kernel's (``flock``), so that it ends with its holder, however that ends.
+    The lock is the kernel's (``flock``), so that it ends with the process, even if that is killed.
     """
 
     def __init__(self, path: Path, lock: int, *, temporary: bool) -> None:
@@ -38,9 +38,10 @@ class RunDir:
 
     @classmethod
     def open(cls, chosen: Path | None, environment: Mapping[str, str] | None = None) -> Self:
-        """Take ``chosen``, or make a directory in the best place and remove those of dead operators there.
+        """Lock ``chosen``, or make a directory in the best place.
 
-        Raises ``ConfigError`` where ``chosen`` cannot be written, or another operator has it.
+        Directories of dead operators in that place are removed. Raises ``ConfigError`` if ``chosen`` cannot be written,
+        or another operator uses it.
         """
         if chosen is not None:
             return cls._take(chosen)
@@ -48,7 +49,10 @@ class RunDir:
 
     @classmethod
     def make_in(cls, base: Path) -> Self:
-        """Make a directory below ``base`` and remove those of dead operators there. Raises ``OSError``."""
+        """Make a directory below ``base`` and remove those of dead operators there.
+
+        Raises ``OSError``.
+        """
         _remove_dead(base)
         return cls(*_make_locked(base), temporary=True)
 
@@ -64,20 +68,26 @@ class RunDir:
         return cls(chosen.absolute(), lock, temporary=False)
 
     def close(self) -> None:
-        """Let go of the directory; one that was made here is removed, with everything in it."""
+        """Unlock the directory, and remove it with its content if it was made here."""
         if self._temporary:
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
 
 def remove_if_dead(path: Path) -> None:
-    """Remove a directory that ``RunDir`` made, where its operator has died; any other is left alone."""
+    """Remove a directory that a ``RunDir`` of a dead operator made.
+
+    Any other is left alone.
+    """
     if path.name.startswith(_PREFIX) and (path / _LOCK).is_file():
         _remove_if_dead(path)
 
 
 def memory_mounts(mountinfo: str) -> frozenset[str]:
-    """Return the mount points in memory, from the text of ``/proc/self/mountinfo`` (see proc(5))."""
+    """Return the mount points in memory.
+
+    ``mountinfo`` is the text of ``/proc/self/mountinfo`` (see proc(5)).
+    """
     found = set()
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
@@ -100,14 +110,14 @@ def _in_memory_with_room(candidates: Iterable[Path], mounts: frozenset[str]) -> 
         if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
             continue
         mount = next((parent for parent in (path, *path.parents) if parent.is_mount()), None)
-        if str(mount) in mounts and shutil.disk_usage(path).free >= _ROOM:
+        if str(mount) in mounts and shutil.disk_usage(path).free >= _MIN_FREE_BYTES:
             yield path
 
 
 def _make_locked(base: Path) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-        # Until it is locked, another operator that starts now may take it for a dead one's and remove it.
+        # Before it is locked, another operator that starts may take it for a dead operator's and remove it.
         with contextlib.suppress(FileNotFoundError):
             lock = _try_lock(path)
             if lock is not None and (path / _LOCK).exists():
@@ -130,7 +140,10 @@ def _remove_if_dead(path: Path) -> None:
 
 
 def _try_lock(directory: Path) -> int | None:
-    """Lock the directory and return the lock's descriptor; None where another process has it. Raises ``OSError``."""
+    """Lock the directory and return the lock's descriptor.
+
+    None if another process has it. Raises ``OSError``.
+    """
     descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,13 +1,13 @@
-"""The directory for temporary files (``TMPDIR``) that a launcher gives to its runs, one after the other.
+"""The directory for temporary files (``TMPDIR``) of a launcher's runs.
 
-What a process leaves there that is killed (a module's payload, some 100 KB, and whatever a role made with ``mktemp``)
-goes with its run. ``pool`` makes one for each launcher; ``launcher`` empties it after a run, and the fork server's
-``supervisor`` when the last process of its run has ended, which may be later.
+What a killed process leaves there (a module's payload of some 100 KB, files that a role made with ``mktemp``) is
+removed after its run: by the launcher, or by the fork server's supervisor when the last process of the run has ended,
+which may be later.
 
-Ansible's own directories are elsewhere, where its settings say. The fork server's processes, which make them, have them
-adopted: a link here stands for each, and what it leads to goes with the rest.
+Ansible makes its own directories elsewhere, as its settings say. The fork server's processes have those adopted: a link
+in the ``TMPDIR`` points to each, and its target is removed, too.
 
-Imports little but the standard library: a launcher and a fork server's processes stay small.
+Imports the standard library and ``discoverycache`` only, because a launcher imports it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ from reconcile_runner.execution import discoverycache
 VARIABLE: Final = "TMPDIR"
 
 _MARK: Final = ".reconcile-runner"
-"""A file by which a directory of this kind is known: no other directory is ever emptied."""
+"""A file that marks a directory of this kind: no other directory is ever emptied."""
 
-_ANSIBLES: Final = re.compile(r"ansible-(?:local|moduletmp|tmp)-[A-Za-z0-9_.-]+")
+_ANSIBLE_NAMES: Final = re.compile(r"ansible-(?:local|moduletmp|tmp)-[A-Za-z0-9_.-]+")
 """The names of directories that Ansible makes for a run, a module, and a task."""
 
-_LONGEST: Final = 70
-"""Bytes of a path below which Ansible can make a socket (``pymp-abcdefgh/listener-abcdefgh``): Linux allows 107."""
+_MAX_PATH_BYTES: Final = 70
+"""Length of a path in which Ansible can make a socket (``pymp-abcdefgh/listener-abcdefgh``): Linux allows 107."""
 
 
 def is_too_long(directory: Path) -> bool:
-    """Tell whether sockets could not be made in a directory, as ansible-core 2.21 does for each run."""
-    return len(os.fsencode(directory)) > _LONGEST
+    """Return whether a path is too long for sockets in it.
+
+    ansible-core 2.21 makes one for each run.
+    """
+    return len(os.fsencode(directory)) > _MAX_PATH_BYTES
 
 
 def make(directory: Path) -> None:
@@ -47,15 +50,15 @@ def make(directory: Path) -> None:
 
 
 def is_own(directory: str) -> bool:
-    """Tell whether ``make`` made a directory."""
+    """Return whether ``make`` made a directory."""
     return Path(directory, _MARK).is_file()
 
 
 @contextlib.contextmanager
 def held(directory: str) -> Iterator[None]:
-    """Keep a directory from being emptied by anybody else, for as long as the block or a fork of it lasts.
+    """Keep other processes from emptying a directory.
 
-    Nothing happens where there is no such directory.
+    It lasts as long as the block or a fork of it runs. Does nothing if the directory does not exist.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -70,21 +73,27 @@ def held(directory: str) -> Iterator[None]:
 
 
 def adopt(directory: str) -> None:
-    """Have a directory of Ansible's go with what is in this process's ``TMPDIR``, where ``make`` made that."""
+    """Have a directory of Ansible's removed with the content of ``TMPDIR``.
+
+    Does nothing unless ``make`` made this process's ``TMPDIR``.
+    """
     if link := _link_to(directory):
         with contextlib.suppress(OSError):
             link.symlink_to(directory)
 
 
 def forget(directory: str) -> None:
-    """Take ``adopt`` back: the directory has gone in its own way."""
+    """Undo ``adopt``: the directory has been removed."""
     if link := _link_to(directory):
         with contextlib.suppress(OSError):
             link.unlink(missing_ok=True)
 
 
 def empty(directory: str) -> None:
-    """Remove what is in a directory that ``make`` made, unless somebody holds it. What cannot be removed stays."""
+    """Remove the content of a directory that ``make`` made, unless a process holds it.
+
+    Errors are ignored.
+    """
     if not is_own(directory):
         return
     try:
@@ -106,7 +115,7 @@ def empty(directory: str) -> None:
 
 
 def remove(directory: str) -> None:
-    """Remove a directory that ``make`` made, with all that can be removed."""
+    """Remove a directory that ``make`` made. Errors are ignored."""
     if is_own(directory):
         with contextlib.suppress(OSError):
             _remove_adopted(directory)
@@ -114,15 +123,21 @@ def remove(directory: str) -> None:
 
 
 def _remove_adopted(directory: str) -> None:
-    """Remove what links lead to that ``adopt`` made: a link has its target's name, and that is one of Ansible's."""
+    """Remove the targets of links that ``adopt`` made.
+
+    Such a link has its target's name, which is one of Ansible's.
+    """
     for link in Path(directory).glob("ansible-*"):
-        if link.is_symlink() and _ANSIBLES.fullmatch(link.name):
+        if link.is_symlink() and _ANSIBLE_NAMES.fullmatch(link.name):
             target = link.readlink()
             if target.is_absolute() and target.name == link.name:
                 shutil.rmtree(target, ignore_errors=True)
 
 
 def _link_to(directory: str) -> Path | None:
-    """Return the link for a directory in this process's ``TMPDIR``; None where ``make`` did not make that."""
+    """Return the link for a directory in this process's ``TMPDIR``.
+
+    None if ``make`` did not make that.
+    """
     own = os.environ.get(VARIABLE)
     return Path(own, Path(directory).name) if own and is_own(own) else None

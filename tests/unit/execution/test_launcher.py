@@ -112,7 +112,7 @@ def test_what_is_written_in_one_piece_is_what_was_written_piece_by_piece(monkeyp
 
 def test_the_terminal_of_a_program_that_has_ended_is_closed_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PtyProcess, "close", PtyProcess.close)
-    launcher._leave_ended_programs_at_once()
+    launcher._close_terminals_at_once()
     naps: list[float] = []
     nap = time.sleep
 
@@ -155,7 +155,7 @@ def test_what_is_served_is_known_to_the_next_run_only_where_it_has_not_changed(
     for url in (URL, "https://another.example.com"):
         for name in discoverycache.names(url):
             (own / name).touch()
-    launcher._forget_what_has_changed(api, last)
+    launcher._remove_stale_discovery(api, last)
     left = {path.name for path in own.iterdir() if path.name.startswith(discoverycache.PREFIXES)}
     assert left == (discoverycache.names(URL) if is_kept else set())
 
@@ -163,5 +163,5 @@ def test_what_is_served_is_known_to_the_next_run_only_where_it_has_not_changed(
 def test_the_operators_own_directory_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     (tmp_path / "k8srcp-0.json").touch()
-    launcher._forget_what_has_changed(None, None)
+    launcher._remove_stale_discovery(None, None)
     assert (tmp_path / "k8srcp-0.json").exists()

@@ -26,7 +26,7 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the system's directory for temporary files be an own one, and no file system in memory have room."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr("reconcile_runner.execution.rundir._ROOM", 2**62)
+    monkeypatch.setattr("reconcile_runner.execution.rundir._MIN_FREE_BYTES", 2**62)
     return tmp_path
 
 

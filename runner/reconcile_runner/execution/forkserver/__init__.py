@@ -1,4 +1,4 @@
-"""The fork server: a run starts as a fork of a process that has Ansible loaded, not as a new interpreter.
+"""The fork server: runs start as forks of a process that has Ansible loaded.
 
 ``engine`` gives ansible-runner a small program (``client``) in place of ``ansible-playbook``. The client sends its
 arguments, directory, environment and terminal to the ``server``, which has one ``zygote`` for each environment that

@@ -1,7 +1,8 @@
-"""The program that ansible-runner starts in place of ``ansible-playbook``: has the server run the playbook.
+"""The program that ansible-runner starts in place of ``ansible-playbook``.
 
-It is copied into a private directory and started by the path of an interpreter. It exits as the playbook does, and when
-it is killed, the server ends the run. If the server cannot run the playbook, it becomes ``ansible-playbook``.
+It has the server run the playbook. It is copied into a private directory and started by the path of an interpreter. It
+exits as the playbook does, and when it is killed, the server ends the run. If the server cannot run the playbook, it
+becomes ``ansible-playbook``.
 
 It imports built-in modules only: it starts once for each run, and its start is part of every run's time.
 """
@@ -59,7 +60,10 @@ def _send(connection: _socket.socket, request: bytes) -> bytes:
 
 
 def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
-    """Wait for the end of the run and end as it did. Returns if ``ansible-playbook`` is to be started instead."""
+    """Wait for the end of the run and end as it did.
+
+    Returns if ``ansible-playbook`` is to be started instead.
+    """
     if answer == b"S":
         # A terminal controls one session only, which is to be the playbook's.
         has_terminal = _control(_TIOCNOTTY)

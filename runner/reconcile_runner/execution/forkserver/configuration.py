@@ -1,4 +1,4 @@
-"""What Ansible's configuration depends on: files, the environment, the directory of the run.
+"""What Ansible's configuration depends on: files, environment, directory.
 
 The server keeps a zygote for each environment without ``PER_RUN`` and replaces it when one of its files changes. A play
 reads the settings of ``READ_AGAIN`` itself.
@@ -48,7 +48,10 @@ def state_of(path: str) -> tuple[int, int]:
 
 
 def config_files(environment: Mapping[str, str]) -> FileStates:
-    """Return the states of the files that Ansible reads its configuration from, without the run's directory."""
+    """Return the states of Ansible's configuration files.
+
+    Those in the directory of a run are not among them.
+    """
     candidates = [Path("~/.ansible.cfg").expanduser(), Path("/etc/ansible/ansible.cfg")]
     chosen = environment.get("ANSIBLE_CONFIG")
     if chosen:
@@ -57,7 +60,7 @@ def config_files(environment: Mapping[str, str]) -> FileStates:
 
 
 def collection_files(roots: Iterable[Path]) -> FileStates:
-    """Return the states of the collections' plugins and metadata below the directories."""
+    """Return the states of the collections' plugins and metadata below ``roots``."""
     found: FileStates = {}
     for root in roots:
         base = root / "ansible_collections"
@@ -80,7 +83,7 @@ def _files(collection: Path) -> Iterator[Path]:
 
 
 def needs_directory(config: Any, environment: Mapping[str, str]) -> bool:
-    """Return whether a setting is relative to the directory in which Ansible is started.
+    """Return whether a setting is relative to Ansible's working directory.
 
     ``config`` is Ansible's ``ConfigManager``: untyped here, because the server's modules must not import Ansible.
     """

@@ -1,4 +1,4 @@
-"""The engine ``forkserver``: launchers start runs as forks of a process with Ansible loaded.
+"""The engine ``forkserver``: runs are forks of a process with Ansible loaded.
 
 It owns the server's process, restarts it when it dies, and keeps its listening socket, so that requests wait for the
 next server. A run that the server's death ended raises ``RunLostError`` and can be retried.
@@ -82,7 +82,7 @@ def unsupported() -> str | None:
 
 
 def interpreter_of(program: str) -> str | None:
-    """Return the interpreter that the first line of a script names, None if it names none."""
+    """Return the interpreter of a script's first line, None if there is none."""
     try:
         with Path(program).open("rb") as script:
             line = script.readline(4096)
@@ -92,7 +92,10 @@ def interpreter_of(program: str) -> str | None:
 
 
 def _is_own(interpreter: str) -> bool:
-    """Return whether a path starts this process's interpreter, whose packages' versions were checked."""
+    """Return whether a path starts this process's interpreter.
+
+    Its packages' versions were checked.
+    """
     named, own = Path(interpreter), Path(sys.executable)
     return named.parent == own.parent and named.resolve() == own.resolve()
 
@@ -120,7 +123,10 @@ class ForkserverEngine:
         self._crashes: deque[float] = deque(maxlen=_MAX_CRASHES)
 
     async def start(self) -> None:
-        """Start server and first launcher. Raises ``ConfigError`` if either cannot be started."""
+        """Start server and first launcher.
+
+        Raises ``ConfigError`` if either cannot be started.
+        """
         found = shutil.which(self._ordinary)
         if found is None:
             raise ConfigError(f"{self._ordinary} was not found, or cannot be executed: install ansible-core")
@@ -135,7 +141,7 @@ class ForkserverEngine:
         await self._pool.start()
 
     def _make_home(self, ordinary: str, interpreter: str) -> Path:
-        """Make the private directory with the socket and the client, and return the client, which is to be started."""
+        """Make the private directory, with the socket, and return the client's path."""
         self._directory = RunDir.make_in(Path(tempfile.gettempdir()))
         self._home = self._directory.path
         for name in ("runs", "lost", "empty", "tmp", "lib"):
@@ -231,7 +237,10 @@ class ForkserverEngine:
 
 
 async def _end(server: asyncio.subprocess.Process) -> None:
-    """End the server, which ends its descendants first. One that hangs is killed, which ends its children."""
+    """End the server, which ends its descendants first.
+
+    One that hangs is killed, which ends its children.
+    """
     with contextlib.suppress(ProcessLookupError):
         server.terminate()
     try:
@@ -264,7 +273,10 @@ async def _log_events(server: asyncio.subprocess.Process) -> None:
 
 
 def _wait_until_gone(home: Path, job: str) -> None:
-    """Wait until the supervisor of a job has ended, which is when the whole run has. Blocks."""
+    """Wait until the supervisor of a job has ended, which is when the whole run has.
+
+    Blocks.
+    """
     try:
         pid = int(wire.pid_file(home, job).read_text(encoding="ascii"))
         ended = os.pidfd_open(pid)

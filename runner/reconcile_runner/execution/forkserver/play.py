@@ -1,4 +1,4 @@
-"""The play: a fork that becomes the process that ``ansible-playbook`` would have been.
+"""The play: a fork that becomes what ``ansible-playbook`` would have been.
 
 What a process has from its parent or its environment is set here, then Ansible's own command line runs.
 """
@@ -54,14 +54,20 @@ def play(request: wire.PlayRequest, primed: Primed, host: ModuleHost, *, has_ter
 
 
 def _publish(request: wire.PlayRequest, primed: Primed) -> None:
-    """Publish what later plays can reuse. The run's own directory is the parent of its working directory."""
+    """Publish what later plays can reuse.
+
+    The run's own directory is the parent of its working directory.
+    """
     with contextlib.suppress(OSError):
         primed.templates.publish()
         primed.parsed_files.publish(Path(request.cwd).parent)
 
 
 def _become(request: wire.PlayRequest, *, has_terminal: bool) -> bool:
-    """Take over directory, environment and terminal. False if Ansible would have loaded differently with them."""
+    """Take over directory, environment and terminal.
+
+    False if Ansible would have loaded differently with them.
+    """
     if has_terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(request.cwd)
@@ -81,7 +87,7 @@ def _become(request: wire.PlayRequest, *, has_terminal: bool) -> bool:
 
 
 def _read_settings_again(primed: Primed) -> None:
-    """Set again what Ansible read when it was imported and what differs from run to run."""
+    """Set again what Ansible reads when it is imported and differs from run to run."""
     from ansible import constants  # noqa: PLC0415 - loaded in this process, and not in the server's
     from ansible.config import manager  # noqa: PLC0415
     from ansible.utils import vars as identifiers  # noqa: PLC0415
@@ -97,7 +103,7 @@ def _read_settings_again(primed: Primed) -> None:
 
 
 def _make_local_tmp(scratch: Path) -> str:
-    """Make the directory that Ansible makes when it reads its configuration, and return its path."""
+    """Make the directory that Ansible makes when it is configured; return its path."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=scratch)
     tempdir.adopt(made)

@@ -1,7 +1,7 @@
-"""Loads Ansible into a zygote and fills its caches, by its loaders and without a play, which would leave threads.
+"""Loads Ansible into a zygote and fills its caches.
 
-What is loaded belongs to the environment and to the files that exist then. ``Primed.files`` names them, so that the
-server replaces the zygote when they change.
+It uses Ansible's loaders, because a play would leave threads. What is loaded belongs to the environment and to the
+files that exist then. ``Primed.files`` names them, so that the server replaces the zygote when they change.
 
 Only what comes with Ansible is loaded. A user's plugin, and ansible-runner's callback, may keep state of a run in their
 modules as soon as they are imported, so each run imports them itself.
@@ -79,11 +79,11 @@ class Primed:
 
 
 def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable[Path]) -> Primed:
-    """Load Ansible as ``ansible-playbook`` does in this environment, and raise any exception that this raises.
+    """Load Ansible as ``ansible-playbook`` does in this environment.
 
-    stdout must be a terminal, as in a run: Ansible looks at it when it is imported. ``read_terminal`` returns what was
-    written to it. ``directory`` is made for the zips of modules. ``sources`` are the roles and playbooks whose modules
-    are prepared.
+    Raises any exception that Ansible, a plugin or a library raises. stdout must be a terminal, as in a run: Ansible
+    looks at it when it is imported. ``read_terminal`` returns what was written to it. ``directory`` is made for the
+    zips of modules. ``sources`` are the roles and playbooks whose modules are prepared.
     """
     new = ImportSystem.current()
     files = configuration.config_files(os.environ)
@@ -152,7 +152,7 @@ def _fill_caches() -> None:
 
 
 def _warm_up() -> None:
-    """Use Jinja once, so that it builds its tables and regular expressions and imports its modules."""
+    """Use Jinja once, so that it builds its tables and imports its modules."""
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.template import Templar, trust_as_template  # noqa: PLC0415
 
@@ -162,7 +162,10 @@ def _warm_up() -> None:
 
 
 def _load_classes(kind: str, plugins: Any) -> None:
-    """Load the classes of Ansible's own plugins of a kind in both ways that a run uses: one by one, all at once."""
+    """Load the classes of Ansible's own plugins of a kind.
+
+    A run asks for them in two ways, one by one or all at once.
+    """
     from ansible import constants  # noqa: PLC0415
 
     builtin = dict(_builtin_plugins(kind))

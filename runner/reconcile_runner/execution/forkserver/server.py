@@ -1,4 +1,4 @@
-"""The fork server: takes requests from clients and hands each to the zygote of its environment.
+"""The fork server: sends each client's request to the zygote of its environment.
 
 It has the listening socket as stdin and reports to the engine by a JSON object a line on stdout (``wire.ServerEvent``).
 It is small, has one thread and never loads Ansible. It starts a zygote when a request finds none for its environment.
@@ -272,7 +272,10 @@ def main() -> None:
 
 
 def _end(home: Path) -> NoReturn:
-    """End all descendants, remove the engine's directory and exit: the engine has stopped or died."""
+    """End all descendants, remove the engine's directory and exit.
+
+    The engine has stopped or died.
+    """
     processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:

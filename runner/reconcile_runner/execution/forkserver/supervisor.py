@@ -1,7 +1,8 @@
-"""The supervisor: parent of one run's processes. It forks the play and its modules, and ends all of them.
+"""The supervisor: parent of one run's processes.
 
-It adopts the orphans below it, so that its descendants are the processes of the run. It kills them when the client
-closes its connection or when the zygote ends, and it tells the client how the play ended.
+It forks the play and its modules, and ends all of them. It adopts the orphans below it, so that its descendants are the
+processes of the run. It kills them when the client closes its connection or when the zygote ends, and it tells the
+client how the play ended.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ REFUSED = 121
 
 
 class Supervisor:
-    """Runs one request and ends all its processes. ``terminal`` are the descriptors of the play's stdin to stderr."""
+    """Runs one request and ends all its processes.
+
+    ``terminal`` are the descriptors of the play's stdin to stderr.
+    """
 
     def __init__(self, request: wire.PlayRequest, connection: socket.socket, terminal: list[int], home: Path) -> None:
         self._request = request
@@ -81,7 +85,10 @@ class Supervisor:
             os.close(descriptor)
 
     def _serve_modules(self, host: ModuleHost, stock: Stock) -> bool:
-        """Fork modules until the play has ended, and tell the client how. False if the client ended before."""
+        """Fork modules until the play has ended, and tell the client how.
+
+        False if the client ended before.
+        """
         children = ChildWatch()
         code = self._reap(host)
         while code is None:

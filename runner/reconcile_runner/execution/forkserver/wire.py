@@ -45,7 +45,10 @@ class ServerEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlayRequest:
-    """A play to be run, as ``ansible-playbook`` would have been started. ``body`` is the request as it came."""
+    """A play to be run, as ``ansible-playbook`` would have been started.
+
+    ``body`` is the request as it came.
+    """
 
     argv: tuple[str, ...]
     cwd: str
@@ -82,7 +85,10 @@ def send(connection: socket.socket, request: PlayRequest, descriptors: list[int]
 
 
 def pid_file(home: Path, job: str) -> Path:
-    """Return the file that holds the pid of a job's supervisor while any process of the run is alive."""
+    """Return the file that holds the pid of a job's supervisor.
+
+    It exists while any process of the run is alive.
+    """
     return home / "runs" / job
 
 

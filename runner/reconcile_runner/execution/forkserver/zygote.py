@@ -1,7 +1,8 @@
-"""A zygote: a process with Ansible loaded, for one environment, which forks a supervisor for each run.
+"""A zygote: a process with Ansible loaded that forks a supervisor for each run.
 
-It gets its requests from the server over a socket and ends when the server has shut that socket for writing and the
-last run has ended. It runs nothing itself, so it has one thread and no state of any run.
+It is made for one environment. It gets its requests from the server over a socket and ends when the server has shut
+that socket for writing and the last run has ended. It runs nothing itself, so it has one thread and no state of any
+run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from reconcile_runner.execution.processes import ChildWatch
 
 
 class Zygote:
-    """Forks supervisors for the requests of the server. ``home`` is the engine's private directory."""
+    """Forks supervisors for the requests of the server.
+
+    ``home`` is the engine's private directory.
+    """
 
     def __init__(self, requests: socket.socket, home: Path, primed: priming.Primed) -> None:
         self._requests: socket.socket | None = requests
@@ -76,7 +80,10 @@ class Zygote:
             os._exit(0)
 
     def _update(self) -> None:
-        """Prepare what a run has published, and exempt it from garbage collection, which would copy its pages."""
+        """Prepare what runs have published.
+
+        It is exempted from garbage collection, which would copy its pages into each fork.
+        """
         if self._primed.update():
             gc.freeze()
 
@@ -84,7 +91,7 @@ class Zygote:
         play.play(request, self._primed, host, has_terminal=has_terminal)
 
     def _reap(self) -> None:
-        """Reap supervisors that ended, and end the processes that a killed supervisor has left."""
+        """Reap ended supervisors, and end the processes that a killed one has left."""
         while self._supervisors:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -94,10 +101,11 @@ class Zygote:
 
 
 def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *sources: str) -> None:
-    """Load Ansible, report that over the socket ``descriptor`` in one line of JSON, and serve.
+    """Load Ansible, report to the server, and serve its requests.
 
-    The standard descriptors are the slave of ``terminal``; ``errors`` is to be stderr once Ansible is loaded.
-    ``parent`` is a pid. ``sources`` are the roles and playbooks whose modules are prepared.
+    The report is a line of JSON over the socket ``descriptor``. The standard descriptors are the slave of ``terminal``;
+    ``errors`` is to be stderr once Ansible is loaded. ``parent`` is a pid. ``sources`` are the roles and playbooks
+    whose modules are prepared.
     """
     processes.die_with_parent(signal.SIGKILL, parent)
     processes.adopt_orphans()

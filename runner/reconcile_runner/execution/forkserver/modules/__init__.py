@@ -1,1 +1,1 @@
-"""Processes of modules, forked from one that has loaded the code that modules import."""
+"""Modules' processes, forked from one that has loaded what modules import."""

@@ -1,4 +1,4 @@
-"""Zips of modules that are known before a run brings them: read, compiled, linked to loaded code.
+"""Modules' zips that are read, compiled and linked before a run brings them.
 
 The first run that uses a module publishes its zip. The zygote prepares it here, so that a later run with a zip of the
 same bytes finds its module ready. A module's code is compiled here, never executed.
@@ -69,7 +69,10 @@ class Archive:
     importers: dict[str, Any]
 
     def install(self, target: TargetModules) -> None:
-        """Have this process import from it. The process has the import system of ``target``."""
+        """Have this process import from it.
+
+        The process has the import system of ``target``.
+        """
         forget(name for name in target.imports.modules if name not in self.modules)
         sys.modules.update(self.modules)
         for module, path in self.packages:
@@ -107,9 +110,10 @@ class Archives:
                 self.add(name, text)
 
     def add(self, name: str, text: bytes) -> None:
-        """Prepare the zip of the module with this full name. The process has the target's import system.
+        """Prepare the zip of the module with this full name.
 
-        Raises ``OSError``, ``ImportError``, ``ValueError`` or ``zipfile.BadZipFile`` if it is no such zip.
+        The process has the target's import system. Raises ``OSError``, ``ImportError``, ``ValueError`` or
+        ``zipfile.BadZipFile`` if it is no such zip.
         """
         if text in self._known:
             return
@@ -179,11 +183,12 @@ def checksums(content: bytes) -> dict[str, int]:
 
 
 def loaded(files: dict[str, int], target: TargetModules) -> dict[str, TargetModule]:
-    """Return the files of a zip whose modules are loaded with equal content; none if any file differs.
+    """Return the files of a zip whose modules are loaded with equal content.
 
-    A module that differs may be imported by one that is equal, so either all are shared or none. A module that warns
-    when it is imported has to warn the module that imports it: a zip that holds one shares nothing. The ``__init__`` of
-    a package may differ, since in a zip it is empty or extends the package's path; it is then taken from the zip.
+    Empty if any file differs. A module that differs may be imported by one that is equal, so either all are shared or
+    none. A module that warns when it is imported has to warn the module that imports it: a zip that holds one shares
+    nothing. The ``__init__`` of a package may differ, since in a zip it is empty or extends the package's path; it is
+    then taken from the zip.
     """
     same: dict[str, TargetModule] = {}
     if not target.with_warnings.isdisjoint(files):
@@ -198,7 +203,10 @@ def loaded(files: dict[str, int], target: TargetModules) -> dict[str, TargetModu
 
 
 def link(archive: str, shared: dict[str, TargetModule], target: TargetModules) -> None:
-    """Have this process import from a zip, and use the ``shared`` modules instead of those in it."""
+    """Have this process import from a zip, except the ``shared`` modules.
+
+    Those are loaded already.
+    """
     forget(target.imports.modules)
     sys.path.insert(0, archive)
     names = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in shared}

@@ -1,4 +1,4 @@
-"""The process of one module: a fork that becomes like a new interpreter and runs the payload.
+"""The process of one module: a fork made like a new interpreter.
 
 ``parse`` and ``is_archive`` check a payload, in the play; ``run`` runs it, in the fork.
 """
@@ -112,7 +112,10 @@ def is_archive(zip_data: bytes) -> bool:
 
 
 def run(module: Module, surroundings: Surroundings, stock: Stock, stdout: int, stderr: int) -> NoReturn:
-    """Become the module's process, run it and exit. This process has the target's import system."""
+    """Become the module's process, run it and exit.
+
+    This process has the target's import system.
+    """
     code = 1
     try:
         _reset_process(surroundings, stdout, stderr)
@@ -126,7 +129,7 @@ def run(module: Module, surroundings: Surroundings, stock: Stock, stdout: int, s
 
 
 def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None:
-    """Set descriptors, signals, environment and interpreter state as a new interpreter has them."""
+    """Set descriptors, signals and all else as a new interpreter has them."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
@@ -162,7 +165,10 @@ def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None
 
 
 def _adopt_temporary_directories() -> None:
-    """Have the directory of ``AnsibleModule.tmpdir`` removed with the run, in case the module is killed."""
+    """Have the directory of ``AnsibleModule.tmpdir`` removed with the run.
+
+    The module does not remove it if it is killed.
+    """
     ordinary = tempfile.mkdtemp
 
     def mkdtemp(suffix: str | None = None, prefix: str | None = None, dir: str | None = None) -> str:  # noqa: A002

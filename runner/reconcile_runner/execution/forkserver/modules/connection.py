@@ -1,4 +1,4 @@
-"""Runs a local Python module in a fork, where Ansible would have started an interpreter for it.
+"""Runs a local Python module in a fork instead of a new interpreter.
 
 It patches the connection plugin ``local``, which gets a module as the stdin of an interpreter when Ansible pipelines.
 Only the expected case is taken over: this interpreter, no other user, no asynchronous task, a payload of a known
@@ -39,7 +39,10 @@ class Command:
 
 
 def install(host: ModuleHost, archives: Archives) -> None:
-    """Have the connection plugin ``local`` of this process and its forks run modules by ``host``."""
+    """Have the connection plugin ``local`` run modules by ``host``.
+
+    In this process and its forks.
+    """
     from ansible import constants  # noqa: PLC0415 - not in the server
     from ansible.plugins.loader import connection_loader  # noqa: PLC0415
     from ansible.utils.display import Display  # noqa: PLC0415
@@ -76,7 +79,10 @@ def _ask(host: ModuleHost, archives: Archives, cmd: object, payload: bytes, cwd:
 
 
 def parse_command(cmd: object, in_data: bytes | None) -> Command | None:
-    """Return the module that a pipelined command runs; None if it is not this interpreter with a payload."""
+    """Return the module that a pipelined command runs.
+
+    None if it is not this interpreter with a payload.
+    """
     if not isinstance(cmd, str) or not in_data:
         return None
     try:
@@ -95,7 +101,10 @@ def parse_command(cmd: object, in_data: bytes | None) -> Command | None:
 
 
 def _is_this_interpreter(path: str) -> bool:
-    """Return whether a path starts this interpreter. In a virtual environment, the directory is part of it."""
+    """Return whether a path starts this interpreter.
+
+    In a virtual environment, the directory is part of it.
+    """
     own = Path(sys.executable)
     other = Path(path)
     return other == own or (other.parent == own.parent and other.resolve() == own.resolve())

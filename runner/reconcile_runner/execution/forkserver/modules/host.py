@@ -34,14 +34,20 @@ class HostGoneError(OSError):
 
 
 class ModuleHost:
-    """Both ends: ``ask`` is for the run's processes, ``answer`` and ``notify`` for its supervisor."""
+    """Both ends of the requests for modules' processes.
+
+    ``ask`` is for the run's processes, ``answer`` and ``notify`` are for its supervisor.
+    """
 
     def __init__(self) -> None:
         self.requests, self._asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._statuses: dict[int, int] = {}
 
     def keep_asking_end(self) -> int:
-        """Close the supervisor's end, in a process of the run; return the descriptor of the other."""
+        """Close the supervisor's end, in a process of the run.
+
+        Return the descriptor of the other.
+        """
         self.requests.close()
         return self._asking.fileno()
 
@@ -50,9 +56,10 @@ class ModuleHost:
         self._asking.close()
 
     def ask(self, module: Module, environment: Mapping[bytes, bytes], cwd: bytes | None) -> tuple[int, bytes, bytes]:
-        """Run a module; return exit code, stdout and stderr as a shell between would report them.
+        """Run a module.
 
-        ``cwd`` None: the current directory. Raises ``HostGoneError``.
+        Return exit code, stdout and stderr as a shell between would report them. ``cwd`` None: the current directory.
+        Raises ``HostGoneError``.
         """
         surroundings = (dict(environment), cwd or bytes(Path.cwd()), _umask())
         content = os.memfd_create("module")
@@ -88,7 +95,10 @@ class ModuleHost:
         self._statuses[pid] = status
 
     def notify(self, pid: int, status: int) -> None:
-        """Send the wait status of a child that ended to the process that waits for it, if it is a module's."""
+        """Send a module's wait status to the process that waits for it.
+
+        Any other child's is ignored.
+        """
         descriptor = self._statuses.pop(pid, None)
         if descriptor is not None:
             # A task that has timed out no longer waits for its module.

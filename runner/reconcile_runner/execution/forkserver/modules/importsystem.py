@@ -1,4 +1,4 @@
-"""The two import systems of one process: Ansible's on the controller, and a module's.
+"""The two import systems of one process: the controller's and a module's.
 
 Both have packages ``ansible`` and ``ansible_collections``, with different content. A zygote has the one of modules,
 which a module's process needs. A play installs the controller's.
@@ -19,7 +19,7 @@ OWN: Final = ("ansible", "ansible_collections", "reconcile_runner")
 
 @dataclass(frozen=True, slots=True)
 class ImportSystem:
-    """The parts of an import system that differ: where modules are looked for, and the loaded ones."""
+    """The parts of an import system that differ: search paths and loaded modules."""
 
     path: tuple[str, ...]
     meta_path: tuple[Any, ...]

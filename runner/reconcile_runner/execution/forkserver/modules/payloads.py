@@ -1,8 +1,8 @@
-"""Keeps the zips of modules from run to run: building one takes longer than running a module.
+"""Keeps modules' zips from run to run.
 
-Ansible keeps them for one run, by the module's name alone. Here they are kept as long as a zygote lives, and only those
-of modules and shared code that the zygote's environment determines. A role's own modules, or a directory
-``module_utils`` or ``collections`` that a run brings, are read by each run.
+Building one takes longer than running a module. Ansible keeps them for one run, by the module's name alone. Here they
+are kept as long as a zygote lives, and only those of modules and shared code that the zygote's environment determines.
+A role's own modules, or a directory ``module_utils`` or ``collections`` that a run brings, are read by each run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class PayloadCache:
 
 
 def install(directory: Path, published: Path, roots: Iterable[Path]) -> None:
-    """Have Ansible, in this process and its forks, take zips from ``directory`` and put new ones there."""
+    """Have Ansible take zips from ``directory`` and put new ones there.
+
+    In this process and its forks.
+    """
     from ansible.executor import module_common  # noqa: PLC0415 - not in the server
 
     directory.mkdir(mode=0o700)
@@ -73,7 +76,7 @@ def _shared_code() -> tuple[str, ...]:
 
 
 def _is_fixed(cache: PayloadCache, path: str) -> bool:
-    """Return whether a module, with all of its zip, is the same for every run of this zygote."""
+    """Return whether a module and its zip are the same for every run of this zygote."""
     from ansible.utils.collection_loader import AnsibleCollectionConfig  # noqa: PLC0415
 
     if not os.path.realpath(path).startswith(cache.roots) or _shared_code() != cache.shared:

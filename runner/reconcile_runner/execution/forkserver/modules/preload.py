@@ -1,4 +1,4 @@
-"""Loads the code that modules share ahead of time, as a module's interpreter would load it.
+"""Loads the code that modules share, as a module's interpreter would load it.
 
 A module runs in its own interpreter, from a zip that holds it and the code of Ansible and collections that it imports.
 Most of that code is the same for every run, and the libraries below it (``kubernetes``) take most of the time. It is
@@ -34,9 +34,10 @@ class TargetModule:
 
 @dataclass(frozen=True, slots=True)
 class TargetModules:
-    """The loaded modules by their names in a module's zip, and the import system of a new interpreter that holds them.
+    """The loaded modules by their names in a module's zip.
 
-    ``with_warnings`` are the names of those that warn when they are imported, because they are deprecated.
+    ``imports`` is the import system of a new interpreter that holds them. ``with_warnings`` are the names of those that
+    warn when they are imported, because they are deprecated.
     """
 
     imports: ImportSystem
@@ -45,7 +46,10 @@ class TargetModules:
 
 
 def load(new: ImportSystem, collections: Iterable[Path]) -> TargetModules:
-    """Load the shared code in the import system of a new interpreter. Restores this process's import system."""
+    """Load the shared code in the import system of a new interpreter.
+
+    Restores this process's import system.
+    """
     before = ImportSystem.current()
     new.install(instead_of=before)
     try:
@@ -74,9 +78,10 @@ def preloaded(collections: Iterable[Path]) -> Iterator[Path]:
 
 
 def _import_all(names: list[str]) -> set[str]:
-    """Import the modules; return the names of those that warned, and of what was imported with them.
+    """Import the modules.
 
-    The warnings are cleared, because no module has caused them.
+    Return the names of those that warned, and of what was imported with them. The warnings are cleared, because no
+    module has caused them.
     """
     from ansible.module_utils.common import warnings  # noqa: PLC0415 - the copy that is being loaded
 

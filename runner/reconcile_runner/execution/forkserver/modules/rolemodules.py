@@ -1,4 +1,4 @@
-"""Builds the zips of the modules that the watched roles and playbooks name, before the first run.
+"""Builds the zips of modules that roles and playbooks name, before the first run.
 
 Tasks are read, nothing is run. Modules that are not found so (of a role that is included, or chosen by an action) are
 prepared after the first run that uses them.
@@ -18,7 +18,10 @@ _SUFFIXES: Final = frozenset({".yml", ".yaml", ".json", ""})
 
 
 def make_archives(sources: Iterable[Path]) -> None:
-    """Build the zip of each module that ``sources`` name: directories of roles, and playbooks."""
+    """Build the zip of each module that ``sources`` name.
+
+    They are directories of roles, and playbooks.
+    """
     from ansible.executor.module_common import modify_module  # noqa: PLC0415 - not in the server
     from ansible.plugins.loader import module_loader  # noqa: PLC0415
     from ansible.template import Templar  # noqa: PLC0415

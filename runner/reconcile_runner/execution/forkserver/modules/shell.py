@@ -1,4 +1,4 @@
-"""Does three of Ansible's shell commands in this process instead of starting a shell.
+"""Does three of Ansible's shell commands in this process, without a shell.
 
 For a module that brings files along, Ansible's ``ActionBase`` has the shell expand a home directory, make a temporary
 directory and remove it: twelve programs for three system calls. Only the exact commands of Ansible's ``sh`` plugin are
@@ -26,7 +26,10 @@ _TEMPORARY = r"ansible-tmp-[0-9.]+-[0-9]+-[0-9]+"
 
 
 def _command(words: str) -> re.Pattern[str]:
-    """Return the pattern of a command as Ansible quotes it. ansible-core 2.21 leaves out the optional part."""
+    """Return the pattern of a command as Ansible quotes it.
+
+    ansible-core 2.21 leaves out the optional part.
+    """
     return re.compile(rf"/bin/sh -c '{words}(?: && sleep 0)?'")
 
 
@@ -41,7 +44,10 @@ _REMOVE: Final = _command(rf"rm -f -r (?P<path>/{_NAME}/{_TEMPORARY})/ > /dev/nu
 
 
 def answer(command: object) -> Answer | None:
-    """Do a command and return what the shell would have; None if the shell is to do it."""
+    """Do a command and return what the shell would have.
+
+    None if the shell is to do it.
+    """
     if not isinstance(command, str):
         return None
     for pattern, do in _COMMANDS:

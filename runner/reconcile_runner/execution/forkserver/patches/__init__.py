@@ -1,1 +1,1 @@
-"""Patches of Ansible, so that a forked play starts quickly and behaves like a new interpreter."""
+"""Patches of Ansible: a forked play starts fast and is like a new interpreter."""

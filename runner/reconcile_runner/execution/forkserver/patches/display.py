@@ -1,6 +1,7 @@
-"""Ansible's display shows a warning once per process. This makes it forget those of a block.
+"""Ansible's display shows a warning once per process.
 
-Otherwise a warning that was shown while a zygote prepared something would never be shown by the plays.
+This makes it forget those of a block. Otherwise a warning that was shown while a zygote prepared something would never
+be shown by the plays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ _SETS: Final = ("_deprecations", "_warns", "_errors")
 
 @contextlib.contextmanager
 def discard_messages() -> Iterator[Callable[[], bool]]:
-    """Forget after the block which messages were shown in it. Yields a function that tells if any were shown."""
+    """Forget after the block which messages were shown in it.
+
+    Yields a function that tells if any were shown.
+    """
     from ansible.utils.display import Display  # noqa: PLC0415 - not in the server
 
     shown: list[set[str]] = [getattr(Display(), name) for name in _SETS]

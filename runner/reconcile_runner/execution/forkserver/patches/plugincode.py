@@ -1,7 +1,8 @@
-"""Keeps the compiled code of plugins that each run imports itself: actions of collections, and callbacks.
+"""Keeps the compiled code of plugins that each run imports itself.
 
-A plugin may keep state of a run in its module, so each run executes it again. Compiling it takes longer than that where
-Python cannot write a ``__pycache__`` beside it, as in an image.
+These are collections' action plugins, and callbacks. A plugin may keep state of a run in its module, so each run
+executes it again. Compiling it takes longer than that where Python cannot write a ``__pycache__`` beside it, as in an
+image.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class _KnownSource(importlib.machinery.SourceFileLoader):
 
 
 def install(paths: Iterable[Path]) -> None:
-    """Have Ansible's plugin loader, in this process and its forks, use compiled code of these files."""
+    """Have Ansible's plugin loader use compiled code of these files.
+
+    In this process and its forks.
+    """
     from ansible.plugins import loader  # noqa: PLC0415 - not in the server
 
     known = {str(path): code for path in paths if (code := _compile(path))}
@@ -44,7 +48,10 @@ def install(paths: Iterable[Path]) -> None:
 
 
 def _compile(path: Path) -> CodeType | None:
-    """Compile a file as Python's import does; None if that fails: the run that imports it reports why."""
+    """Compile a file as Python's import does.
+
+    None if that fails: the run that imports it reports why.
+    """
     source = importlib.machinery.SourceFileLoader(path.stem, str(path))
     with contextlib.suppress(OSError, SyntaxError, ValueError):
         return source.get_code(path.stem)

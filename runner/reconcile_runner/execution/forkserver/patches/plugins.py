@@ -1,4 +1,4 @@
-"""The plugins that a zygote knows: Ansible's own, and those of the collections that are loaded ahead.
+"""The plugins that a zygote knows: Ansible's, and those of loaded collections.
 
 Templates are reused between runs, and tasks run in the play's process, only as long as no other plugin takes part.
 """
@@ -27,7 +27,7 @@ class OwnPlugins:
         return os.path.realpath(path).startswith(self._roots)
 
     def are_alone_in_templates(self) -> bool:
-        """Return whether filters, lookups and tests without a collection's name are Ansible's.
+        """Return whether unqualified filters, lookups and tests are Ansible's.
 
         A role, a playbook's directory or a setting can add others: Ansible then searches more directories.
         """

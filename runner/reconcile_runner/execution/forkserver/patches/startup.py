@@ -1,4 +1,4 @@
-"""Computes once what Ansible computes in each process and what is equal in all processes of an environment.
+"""Computes once what is equal in all of Ansible's processes of an environment.
 
 The command line's parser, the settings of callback plugins, lists of plugins' files, and a faster reader of
 kubeconfigs.
@@ -35,7 +35,7 @@ def share_parser() -> None:
 
 
 def define_callback_settings() -> Iterator[Path]:
-    """Read the settings of callback plugins that are not Ansible's from their text, and return the files.
+    """Read the settings of others' callback plugins from their text; yield the files.
 
     Their modules are not imported: they may keep state of a run.
     """
@@ -60,7 +60,10 @@ def _documentation(path: Path) -> str | None:
 
 
 def keep_file_lists(directories: Iterable[Path]) -> None:
-    """Have Ansible's plugin loader look for ``name.*`` in lists of these directories instead of on the disk."""
+    """Have Ansible's plugin loader look for ``name.*`` in lists of files.
+
+    Directories that are not given are still read from the disk.
+    """
     from ansible.plugins import loader  # noqa: PLC0415
 
     # By the pattern that means the directory alone: its name, but for one that holds `[`, `*` or `?`.
@@ -83,7 +86,10 @@ def keep_file_lists(directories: Iterable[Path]) -> None:
 
 
 def read_kubeconfigs_fast() -> None:
-    """Have ``kubernetes`` read kubeconfigs with libyaml if it is there, else or on an error as usual."""
+    """Have ``kubernetes`` read kubeconfigs with libyaml.
+
+    Without libyaml, or after an error of it, kubeconfigs are read as usual.
+    """
     import yaml  # noqa: PLC0415
 
     kube_config: Any = sys.modules.get("kubernetes.config.kube_config")

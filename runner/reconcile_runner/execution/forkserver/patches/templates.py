@@ -1,8 +1,8 @@
-"""Keeps compiled templates from run to run: compiling one takes longer than rendering it.
+"""Keeps compiled templates from run to run.
 
-A play publishes the templates that it had to compile. The zygote compiles them, by Ansible's own environment, so that
-later plays find the code. The code depends on the text alone if the template uses no filters and tests but Ansible's
-own and no role adds others: only then is it kept.
+Compiling one takes longer than rendering it. A play publishes the templates that it had to compile. The zygote compiles
+them, by Ansible's own environment, so that later plays find the code. The code depends on the text alone if the
+template uses no filters and tests but Ansible's own and no role adds others: only then is it kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _PARSE: Final = "_parse"
 
 
 class Templates:
-    """The compiled templates of a zygote and its plays. ``directory``: where plays publish templates."""
+    """The compiled templates of a zygote and its plays.
+
+    ``directory``: where plays publish templates.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -37,7 +40,7 @@ class Templates:
         self._missed: set[Key] = set()
 
     def install(self, plugins: OwnPlugins) -> None:
-        """Have Ansible's environment use the compiled templates, as long as only ``plugins`` take part."""
+        """Have Ansible use the compiled templates if only ``plugins`` take part."""
         from ansible._internal._templating._jinja_bits import AnsibleEnvironment  # noqa: PLC0415 - not in the server
         from jinja2.environment import TemplateExpression  # noqa: PLC0415
 
@@ -123,7 +126,10 @@ def _compile(is_expression: bool, escape_backslashes: bool, text: str) -> CodeTy
 
 
 def _names_only_known(environment: Any, text: str) -> bool:
-    """Return whether a template's filters and tests are Ansible's: compiling loads others into the zygote."""
+    """Return whether a template's filters and tests are Ansible's.
+
+    Compiling a template with others would load those into the zygote.
+    """
     from jinja2 import nodes  # noqa: PLC0415
 
     tree = getattr(environment, _PARSE)(text, None, None)

@@ -1,4 +1,4 @@
-"""Runs a task in the process of the play, where Ansible would fork a worker for it.
+"""Runs a task in the process of the play, without a forked worker.
 
 A worker is a fork so that tasks of several hosts run in parallel and so that no state of a task is left in the play. A
 play with one host needs no parallel tasks. State is kept apart by copies, for tasks whose plugins are known to leave
@@ -24,7 +24,7 @@ _NORMAL_ACTION: Final = "ansible.legacy.normal"
 
 
 def install(plugins: OwnPlugins) -> None:
-    """Have this process's forks run tasks without a worker if only ``plugins`` take part."""
+    """Have this process's forks run tasks of ``plugins`` alone without a worker."""
     from ansible.executor.process import worker  # noqa: PLC0415 - not in the server
 
     process = worker.WorkerProcess
@@ -41,7 +41,10 @@ def install(plugins: OwnPlugins) -> None:
 
 
 def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
-    """Return whether a task needs a process of its own; ``worker`` is Ansible's ``WorkerProcess``."""
+    """Return whether a task needs a process of its own.
+
+    ``worker`` is Ansible's ``WorkerProcess``.
+    """
     task, variables = worker._task, worker._task_vars  # noqa: SLF001 - there are no public names
     return bool(
         len(variables.get("ansible_play_hosts_all", ())) != 1
@@ -59,7 +62,10 @@ def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
 
 
 def _is_known(task: Any, plugins: OwnPlugins) -> bool:
-    """Return whether a task's action is one of ``plugins``, found as Ansible's ``TaskExecutor`` finds it."""
+    """Return whether a task's action is one of ``plugins``.
+
+    It is found as Ansible's ``TaskExecutor`` finds it.
+    """
     from ansible import constants  # noqa: PLC0415
     from ansible.plugins.loader import action_loader, module_loader  # noqa: PLC0415
 
@@ -89,7 +95,10 @@ def _run_here(process: Any, worker: ModuleType) -> None:
 
 
 def _context(process: Any) -> contextlib.AbstractContextManager[object]:
-    """Return the context that ``WorkerProcess.run`` sets up around a task: ansible-core 2.19 and 2.20, 2.21."""
+    """Return the context that ``WorkerProcess.run`` sets up around a task.
+
+    ansible-core 2.19 and 2.20 construct it, 2.21 has ``create``.
+    """
     from ansible._internal import _task  # noqa: PLC0415
 
     context: Any = _task.TaskContext
@@ -103,7 +112,10 @@ def _context(process: Any) -> contextlib.AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def _standard_streams(worker: ModuleType) -> Iterator[None]:
-    """Give the worker's code empty streams to read when the task has ended: the play uses the real ones."""
+    """Give the worker's code empty standard streams.
+
+    It looks at them when the task has ended, and the play uses the real ones.
+    """
     ordinary = worker.sys
     worker.sys = SimpleNamespace(stdout=io.StringIO(), stderr=io.StringIO())  # type: ignore[attr-defined]
     try:
@@ -116,7 +128,10 @@ _queue_of_thread = threading.local()
 
 
 def _proxy_display_by_thread() -> None:
-    """Have Ansible's display send the messages of a task's thread in order with the task's other messages."""
+    """Have Ansible's display send a task's messages in order with its results.
+
+    The messages of a task's thread go to the task's queue.
+    """
     from ansible.utils.display import Display  # noqa: PLC0415
 
     def final_queue(display: Any) -> object:

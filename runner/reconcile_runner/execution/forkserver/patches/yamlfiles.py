@@ -1,8 +1,8 @@
-"""Keeps the content of YAML files from run to run: reading one takes far less time than parsing it.
+"""Keeps the parsed content of YAML files from run to run.
 
-A play publishes the paths of the files that it parsed, without those in its run's own directory. The zygote parses them
-for later plays, which use the result as long as the file holds the same bytes. A play uses a result once: a file that
-it loads twice is parsed again.
+Reading one takes far less time than parsing it. A play publishes the paths of the files that it parsed, without those
+in its run's own directory. The zygote parses them for later plays, which use the result as long as the file holds the
+same bytes. A play uses a result once: a file that it loads twice is parsed again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class Parsed:
 
 
 class ParsedFiles:
-    """The parsed files of a zygote and its plays. ``directory``: where plays publish paths."""
+    """The parsed files of a zygote and its plays.
+
+    ``directory``: where plays publish paths.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -79,9 +82,9 @@ class ParsedFiles:
         return None
 
     def publish(self, run: Path) -> None:
-        """Publish the files that this play had to parse, without those below ``run``. Raises ``OSError``.
+        """Publish the files that this play had to parse, without those below ``run``.
 
-        ``run`` is a resolved path.
+        Raises ``OSError``. ``run`` is a resolved path.
         """
         others = sorted(key for key in self._missed if not Path(key[0]).resolve().is_relative_to(run))
         if others:
