@@ -39,7 +39,10 @@ _MODULES = {
 if not TYPE_CHECKING:  # A type checker that saw this function would believe in any name.
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is asked for: a launcher imports this package, and must stay small."""
+        """Import a public name when it is asked for.
+
+        A launcher imports this package, and must stay small.
+        """
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

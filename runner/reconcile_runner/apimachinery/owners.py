@@ -1,4 +1,4 @@
-"""An object's owners: how they are set and read, as pure functions over decoded objects.
+"""An object's owners: how they are set and read.
 
 As upstream: an owner is set as an owner reference where Kubernetes allows one (the owner is cluster-scoped, or both are
 in one namespace), else as two annotations.
@@ -25,22 +25,26 @@ class Owner:
 
     @property
     def type_name(self) -> str:
-        """Return the value of the annotation that names the owner's kind: ``Kind.group``, core kinds ``Kind``."""
+        """Return the owner's kind as the annotation has it: ``Kind.group``.
+
+        For core kinds it is ``Kind``.
+        """
         return _type_name(self.gvk)
 
     def may_be_referenced_from(self, namespace: str) -> bool:
-        """Tell whether an object in ``namespace`` (empty: cluster-scoped) may have an owner reference to this one.
+        """Tell whether an object in ``namespace`` may have a reference to this owner.
 
-        Kubernetes deletes an object whose owner it cannot find in the object's own namespace.
+        ``namespace`` is empty for a cluster-scoped object. Kubernetes deletes an object whose owner it cannot find in
+        the object's own namespace.
         """
         return self.key.namespace in ("", namespace)
 
 
 def set_owner(obj: KubeObject, owner: Owner, namespace: str) -> KubeObject:
-    """Return ``obj``, which is or will be in ``namespace``, with the owner set; ``obj`` itself where it has it.
+    """Return ``obj`` with the owner set; ``obj`` itself where it has the owner.
 
-    Other references stay, and annotations that name another owner win. A malformed object is returned unchanged, for
-    the API server to refuse.
+    ``namespace`` is where ``obj`` is or will be. Other references stay, and annotations that name another owner win. A
+    malformed object is returned unchanged, for the API server to refuse.
     """
     meta = obj.get("metadata", {})
     if not isinstance(meta, dict):
@@ -57,11 +61,11 @@ def has_owner(obj: KubeObject, owner: Owner) -> bool:
 
 
 def owner_keys(obj: KubeObject, gvk: GroupVersionKind) -> Iterator[ObjectKey]:
-    """Yield the keys of an object's owners of one kind, any version of it, controller or not.
+    """Yield the keys of an object's owners of one kind.
 
-    An owner reference does not say whether the owner is cluster-scoped: both keys that it can mean are yielded. The uid
-    is ignored: what belonged to an object that was deleted and created again matters to the new one, too, because the
-    garbage collector is about to delete it.
+    The owners may be of any version of the kind, and need not be controllers. An owner reference does not say whether
+    the owner is cluster-scoped: both keys that it can mean are yielded. The uid is ignored: what belonged to an object
+    that was deleted and created again matters to the new one, too, because the garbage collector is about to delete it.
     """
     namespace = key_of(obj).namespace
     for reference in _references(obj):
@@ -75,7 +79,10 @@ def owner_keys(obj: KubeObject, gvk: GroupVersionKind) -> Iterator[ObjectKey]:
 
 
 def is_referenced(obj: KubeObject, gvk: GroupVersionKind) -> bool:
-    """Tell whether an object has an owner reference, not just annotations, to an object of a kind."""
+    """Tell whether an object has an owner reference to an object of a kind.
+
+    Annotations do not count.
+    """
     return any(
         (str(reference.get("apiVersion", "")).rpartition("/")[0], reference.get("kind")) == (gvk.group, gvk.kind)
         for reference in _references(obj)

@@ -1,4 +1,4 @@
-"""Which engine runs the jobs: the one that was asked for, else the faster one that can be used here."""
+"""Which engine runs the jobs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _log = get_logger(__name__)
 
 
 def choose_engine(name: EngineName | None, sources: tuple[Path, ...] = ()) -> Engine:
-    """Return the engine of this name, not yet started; None: ``forkserver`` where it can be used, else ``subprocess``.
+    """Return the engine of this name, not yet started.
 
-    ``sources`` are the roles and playbooks to be run, whose modules the fork server prepares. Raises ``ConfigError``
-    where the engine that was asked for cannot be used here.
+    None: ``forkserver`` where it can be used, else ``subprocess``. ``sources`` are the roles and playbooks to be run,
+    whose modules the fork server prepares. Raises ``ConfigError`` where the engine that was asked for cannot be used
+    here.
     """
     if name is EngineName.SUBPROCESS:
         return SubprocessEngine()

@@ -42,7 +42,10 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServedApi:
-    """The API that a run uses: ``url`` as in its kubeconfig, and ``kinds``, the ETag of the kinds served there."""
+    """The API that a run uses.
+
+    ``url`` is as in the run's kubeconfig, ``kinds`` the ETag of the kinds that are served there.
+    """
 
     url: str
     kinds: str

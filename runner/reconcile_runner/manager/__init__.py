@@ -1,1 +1,1 @@
-"""Assembles the operator, starts its parts in order and stops them in reverse: ``manager.Manager``."""
+"""Assembles the operator, starts its parts and stops them."""

@@ -1,4 +1,4 @@
-"""Assembles an operator: every part is made here, from the options and the watches."""
+"""Assembles an operator from the options and the watches."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ async def build(
     clock: Clock,
     parts: AsyncExitStack,
 ) -> Operator:
-    """Make an operator, with its servers, its proxy and its engine started; ``parts`` stops these.
+    """Make an operator, with servers, proxy and engine started.
 
-    Raises ``ConfigError`` where one of them cannot start.
+    ``parts`` stops these. Raises ``ConfigError`` where one of them cannot start.
     """
     checks = Checks()
     client = await parts.enter_async_context(await connect(options.kubeconfig, observe=metrics.request_finished))
@@ -127,7 +127,10 @@ async def build(
 
 
 async def _start_engine(engine: Engine, inputs: InputDir, settings: RunSettings, parts: AsyncExitStack) -> None:
-    """Start the engine, and a warm-up beside it where the engine keeps what that loads."""
+    """Start the engine.
+
+    Where the engine keeps what a run loads, a warm-up runs beside everything else.
+    """
     await engine.start()
     parts.push_async_callback(engine.stop)
     if isinstance(engine, ForkserverEngine):
@@ -238,7 +241,10 @@ def _retry_delays(options: Options, watch: Watch) -> RetryDelays:
 
 
 def _observe_cached_kinds(cache: Cache, dependents: Dependents, discovery: Discovery) -> None:
-    """Look for dependents among the objects that are cached anyway, as they are listed: no scan is needed there."""
+    """Look for dependents among the objects that are cached anyway.
+
+    Their kinds need no scan.
+    """
     for informer in cache.required_informers():
         informer.add_event_handler(dependents.observer(discovery.known, informer.gvk))
 
@@ -252,7 +258,7 @@ class _FirstLists:
         self._watches = watches
 
     async def run(self) -> None:
-        """Wait for the lists, log them, and remove the directories of objects that are gone."""
+        """Wait for the lists, then remove the directories of objects that are gone."""
         await self._cache.wait_synced()
         _log.info("ready: every kind has been listed")
         for watch in self._watches:

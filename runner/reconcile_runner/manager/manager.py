@@ -1,4 +1,4 @@
-"""The manager: starts the parts of an operator in order, and stops them in reverse."""
+"""The manager: starts the parts of an operator, and stops them in reverse."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _log = get_logger(__name__)
 
 
 class Manager:
-    """One operator, used as ``async with Manager(options, watches) as manager: await manager.serve(stop)``.
+    """One operator: entering starts its parts, ``serve`` reconciles.
+
+        async with Manager(options, watches) as manager:
+            await manager.serve(stop)
 
     Entering starts the servers, the proxy and the engine; leaving stops them, and releases the Lease last. ``engine``
     runs the jobs; None: the one that the options name. Entering raises ``ConfigError`` where a start is impossible.

@@ -1,4 +1,4 @@
-"""One operator in this process, from its start to the exit code: signals, garbage collection, manager."""
+"""Runs a manager in this process: signals, garbage collection, exit code."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _log = get_logger(__name__)
 
 
 async def run(options: Options, watches: tuple[Watch, ...], engine: Engine | None = None) -> int:
-    """Reconcile until SIGINT or SIGTERM; return the exit code, which is 1 where leadership was lost.
+    """Reconcile until SIGINT or SIGTERM; return the exit code.
 
-    ``engine`` runs the jobs instead of the one that the options name. A second signal ends running jobs at once instead
-    of waiting ``graceful_shutdown_timeout``. Raises ``ConfigError`` where a start is impossible.
+    It is 1 where leadership was lost. ``engine`` runs the jobs instead of the one that the options name. A second
+    signal ends running jobs at once instead of waiting ``graceful_shutdown_timeout``. Raises ``ConfigError`` where a
+    start is impossible.
     """
     _tune_garbage_collection()
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -31,7 +32,10 @@ async def run(options: Options, watches: tuple[Watch, ...], engine: Engine | Non
 
 
 def _tune_garbage_collection() -> None:
-    """Exempt what was imported from garbage collection: with large caches, a full one blocks the loop for 80 ms."""
+    """Exempt what was imported from garbage collection.
+
+    With large caches, a full collection blocks the event loop for 80 ms.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

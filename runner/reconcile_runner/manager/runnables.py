@@ -1,4 +1,4 @@
-"""What a manager runs: parts that work until they are cancelled, in groups that start and end together.
+"""Runnables: parts that work until cancelled, and groups of them.
 
 As in controller-runtime, a ``Runnable`` says itself whether it needs the leader's Lease.
 """
@@ -31,7 +31,10 @@ class Runnable(Protocol):
         """Tell whether it may start only once this operator leads."""
 
     async def wait_synced(self) -> None:
-        """Wait for what must be complete before it starts; the group waits ``SYNC_TIMEOUT`` at most."""
+        """Wait for what must be complete before it starts.
+
+        The group waits ``SYNC_TIMEOUT`` at most.
+        """
 
     async def run(self) -> None:
         """Work until cancelled; return when nothing is left to do."""
@@ -54,7 +57,10 @@ class RunnableFunc:
 
 
 class ControllerRunnable:
-    """A controller as a ``Runnable``: it starts once the caches are complete and this operator leads."""
+    """A controller as a ``Runnable``.
+
+    It starts once the caches are complete and this operator leads.
+    """
 
     needs_leader = True
 
@@ -76,12 +82,18 @@ class ControllerRunnable:
         await self._controller.run()
 
     def stop(self) -> None:
-        """Start no reconcile any more; ``run`` ends with the last one, after the grace period at the latest."""
+        """Start no reconcile any more.
+
+        ``run`` ends with the last reconcile, after the grace period at the latest.
+        """
         self._controller.stop()
 
 
 class RunnableGroup:
-    """Runnables that start together. ``stopping`` ends the waiting of those that have not started."""
+    """Runnables that start together.
+
+    ``stopping`` ends the waiting of those that have not started.
+    """
 
     def __init__(self, runnables: Sequence[Runnable], leadership: Leadership, stopping: asyncio.Event) -> None:
         self._runnables = runnables
@@ -120,7 +132,10 @@ class RunnableGroup:
 async def _wait_for_either(
     wanted: Coroutine[None, None, None], stopping: asyncio.Event, limit: float | None = None
 ) -> None:
-    """Wait until ``wanted`` returns or ``stopping`` is set, but no longer than ``limit`` seconds."""
+    """Wait until ``wanted`` returns or ``stopping`` is set.
+
+    Waits ``limit`` seconds at most; None: no limit.
+    """
     waits = [
         asyncio.create_task(wanted, name="wait for the start"),
         asyncio.create_task(stopping.wait(), name="wait for the stop"),

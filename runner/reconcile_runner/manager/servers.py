@@ -1,4 +1,4 @@
-"""Starts the operator's own servers: probes, metrics, and the endpoint to which roles send theirs."""
+"""Starts the operator's servers: probes, metrics, metrics of roles."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ _log = get_logger(__name__)
 async def start_servers(
     options: Options, checks: Checks, metrics: Metrics, client: HttpClient, clock: Clock, parts: AsyncExitStack
 ) -> str:
-    """Start the servers that the options name; return the URL to which roles send metrics, empty for none.
+    """Start the servers that the options name.
 
-    ``parts`` stops them. Raises ``ConfigError`` where one cannot listen.
+    Returns the URL to which roles send metrics, empty for none. ``parts`` stops them. Raises ``ConfigError`` where one
+    cannot listen.
     """
     user_metrics = UserMetrics(metrics)
     if options.health_probe_bind_address:

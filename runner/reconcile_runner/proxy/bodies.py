@@ -21,7 +21,10 @@ _REPLACED: Final = frozenset({"float", "int", "timestamp", "value"})
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc] # either is a class
-    """YAML as the API server reads it: without dates and base-60 numbers, and ``1e3`` is a number."""
+    """YAML as the API server reads it.
+
+    There are no dates and no base-60 numbers, and ``1e3`` is a number.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -27,7 +27,10 @@ class SeenObjects(Protocol):
         """Return an object, or None."""
 
     def has_seen(self, version: str) -> bool:
-        """Tell whether a resourceVersion is among the last ones; False means unknown, not unseen."""
+        """Tell whether a resourceVersion is among the last ones.
+
+        False means unknown, not unseen.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,10 @@ class Write:
         self.is_known = True
 
     def answered(self, key: ObjectKey, answer: KubeObject, *, deleted: bool) -> None:
-        """Record the API server's answer to a write of ``key``: the object, or a ``Status`` for a deletion."""
+        """Record the API server's answer to a write of ``key``.
+
+        It is the object, or for a deletion a ``Status``.
+        """
         version = resource_version(answer)
         gone = ""
         if deleted:

@@ -1,4 +1,7 @@
-"""Sends a run's requests to the API server, with the operator's credentials instead of the run's token."""
+"""Sends a run's requests to the API server.
+
+The operator's credentials replace the run's token.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ class Answer:
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     def decoded(self) -> KubeObject | None:
-        """Return the object in the body of a successful answer; None where it has none, or not as plain JSON."""
+        """Return the object in the body of a successful answer.
+
+        None where there is none, or not as plain JSON.
+        """
         if not self.succeeded or "Content-Encoding" in self.headers:
             return None
         try:
@@ -75,7 +81,7 @@ class Forwarder:
         self._client = client
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send a request on, and its answer back as it arrives, which a watch or a log needs."""
+        """Send a request on, and its answer back as it arrives."""
         body = await request.read() if request.can_read_body else None
         upstream = await self._client.forward(request.method, request.raw_path, request_headers(request), body)
         try:

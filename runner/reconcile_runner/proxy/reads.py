@@ -1,8 +1,8 @@
-"""Answers reads from the cache, where the answer equals the API server's but for ``managedFields``.
+"""Answers reads from the cache.
 
-Not answered here: kinds that are not watched, watches, subresources other than ``status``, tables, pages, selectors
-over other fields, and objects that the cache does not have; nor anything while a cache is incomplete, disconnected, or
-does not show yet what the run itself wrote.
+The answers are the API server's, without ``managedFields``. Not answered here: kinds that are not watched, watches,
+subresources other than ``status``, tables, pages, selectors over other fields, and objects that the cache does not
+have; nor anything while a cache is incomplete, disconnected, or does not show yet what the run itself wrote.
 """
 
 from __future__ import annotations
@@ -42,14 +42,20 @@ class Views(Protocol):
     """Views of cached kinds. ``cache.cache.Cache`` is one."""
 
     def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
-        """Return a kind in a namespace (empty: all); None unless it is complete and connected."""
+        """Return a kind in a namespace (empty: all).
+
+        None unless it is complete and connected.
+        """
 
 
 class Plurals(Protocol):
     """Resources by their plural. ``client.discovery.Discovery`` is one."""
 
     def known_plural(self, group: str, version: str, plural: str) -> Resource | None:
-        """Return the resource that a path names; None where it is not known without a request."""
+        """Return the resource that a path names.
+
+        None where it is not known without a request.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,10 @@ class CachedReads:
 
 
 def _asks_for_partial(accept: str) -> bool | None:
-    """Tell whether metadata alone is asked for; None: a form is asked for that the cache does not have."""
+    """Tell whether metadata alone is asked for.
+
+    None: a form is asked for that the cache does not have.
+    """
     first, *parameters = (part.strip() for part in accept.partition(",")[0].split(";"))
     wanted = dict(parameter.partition("=")[::2] for parameter in parameters if not parameter.startswith("q="))
     if first not in _WHOLE_TYPES:
@@ -125,7 +134,10 @@ def _list(request: web.Request, info: RequestInfo, view: View, *, partial: bool)
 
 
 def _read_query(request: web.Request, view: View) -> _Query | None:
-    """Return the parameters of a list; None where one of them cannot be answered from the cache."""
+    """Return the parameters of a list.
+
+    None where one of them cannot be answered from the cache.
+    """
     query = {name: value for name, value in request.query.items() if value}
     if len(query) != len([value for value in request.query.values() if value]):
         return None  # a parameter is given twice
@@ -144,7 +156,10 @@ def _read_query(request: web.Request, view: View) -> _Query | None:
 
 
 def _candidates(info: RequestInfo, query: _Query, kind: Informer) -> Iterable[ObjectKey] | None:
-    """Return the keys of the objects that a list must look at; None where they are too many."""
+    """Return the keys of the objects that a list must look at.
+
+    None where they are too many.
+    """
     name = query.fields.get("metadata.name")
     namespace = info.namespace or query.fields.get("metadata.namespace", "")
     if query.fields.get("metadata.namespace", namespace) != namespace:
@@ -161,12 +176,18 @@ def _matches(query: _Query, obj: KubeObject) -> bool:
 
 
 def _whole_head(view: View) -> dict[str, str]:
-    """Return the list's own kind and version; a cache of partial objects answers no whole list."""
+    """Return the list's own kind and version.
+
+    A cache of partial objects answers no whole list.
+    """
     return {"kind": view.listing.kind, "apiVersion": view.listing.api_version}
 
 
 def _items_say_kind(view: View) -> bool:
-    """Tell whether a list's items have ``kind``: custom resources have, built-in kinds have not."""
+    """Tell whether a list's items have ``kind``.
+
+    Custom resources have, built-in kinds have not.
+    """
     if view.listing.items_say_kind is not None:
         return view.listing.items_say_kind
     group = view.kind.gvk.group

@@ -1,4 +1,7 @@
-"""What a request is about, read from its path: apiserver's ``RequestInfo``, as far as the proxy needs it."""
+"""What a request is about, read from its path.
+
+It is apiserver's ``RequestInfo``, as far as the proxy needs it.
+"""
 
 from __future__ import annotations
 

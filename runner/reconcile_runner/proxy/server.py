@@ -1,4 +1,4 @@
-"""The proxy's server: listens on loopback, asks for a run's token, and routes requests.
+"""The proxy's server: loopback only, and only with a run's token.
 
 To a run's modules it is the API server. Reads are answered from the cache where possible, writes get an owner, upgrades
 become tunnels, and all else is streamed.
@@ -31,7 +31,10 @@ _READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
 class Proxy:
-    """Serves runs on a loopback port; ``port`` 0: any free one. ``injects`` False: runs make no dependents."""
+    """Serves runs on a loopback port.
+
+    ``port`` 0: any free one. ``injects`` False: runs make no dependents.
+    """
 
     def __init__(
         self,
@@ -68,7 +71,10 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Return the address in every run's kubeconfig. It is one, so that runs share a discovery cache."""
+        """Return the address in every run's kubeconfig.
+
+        It is one, so that runs share a discovery cache.
+        """
         return f"http://{LOOPBACK}:{self._port}"
 
     async def start(self) -> None:
@@ -98,7 +104,10 @@ class Proxy:
         return response
 
     def _run_of(self, request: web.Request) -> ProxiedRun | None:
-        """Return the run of a request's token: its bearer token, or for clients in Go the user they impersonate."""
+        """Return the run of a request's token.
+
+        That is the bearer token, or for clients in Go the user that they impersonate.
+        """
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if not scheme:
             return self.tokens.run_of(request.headers.get(IMPERSONATE_USER, ""))
@@ -133,7 +142,10 @@ class Proxy:
         return await self._forwarder.stream(request)
 
     async def _read_object(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
-        """Send the read of one object on, and see whether it is a dependent whose kind is not watched yet."""
+        """Send the read of one object on.
+
+        The object may be a dependent whose kind is not watched yet.
+        """
         resource = await self._resource_of(info)
         dependents = self._dependents
         if resource is None or not dependents.can_watch(resource) or dependents.is_watched(resource):

@@ -18,7 +18,7 @@ TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRun:
-    """A run in progress: the object that it is for, its token, and what it has written."""
+    """A run in progress: its object, its token, and what it has written."""
 
     owner: Owner
     token: str = field(repr=False)
@@ -46,5 +46,8 @@ class TokenRegistry:
             del self._runs[token]
 
     def run_of(self, token: str) -> ProxiedRun | None:
-        """Return the run of a token; None for one that was never issued, or whose run has ended."""
+        """Return the run of a token.
+
+        None for a token that was never issued, or whose run has ended.
+        """
         return self._runs.get(token)

@@ -75,7 +75,10 @@ def _upgrade_headers(request: web.Request) -> CIMultiDict[str]:
 
 
 async def _join(request: web.Request, upgraded: Upgraded) -> web.StreamResponse:
-    """Take the run's connection from aiohttp, send it the API server's agreement, and copy both ways."""
+    """Copy both ways between the run's connection and the API server's.
+
+    The connection is taken from aiohttp, and gets the API server's agreement first.
+    """
     transport = request.transport
     if transport is None:  # the run has hung up
         return web.Response()
@@ -104,7 +107,10 @@ async def _join(request: web.Request, upgraded: Upgraded) -> web.StreamResponse:
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Copy bytes until the source ends, then end the sink; a cut at either end ends both."""
+    """Copy bytes until the source ends, then end the sink.
+
+    A cut at either end ends both.
+    """
     try:
         while data := await source.read(CHUNK):
             sink.write(data)

@@ -1,4 +1,4 @@
-"""Sends a run's writes on: sets the owner of what it creates, and records what it wrote.
+"""Sends a run's writes on, and sets the owner of what it creates.
 
 POST, server-side apply and PUT set the owner. Apply and PUT contain the whole object: on an object that has the owner
 they would remove it, so it is set again; an object without it belongs to somebody else and stays so. Other patches are
@@ -40,7 +40,10 @@ _log = get_logger(__name__)
 
 
 class WriteProxy:
-    """Serves writes. ``injects`` False: no owner is set (``--inject-owner-ref=false``)."""
+    """Serves writes.
+
+    ``injects`` False: no owner is set (``--inject-owner-ref=false``).
+    """
 
     def __init__(
         self,
@@ -61,7 +64,10 @@ class WriteProxy:
         self._unreadable_types: set[str] = set()
 
     async def serve(self, request: web.Request, info: RequestInfo, run: ProxiedRun) -> web.StreamResponse:
-        """Send a write on. Raises ``ApiError`` where discovery does: nothing may be created without its owner."""
+        """Send a write on.
+
+        Raises ``ApiError`` where discovery does: nothing may be created without its owner.
+        """
         resource = await self._discovery.resource_of_plural(info.group, info.version, info.plural)
         if resource is None or "get" not in resource.verbs or info.subresource.partition("/")[0] in STREAMED:
             return await self._forwarder.stream(request)
@@ -100,7 +106,10 @@ class WriteProxy:
     async def _set_owner_afterwards(
         self, request: web.Request, resource: Resource, owner: Owner, answer: Answer
     ) -> Answer:
-        """Set the owner of an object whose encoding cannot be read (kubectl's protobuf), once it is created."""
+        """Set the owner of an object once it is created.
+
+        Its encoding cannot be read (kubectl's protobuf).
+        """
         if answer.status != HTTPStatus.CREATED or _is_dry_run(request):
             return answer
         obj = _object_of(answer, resource)
@@ -120,7 +129,7 @@ class WriteProxy:
         return replace(answer, body=orjson.dumps(stored))
 
     async def _takes_owner(self, info: RequestInfo, resource: Resource, owner: Owner) -> bool:
-        """Tell whether an apply or a PUT creates the object, or writes one that has the owner."""
+        """Tell whether an apply or a PUT creates the object, or it has the owner."""
         view = self._views.view(resource.gvk, info.namespace, whole=False)
         cached = view.kind.get(info.key) if view is not None else None
         if cached is not None and has_owner(cached, owner):
@@ -139,7 +148,7 @@ class WriteProxy:
 
 
 def _may_create(request: web.Request) -> bool:
-    """Tell whether a request contains a whole object (PUT, POST, apply), so that it may create one."""
+    """Tell whether a request contains a whole object (PUT, POST, apply)."""
     if request.method == hdrs.METH_PATCH:
         return media_type(request.headers.get(hdrs.CONTENT_TYPE, "")).startswith("application/apply-patch+")
     return request.method in (hdrs.METH_POST, hdrs.METH_PUT)
@@ -153,7 +162,10 @@ def _can_be_owned(info: RequestInfo, resource: Resource, owner: Owner) -> bool:
 
 
 def _with_owner(request: web.Request, info: RequestInfo, owner: Owner, body: bytes) -> bytes | None:
-    """Return a run's body with the owner set; None where it has the owner, or must not get it."""
+    """Return a run's body with the owner set.
+
+    None where it has the owner, or must not get it.
+    """
     obj = decode(body)
     if obj is None or (request.method == hdrs.METH_PUT and "ownerReferences" in metadata(obj)):
         return None
@@ -162,7 +174,10 @@ def _with_owner(request: web.Request, info: RequestInfo, owner: Owner, body: byt
 
 
 def _answer_as_json(request: web.Request) -> dict[str, str]:
-    """Return the header that asks for JSON where the run prefers protobuf or CBOR but accepts JSON."""
+    """Return the header that asks for JSON.
+
+    Empty unless the run prefers protobuf or CBOR and accepts JSON, too.
+    """
     accepted = [part.strip() for part in request.headers.get(hdrs.ACCEPT, "").split(",")]
     return {hdrs.ACCEPT: JSON} if accepted[0].startswith(_BINARY) and JSON in accepted else {}
 

@@ -1,1 +1,1 @@
-"""One request: from an object to one job, and from its result to the object's status."""
+"""One request: one job for an object, and its result in the status."""

@@ -1,4 +1,4 @@
-"""Extra vars: the variables of a role, from its object, which Ansible reads as data only.
+"""Extra vars: a role's variables, which Ansible reads as data only.
 
 Names and precedence are upstream's (``makeParameters``). Safety is not, because an object's author is not the
 operator's author:
@@ -70,9 +70,9 @@ def make_extra_vars(watch: Watch, obj: KubeObject) -> ExtraVars:
 
 
 def object_variable(gvk: GroupVersionKind) -> str:
-    """Return the name of the variable that holds the whole object: ``_<group>_<kind>``.
+    """Return the name of the variable that holds the whole object.
 
-    It is in lower case, with ``_`` for ``.`` and ``-``.
+    It is ``_<group>_<kind>``, in lower case, with ``_`` for ``.`` and ``-``.
     """
     return f"_{gvk.group}_{gvk.kind.lower()}".replace(".", "_").replace("-", "_")
 
@@ -89,9 +89,10 @@ def _fields(spec: dict[str, Any], snake_case: bool) -> tuple[dict[str, Any], lis
 
 
 def _meta(obj: KubeObject) -> dict[str, Any]:
-    """Return name and namespace, unmarked as upstream's: the API server allows no template in them.
+    """Return name and namespace, unmarked as upstream's.
 
-    For a few kinds (RBAC's roles) it allows anything, so a value with other characters is marked.
+    The API server allows no template in them. For a few kinds (RBAC's roles) it allows anything, so a value with other
+    characters is marked.
     """
     key = key_of(obj)
     return {

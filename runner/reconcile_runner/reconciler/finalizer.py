@@ -1,4 +1,4 @@
-"""The finalizer: what runs when an object is deleted, and the name in ``metadata.finalizers``.
+"""The finalizer: what a deletion runs, and its name on the object.
 
 The name is on an object before its first run, so that a deletion waits, and comes off when the finalizer's run
 succeeded. It is the watch's, the same as under upstream's operator: either operator finishes what the other began.
@@ -22,7 +22,7 @@ def has_finalizer(obj: KubeObject, name: str) -> bool:
 
 
 def for_deletion(watch: Watch) -> Watch:
-    """Return the watch for objects that are being deleted: the finalizer's play and variables.
+    """Return the watch with the finalizer's play and variables.
 
     A finalizer with neither playbook nor role runs the watch's own. Raises ``ValueError`` for a watch without one.
     """
@@ -64,7 +64,10 @@ class FinalizerKeeper:
             return None
 
     async def remove(self, resource: Resource, key: ObjectKey, object_uid: str, name: str) -> None:
-        """Take a name off the object; nothing happens where the object is gone or does not have the name."""
+        """Take a name off the object.
+
+        Nothing happens where the object is gone or does not have the name.
+        """
         path = resource.path(key.namespace, key.name)
 
         async def take_off(live: KubeObject) -> None:

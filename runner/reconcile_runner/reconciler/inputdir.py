@@ -1,8 +1,7 @@
-"""The private data directory of an object: everything that a run reads, written for each run.
+"""The private data directory of an object: all inputs of a run.
 
-``reconciler`` writes it before a run and removes it when the object is gone. The layout below it is ansible-runner's;
-``<root>/<group>/<version>/<Kind>/<namespace>/<name>`` is upstream's, but for modes: nothing here is for other users.
-Where the root is, ``rundir`` decides.
+It is written again before each run, and removed when the object is gone. Its path is upstream's,
+``<root>/<group>/<version>/<Kind>/<namespace>/<name>``, and its layout ansible-runner's. Other users cannot read it.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ _SETTINGS = {"pexpect_timeout": 1}
 class InputDir:
     """The private data directories below a root.
 
-    ``environment`` is the operator's own (default: ``os.environ``): ``VIRTUAL_ENV`` chooses the interpreter of modules,
-    ``ANSIBLE_INVENTORY`` (a file or directory) is copied in place of the inventory that holds ``localhost`` alone.
+    ``environment`` is the operator's own (default: ``os.environ``): ``VIRTUAL_ENV`` selects the interpreter of modules,
+    and ``ANSIBLE_INVENTORY`` (a file or directory) replaces the inventory that has only ``localhost``.
     ``artifacts`` bounds what finished runs leave (default: for each object alone).
     """
 
@@ -41,7 +40,10 @@ class InputDir:
         self._environment = os.environ if environment is None else environment
 
     def path(self, gvk: GroupVersionKind, key: ObjectKey) -> Path:
-        """Return where an object's directory is. Raises ``ValueError`` for a name that would lead out of the root."""
+        """Return the path of an object's directory.
+
+        Raises ``ValueError`` for a name that would lead out of the root.
+        """
         segments = [part for part in (gvk.group, gvk.version, gvk.kind, key.namespace, key.name) if part]
         for segment in segments:
             if "/" in segment or "\0" in segment or segment in {".", ".."}:
@@ -51,13 +53,13 @@ class InputDir:
     def write(
         self, gvk: GroupVersionKind, key: ObjectKey, extra_vars: bytes, kubeconfig: str, settings: RunSettings
     ) -> Path:
-        """Write all inputs of a run and return the directory. Blocks for about a millisecond.
+        """Write all inputs of a run and return the directory.
 
-        ``extra_vars`` is the text of the file of extra vars, ``kubeconfig`` that of the run's own kubeconfig, whose
-        path is in ``KUBECONFIG`` and ``K8S_AUTH_KUBECONFIG``.
+        Blocks for about a millisecond. ``extra_vars`` is the text of the file of extra vars, ``kubeconfig`` that of the
+        run's own kubeconfig, whose path is in ``KUBECONFIG`` and ``K8S_AUTH_KUBECONFIG``.
 
-        Nothing of an earlier run's inputs survives; of its artifacts, the newest do. Must not be called while a run
-        of the same object goes on. Raises ``ExecutionError`` where something cannot be written.
+        Nothing of an earlier run's inputs survives; of its artifacts, the newest do. Must not be called while a run of
+        the same object goes on. Raises ``ExecutionError`` where something cannot be written.
         """
         directory = self.path(gvk, key)
         try:
@@ -83,7 +85,10 @@ class InputDir:
             self._artifacts.keep_newest(directory / _ARTIFACTS, settings.max_artifacts - 1)
 
     def remove(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
-        """Remove an object's directory, artifacts and all, and the directories above it that are empty then."""
+        """Remove an object's directory, artifacts and all.
+
+        Directories above it go, too, where they are empty then.
+        """
         directory = self.path(gvk, key)
         self._artifacts.removed(directory / _ARTIFACTS)
         shutil.rmtree(directory, ignore_errors=True)
@@ -96,13 +101,19 @@ class InputDir:
                 return
 
     def finished(self, gvk: GroupVersionKind, key: ObjectKey, ident: str) -> None:
-        """Count the artifacts of a run that ended, and remove what is too much of them and of older ones."""
+        """Count the artifacts of a run that ended.
+
+        Removes what is too much of them and of older ones.
+        """
         self._artifacts.finished(self.path(gvk, key) / _ARTIFACTS / ident)
 
     def keys(self, gvk: GroupVersionKind) -> list[ObjectKey]:
-        """Return the objects of a kind that have a directory, also those from before this operator's start."""
+        """Return the objects of a kind that have a directory.
+
+        The directory may be an earlier operator's.
+        """
         root = self.path(gvk, ObjectKey("", ""))
-        # An object's directory holds a file that no namespace's directory can hold: files of objects lie deeper.
+        # Only an object's directory has this file at its top; a namespace's directory has only directories.
         found = [path.parent.relative_to(root).parts for path in root.glob("*/kubeconfig") if path.is_file()]
         found += [path.parent.relative_to(root).parts for path in root.glob("*/*/kubeconfig") if path.is_file()]
         return [ObjectKey("" if len(parts) == 1 else parts[0], parts[-1]) for parts in found]
@@ -120,7 +131,7 @@ class InputDir:
         environment = self._environment.get("VIRTUAL_ENV")
         interpreter = f"{environment}/bin/python3" if environment else "{{ ansible_playbook_python }}"
         variables = {"ansible_connection": "local", "ansible_python_interpreter": interpreter}
-        # As JSON, the first of Ansible's inventory plugins that looks at it can read it; lines, only the last one can.
+        # JSON is read by the first inventory plugin that Ansible tries; the INI form only by the last one.
         return orjson.dumps({"all": {"hosts": {"localhost": variables}}}) + b"\n"
 
 
@@ -140,7 +151,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _copy(source: str, target: str) -> str:
-    """Copy a file of an inventory: private, but executable where it was (a dynamic inventory)."""
+    """Copy a file of an inventory: private, but executable where it was.
+
+    A dynamic inventory is a program.
+    """
     shutil.copyfile(source, target)
     Path(target).chmod(0o700 if os.access(source, os.X_OK) else 0o600)
     return target

@@ -1,8 +1,7 @@
-"""A run's job events as log lines: one line an event, in the order in which they came.
+"""A run's job events as log lines, one line an event.
 
-``reconciler`` hands a ``JobLog`` to the engine as its listener. A role speaks through ``debug`` tasks: the text of each
-is the message of one line. What Ansible hides (``no_log``) arrives hidden already. The lines and upstream's for each:
-docs/reference/logs.md.
+A role logs through ``debug`` tasks: the text of each is the message of one line. Values that ``no_log`` hides are
+hidden before they come here. The lines, and upstream's for each: docs/reference/logs.md.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from reconcile_runner.options import LogEvents
 
 _DEBUG_ACTIONS: Final = frozenset({"debug", "ansible.builtin.debug", "ansible.legacy.debug"})
 _SILENT_STARTS: Final = _DEBUG_ACTIONS | {"set_fact", "ansible.builtin.set_fact", "ansible.legacy.set_fact"}
-"""Tasks whose start is no news: what they say comes with their result. As upstream."""
+"""Tasks whose start is not logged, as upstream: their result is."""
 
 _WITH_OUTPUT: Final = frozenset({LogEvents.OUTPUT, LogEvents.EVERYTHING})
 _KEPT_ITEMS: Final = 10
@@ -41,7 +40,7 @@ _log = get_logger("role")
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What an event says to people."""
+    """A log line."""
 
     message: str
     level: int = logging.INFO
@@ -49,7 +48,7 @@ class _Line:
 
 
 class JobLog:
-    """Logs the events of one run, as much of them as ``--ansible-log-events`` asks for."""
+    """Logs the events of one run, as ``--ansible-log-events`` asks for."""
 
     def __init__(self, level: LogEvents, job: str) -> None:
         self._level = level
@@ -57,7 +56,7 @@ class JobLog:
         self._failed_items: deque[str] = deque(maxlen=_KEPT_ITEMS)
 
     def __call__(self, event: JobEvent) -> None:
-        """Log one event, or not."""
+        """Log an event, unless its level is off."""
         if self._level is LogEvents.NOTHING:
             return
         line = self._line(event) or self._other_line(event)
@@ -76,9 +75,9 @@ class JobLog:
                 self._failed_items.clear()
                 return None if event.task_action in _SILENT_STARTS else _Line("task started")
             case EventKind.RUNNER_ON_OK if event.task_action in _DEBUG_ACTIONS and "results" not in event.res:
-                return _Line(_said(event))
+                return _Line(_debug_message(event))
             case EventKind.RUNNER_ITEM_ON_OK if event.task_action in _DEBUG_ACTIONS:
-                return _Line(_said(event))
+                return _Line(_debug_message(event))
             case EventKind.RUNNER_ITEM_ON_FAILED:
                 error = failuretext.of_result(event.res)
                 self._failed_items.append(error)
@@ -97,7 +96,7 @@ class JobLog:
         }
         if event.ignore_errors:
             return _Line("task failed, which it may", fields=fields)
-        # No error yet: a block may rescue it. The controller logs the failure of the run as one.
+        # A warning, because a block may rescue it. The controller logs the run's failure as an error.
         return _Line("task failed", logging.WARNING, fields)
 
     def _other_line(self, event: JobEvent) -> _Line | None:
@@ -115,8 +114,11 @@ def _place(event: JobEvent) -> dict[str, object]:
     return {LogKey.TASK: event.task, **place} if event.task else place
 
 
-def _said(event: JobEvent) -> str:
-    """Return what a debug task says: its text, or the variable that it shows, or that this is hidden."""
+def _debug_message(event: JobEvent) -> str:
+    """Return the message of a debug task.
+
+    That is its text, or the variable that it shows, or that this is hidden.
+    """
     res = event.res
     if "censored" in res:
         return str(res["censored"])
@@ -142,7 +144,10 @@ def _item(event: JobEvent) -> object:
 
 
 def _recap(event: JobEvent) -> dict[str, dict[str, int]]:
-    """Return each host's counts that are not zero, as the last lines of Ansible's output have them."""
+    """Return each host's counts that are not zero.
+
+    The words are those of the last lines of Ansible's output.
+    """
     recap: dict[str, dict[str, int]] = {}
     for count, by_host in event.data.items():
         if count in _RECAP_WORDS and isinstance(by_host, dict):

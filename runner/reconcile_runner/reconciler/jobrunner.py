@@ -63,10 +63,11 @@ class JobRunner:
         self._clock = clock
 
     async def run(self, obj: KubeObject, annotations: AnnotationSettings) -> RunResult:
-        """Run what the watch names for an object, or what its finalizer names for one that is being deleted.
+        """Run what the watch names for an object.
 
-        Raises ``ExtraVarsError`` where the object cannot be given to a role, ``ExecutionError`` where nothing could be
-        run, ``RunLostError`` where the engine lost the run.
+        For an object that is being deleted, that is the finalizer's play. Raises ``ExtraVarsError`` where the object
+        cannot be given to a role, ``ExecutionError`` where nothing could be run, ``RunLostError`` where the engine lost
+        the run.
         """
         started = self._clock.monotonic()
         watch, key, ident = self._watch, key_of(obj), str(secrets.randbelow(2**63))

@@ -26,10 +26,10 @@ _log = get_logger(__name__)
 
 
 class ObjectWriter:
-    """Writes what became of the objects of one watch, in the watch's style of conditions.
+    """Writes results to the objects of one watch.
 
-    Methods raise ``ApiError`` or ``ApiUnreachableError`` where the API server does not take a write. An object whose
-    kind the API server no longer serves is gone.
+    The watch chooses the style of conditions. Methods raise ``ApiError`` or ``ApiUnreachableError`` where the API
+    server does not take a write. An object whose kind the API server no longer serves is gone.
     """
 
     def __init__(self, watch: Watch, client: ApiClient, discovery: Discovery, metrics: Metrics, clock: Clock) -> None:
@@ -43,9 +43,9 @@ class ObjectWriter:
 
     @asynccontextmanager
     async def running(self, obj: KubeObject) -> AsyncIterator[None]:
-        """Write ``Running`` once the run in the block has taken ``RUNNING_DELAY``; in upstream's style before it.
+        """Write ``Running`` once the block has taken ``RUNNING_DELAY``.
 
-        A write that fails is logged.
+        In upstream's style it is written before the block. A write that fails is logged.
         """
         if self._style.announces_every_run:
             await self._write_running(obj)
@@ -67,7 +67,10 @@ class ObjectWriter:
         return await self._write_result(obj, self._style.failed(generation(obj), message, result))
 
     async def add_finalizer(self, obj: KubeObject, name: str) -> KubeObject | None:
-        """Put a name on the object and return the object as stored; None: it is gone or going."""
+        """Put a name on the object and return the object as stored.
+
+        None: it is gone, or is being deleted.
+        """
         resource = await self._resource()
         return await self._finalizers.add(resource, key_of(obj), obj, name) if resource else None
 
@@ -100,7 +103,10 @@ class ObjectWriter:
         return await self._status.write(resource, key_of(obj), uid(obj), update) if resource else Written.GONE
 
     async def _resource(self) -> Resource | None:
-        """Return the resource of the watch's kind; None where the kind is gone, and every object with it."""
+        """Return the resource of the watch's kind.
+
+        None where the kind is gone, and every object with it.
+        """
         try:
             return await self._discovery.resource(self._watch.gvk)
         except KindNotFoundError:

@@ -21,10 +21,10 @@ _log = get_logger(__name__)
 
 
 class AnsibleReconciler:
-    """Reconciles the objects of one watch. Implements ``controller.reconcile.Reconciler``.
+    """Reconciles the objects of one watch.
 
-    ``objects`` are those of the watch's kind. Where neither an object nor ``watch`` has a reconcile period, the
-    object has no periodic runs.
+    Implements ``controller.reconcile.Reconciler``. ``objects`` are those of the watch's kind. Where neither an object
+    nor ``watch`` has a reconcile period, the object has no periodic runs.
     """
 
     def __init__(
@@ -39,7 +39,10 @@ class AnsibleReconciler:
         self._failing: set[Request] = set()
 
     async def reconcile(self, request: Request) -> Outcome:
-        """Run the role for the object as the cache has it, and write the result to the object's status."""
+        """Run the role for an object, and write the result to its status.
+
+        The object is the one in the cache.
+        """
         obj = self._objects.get(request)
         if obj is None:
             self._forget(request)
@@ -67,7 +70,7 @@ class AnsibleReconciler:
         return None
 
     async def _reconcile_first(self, obj: KubeObject, finalizer: str) -> Outcome:
-        """Put the finalizer on the object, so that a deletion waits, then reconcile the object as stored."""
+        """Put the finalizer on the object, then reconcile the object as stored."""
         try:
             stored = await self._writer.add_finalizer(obj, finalizer)
         except (ApiError, ApiUnreachableError) as error:
@@ -87,7 +90,7 @@ class AnsibleReconciler:
         return await self._succeed(obj, result, period or 0.0)
 
     async def _finalize(self, obj: KubeObject, annotations: AnnotationSettings, finalizer: str) -> Outcome:
-        """Run the finalizer's play, then take the finalizer off, so that the object may go."""
+        """Run the finalizer's play, then take the finalizer off."""
         result = await self._run(obj, annotations)
         if not isinstance(result, RunResult):
             return result
@@ -139,7 +142,10 @@ class AnsibleReconciler:
     async def _fail(
         self, obj: KubeObject, message: str, result: RunResult | None = None, *, retry: bool = True
     ) -> Outcome:
-        """Write that a run failed or could not start; ``retry``: whether to try again before the object changes."""
+        """Write that a run failed or could not start.
+
+        ``retry``: whether to try again before the object changes.
+        """
         reason = Reason.FAILED
         if is_deleting(obj):
             message, reason = f"finalizer {self._finalizer}: {message}", Reason.FINALIZER_FAILED
@@ -154,13 +160,19 @@ class AnsibleReconciler:
         return Failed(message) if retry else Ignored(message)
 
     def _is_news(self, obj: KubeObject) -> bool:
-        """Tell whether the run before did not succeed. Without conditions, only failures of this process are known."""
+        """Tell whether the run before did not succeed.
+
+        Without conditions, only failures of this process are known.
+        """
         if key_of(obj) in self._failing:
             return True
         return self._watch.manage_status and last_result(obj) is not LastResult.SUCCEEDED
 
     def _gone(self, obj: KubeObject) -> Outcome:
-        """Clean up after an object that was deleted, or replaced, during its run: that is no error."""
+        """Clean up after an object that was deleted or replaced during its run.
+
+        That is no error.
+        """
         self._forget(key_of(obj))
         _log.info("the object went away during its run")
         return Ignored("the object went away during its run")

@@ -1,8 +1,8 @@
-"""Upstream's snake case, with its quirks: roles written for it rely on every one of them.
+"""Upstream's snake case, with its quirks, on which roles rely.
 
-``extravars`` names variables by it. Source of the behaviour: operator-framework/ansible-operator-plugins,
-``internal/ansible/paramconv`` (version 1.42.3): an acronym of the list is a word, found once each; a leading capital
-leaves a leading underscore, unless the first word is such an acronym; a single leading small letter is no word.
+Source: operator-framework/ansible-operator-plugins 1.42.3, ``internal/ansible/paramconv``. The first of each acronym in
+the list is a word. A leading capital becomes a leading underscore, unless the first word is such an acronym. A single
+leading lower-case letter is not a word.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ACRONYM_WORDS = frozenset(acronym.lower() for acronym in _ACRONYMS)
 _NUMBER_WITHIN = re.compile(r"([a-zA-Z])([0-9]+)([a-zA-Z][0-9]+)")
 _SEPARATORS = frozenset(" _-")
 _REMEMBERED_LENGTH = 64
-"""Longer names are converted each time: an object's author must not fill this process with them."""
+"""Longer names are not remembered: an object's author must not fill this process's memory with them."""
 
 
 def keys_to_snake_case(value: Any) -> Any:
@@ -38,7 +38,10 @@ def keys_to_snake_case(value: Any) -> Any:
 
 
 def to_snake_case(name: str) -> str:
-    """Return ``name`` as upstream spells it: ``clusterIP`` is ``cluster_ip``, ``podIPs`` is ``pod_ips``."""
+    """Return ``name`` in upstream's snake case.
+
+    ``clusterIP`` is ``cluster_ip``, ``podIPs`` is ``pod_ips``.
+    """
     return _remembered(name) if len(name) <= _REMEMBERED_LENGTH else _convert(name)
 
 
@@ -54,7 +57,10 @@ _remembered = functools.lru_cache(maxsize=4096)(_convert)
 
 
 def _isolate_acronyms(name: str) -> str:
-    """Put underscores around the first of each acronym; a plural's ``s`` belongs to it, in upper case."""
+    """Put underscores around the first of each acronym.
+
+    A plural's ``s`` belongs to it, in upper case.
+    """
     for acronym in _ACRONYMS:
         before, found, after = name.partition(acronym)
         if not found:

@@ -1,7 +1,6 @@
-"""A run of nothing at the start, so that the first object does not wait for Ansible to be loaded.
+"""An empty run at the start, so that no object waits for Ansible to load.
 
-``manager`` starts it beside everything else where the engine is one that keeps what it has loaded. It reads the same
-environment as the runs to come, and asks nothing of the cluster.
+It has the environment of the runs to come, and sends no request to the cluster.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _log = get_logger(__name__)
 
 
 async def warm_up(engine: Engine, inputs: InputDir, settings: RunSettings) -> None:
-    """Run an empty playbook with the environment of the runs to come, and leave nothing of it."""
+    """Run an empty playbook in the environment of runs, and remove it."""
     settings = replace(settings, timeout=None, ansible_args="")
     try:
         directory = inputs.write(_GVK, _KEY, b"{}", "", settings)
@@ -40,4 +39,4 @@ async def warm_up(engine: Engine, inputs: InputDir, settings: RunSettings) -> No
 
 
 def _ignore(_: JobEvent) -> None:
-    """Take no note of an event."""
+    """Ignore an event."""

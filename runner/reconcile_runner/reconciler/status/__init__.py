@@ -1,7 +1,7 @@
-"""Conditions: what a run's result looks like in an object's ``status``.
+"""Conditions: a run's result in an object's ``status``.
 
-``reconciler`` picks the update for a moment from the watch's ``style`` (made in ``conditions`` or ``upstream``, which
-read the object through ``types``) and hands it to the ``writer``. Reference for users: docs/reference/status.md.
+A watch has a style of conditions, the project's or upstream's: functions from a result to an update of the status. The
+writer applies updates. Reference: docs/reference/status.md.
 """
 
 from reconcile_runner.reconciler.status.style import Style, status_style_for

@@ -1,9 +1,8 @@
-"""Conditions as this project writes them: what a run's result looks like in an object's ``status``.
+"""The project's own conditions: a run's result in an object's ``status``.
 
-Each function returns a ``StatusUpdate``: from the live object to the fields of its status that differ. ``writer``
-applies it. Types, reasons and messages of ``Running``, ``Successful`` and ``Failure`` are upstream's
-(ansible-operator-plugins, ``internal/ansible/controller/status``); ``Ready`` and ``observedGeneration`` are ours. What
-the project leaves out of upstream's writes, ``upstream`` brings back.
+Types, reasons and messages of ``Running``, ``Successful`` and ``Failure`` are upstream's (ansible-operator-plugins,
+``internal/ansible/controller/status``); ``Ready`` and ``observedGeneration`` are this project's. A write that upstream
+makes and that would say nothing new is left out; ``upstream`` makes all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,10 @@ from reconcile_runner.reconciler.status.types import (
 
 
 class ReadyReason(enum.StrEnum):
-    """Why ``Ready`` is as it is. A ``Ready`` with any other reason was written by a role, and stays as it is."""
+    """Why ``Ready`` is as it is.
+
+    A ``Ready`` with any other reason was written by a role, and stays.
+    """
 
     SUCCEEDED = "ReconcileSucceeded"
     FAILED = "ReconcileFailed"
@@ -37,7 +39,7 @@ class ReadyReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A condition as it should be, before anybody knows whether that is a change."""
+    """A condition as it should be, whether or not that is a change."""
 
     type: ConditionType
     status: Truth
@@ -48,9 +50,9 @@ class _Target:
 
 
 def running(run_generation: int) -> StatusUpdate:
-    """Return the update that says a run is under way.
+    """Return the update while a run is under way.
 
-    ``Ready`` becomes ``Unknown`` only where it speaks of an older generation: a periodic run must not take it away.
+    ``Ready`` becomes ``Unknown`` only where it is about an older generation: a periodic run must leave it.
     """
 
     def update(obj: KubeObject, now: datetime) -> dict[str, Any]:
@@ -103,7 +105,10 @@ def succeeded(run_generation: int, result: RunResult) -> StatusUpdate:
 
 
 def failed(run_generation: int, message: str, result: RunResult | None = None) -> StatusUpdate:
-    """Return the update after a run that failed, or could not be started. ``message`` says why, for people."""
+    """Return the update after a run that failed, or could not start.
+
+    ``message`` says why, for people.
+    """
     stats = result.stats if result is not None else None
 
     def update(obj: KubeObject, now: datetime) -> dict[str, Any]:
@@ -152,7 +157,10 @@ def _changes(
 
 
 def _merged(conditions: list[Condition], targets: list[_Target], now: datetime) -> list[Condition]:
-    """Return the conditions with the targets in their places; what is not ours keeps its place and its fields."""
+    """Return the conditions with the targets in their places.
+
+    Other conditions keep their places and fields.
+    """
     merged = list(conditions)
     for target in targets:
         current = find(merged, target.type)
@@ -164,7 +172,10 @@ def _merged(conditions: list[Condition], targets: list[_Target], now: datetime) 
 
 
 def _is_settled(current: Condition, target: _Target) -> bool:
-    """Tell whether a condition says already what it should; a new ``ansibleResult`` alone is no reason to write."""
+    """Tell whether a condition equals its target.
+
+    A new ``ansibleResult`` alone is no reason to write.
+    """
     if target.type is ConditionType.READY and current.get("reason") not in set(ReadyReason):
         return True
     return (

@@ -16,7 +16,7 @@ from reconcile_runner.watches.watch import Watch
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Updates for the moments of a run.
+    """The status updates before and after a run.
 
     - ``running(generation)``, ``succeeded(generation, result)``
     - ``failed(generation, message, result)``: the result is None where nothing could be run

@@ -1,6 +1,6 @@
-"""What stands in an object's status, read with care: a role may have written anything there.
+"""The fields of an object's status.
 
-``conditions`` and ``upstream`` work out from it what is to be written, ``writer`` writes that.
+They are read with care: a role may have written anything there.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from reconcile_runner.execution.job import RunStats
 Condition: TypeAlias = dict[str, Any]
 
 StatusUpdate: TypeAlias = Callable[[KubeObject, datetime], dict[str, Any]]
-"""From the live object and the time to the fields of ``status`` that are to be written; empty when all is as it should
-be."""
+"""A function from the live object and the time to the fields of ``status`` that must change; empty where none must."""
 
 
 class ConditionType(enum.StrEnum):
-    """The conditions that the reconciler owns."""
+    """The types of conditions that the reconciler writes."""
 
     RUNNING = "Running"
     SUCCESSFUL = "Successful"
@@ -38,7 +37,7 @@ class Truth(enum.StrEnum):
 
 
 class LastResult(enum.StrEnum):
-    """How an object's last run ended, as far as its conditions say."""
+    """How an object's last run ended, according to its conditions."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -46,7 +45,10 @@ class LastResult(enum.StrEnum):
 
 
 def last_result(obj: KubeObject) -> LastResult:
-    """Return how the last run ended. While one is under way, upstream's conditions still say how the one before did."""
+    """Return how the last run ended.
+
+    While a run is under way, the conditions tell how the one before ended.
+    """
     conditions = conditions_of(obj)
     failure, successful = find(conditions, ConditionType.FAILURE), find(conditions, ConditionType.SUCCESSFUL)
     if failure is not None and failure.get("status") == Truth.TRUE:
@@ -57,7 +59,7 @@ def last_result(obj: KubeObject) -> LastResult:
 
 
 def conditions_of(obj: KubeObject) -> list[Condition]:
-    """Return the conditions that can be read."""
+    """Return the object's conditions, without entries that are malformed."""
     status = obj.get("status")
     conditions = status.get("conditions") if isinstance(status, dict) else None
     return [c for c in conditions if isinstance(c, dict)] if isinstance(conditions, list) else []
@@ -69,12 +71,12 @@ def find(conditions: list[Condition], wanted: ConditionType) -> Condition | None
 
 
 def timestamp(now: datetime) -> str:
-    """Return a time as ``lastTransitionTime`` has it: RFC 3339, whole seconds."""
+    """Return a time in the form of ``lastTransitionTime``: RFC 3339, whole seconds."""
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ansible_result(stats: RunStats | None, now: datetime) -> dict[str, Any]:
-    """Return ``ansibleResult`` of a condition, as upstream spells it."""
+    """Return the ``ansibleResult`` of a condition, in upstream's form."""
     counts = stats or RunStats()
     return {
         "ok": counts.ok,

@@ -1,9 +1,8 @@
-"""Conditions exactly as ansible-operator writes them: a watch with ``upstreamStatus: true`` has them.
+"""Conditions as ansible-operator writes them (``upstreamStatus: true``).
 
-Two writes a run, ``Running`` before and the verdict after it; no ``Ready``, no ``observedGeneration``. Source:
-``markRunning``, ``markDone``, ``markError`` and ``SetCondition`` of ansible-operator-plugins 1.42
-(``internal/ansible/controller``). One thing is not taken over: there, conditions of others lose every field that
-upstream's own do not have.
+There are two writes a run, ``Running`` before and the result after it, without ``Ready`` and ``observedGeneration``.
+Source: ``markRunning``, ``markDone``, ``markError`` and ``SetCondition`` of ansible-operator-plugins 1.42
+(``internal/ansible/controller``). One difference: there, conditions of others lose fields that upstream's do not have.
 """
 
 from __future__ import annotations
@@ -55,15 +54,18 @@ def succeeded(run_generation: int, result: RunResult) -> StatusUpdate:
 
 
 def failed(run_generation: int, message: str, result: RunResult | None = None) -> StatusUpdate:
-    """Return the update after a run that failed (``result``: how), or could not be started."""
+    """Return the update after a run that failed, or could not start.
+
+    ``result`` is None where nothing was run.
+    """
     del run_generation
     if result is None:
         return _not_started(message)
-    said = "\n".join(failure.message for failure in result.failures) or message
+    text = "\n".join(failure.message for failure in result.failures) or message
 
     def update(obj: KubeObject, now: datetime) -> dict[str, Any]:
         conditions = _turned_off(conditions_of(obj), ConditionType.RUNNING, now)
-        failure = _condition(ConditionType.FAILURE, Truth.TRUE, "Failed", said, now)
+        failure = _condition(ConditionType.FAILURE, Truth.TRUE, "Failed", text, now)
         failure["ansibleResult"] = ansible_result(result.stats, now)
         conditions = _set(conditions, failure)
         return _changes(obj, _set(conditions, _condition(ConditionType.SUCCESSFUL, Truth.FALSE, "", "", now)))
@@ -92,7 +94,10 @@ def _condition(wanted: ConditionType, status: Truth, reason: str, message: str, 
 
 
 def _turned_off(conditions: list[Condition], wanted: ConditionType, now: datetime) -> list[Condition]:
-    """Return the conditions with one of them false, its reason and message kept; as they are where it is absent."""
+    """Return the conditions with one of them false.
+
+    Its reason and message stay; where it is absent, nothing changes.
+    """
     current = find(conditions, wanted)
     if current is None:
         return conditions
@@ -100,10 +105,10 @@ def _turned_off(conditions: list[Condition], wanted: ConditionType, now: datetim
 
 
 def _set(conditions: list[Condition], condition: Condition) -> list[Condition]:
-    """Return the conditions with one put at the end in place of that of its type.
+    """Return the conditions with one at the end, instead of the one of its type.
 
-    Where status and reason are the same it stays as it is, with the message and the result of an older run;
-    ``Failure`` alone is always put.
+    Where status and reason are the same, the old one stays, with the message and result of an older run; ``Failure``
+    is always replaced.
     """
     current = find(conditions, ConditionType(condition["type"]))
     if current is not None and current.get("status") == condition["status"]:
@@ -114,7 +119,10 @@ def _set(conditions: list[Condition], condition: Condition) -> list[Condition]:
 
 
 def _changes(obj: KubeObject, conditions: list[Condition]) -> dict[str, Any]:
-    """Return the conditions where they say something else; another order alone says nothing."""
+    """Return the conditions where they differ.
+
+    Another order alone is no difference.
+    """
     before = conditions_of(obj)
     same = len(conditions) == len(before) and all(condition in before for condition in conditions)
     return {} if same else {"conditions": conditions}

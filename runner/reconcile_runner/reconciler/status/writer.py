@@ -1,7 +1,7 @@
-"""The writer: reads the live object, asks an update what differs, and patches only that.
+"""Writes status updates: reads the live object, patches what differs.
 
-Under the ``resourceVersion`` it read: a role writes its own fields and conditions at the same time, and neither may
-overwrite the other's.
+A patch carries the ``resourceVersion`` that was read: a role writes its own fields and conditions at the same time, and
+neither may overwrite the other's.
 """
 
 from __future__ import annotations
@@ -22,28 +22,34 @@ _log = get_logger(__name__)
 
 
 class Written(enum.StrEnum):
-    """What came of a write."""
+    """The outcome of a write."""
 
     CHANGED = "changed"
     """The status was patched."""
 
     UNCHANGED = "unchanged"
-    """The status said so already, or the kind's schema has no place for what it does not say."""
+    """The status had these values already, or the kind's schema drops the rest."""
 
     GONE = "gone"
-    """The object is gone, or another one has taken its name."""
+    """The object is gone, or was replaced by one of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Dropped:
-    """What an object still lacked after it had been patched, and its resourceVersion then."""
+    """What an object lacked after it had been patched.
+
+    ``resource_version`` is the object's then.
+    """
 
     resource_version: str
     changes: dict[str, Any]
 
 
 class StatusWriter:
-    """Writes updates to the status subresource of one kind (or to the object, for kinds without one)."""
+    """Writes updates to the status subresource of one kind.
+
+    Kinds without one get them in the object itself.
+    """
 
     def __init__(self, client: ApiClient, clock: Clock) -> None:
         self._client = client
@@ -51,7 +57,7 @@ class StatusWriter:
         self._dropped: dict[str, _Dropped] = {}
 
     async def write(self, resource: Resource, key: ObjectKey, object_uid: str, update: StatusUpdate) -> Written:
-        """Bring the object's status to what ``update`` says, and tell what came of it.
+        """Apply an update to the object's status, and return the outcome.
 
         Raises ``ApiError`` (``ConflictError`` as ``retry_on_conflict`` does) or ``ApiUnreachableError``.
         """
@@ -70,7 +76,7 @@ class StatusWriter:
     async def _bring_to(self, live: KubeObject, path: str, status_path: str, update: StatusUpdate) -> Written:
         """Patch what differs, but not what the same patch could not change the last time.
 
-        Where a schema lacks one of our fields the API server drops it: a write for each run would change nothing.
+        The API server drops a field that the kind's schema lacks: to write it in each run would change nothing.
         """
         now = self._clock.now()
         changes = update(live, now)
@@ -91,7 +97,10 @@ def _patch(live: KubeObject, changes: dict[str, Any]) -> KubeObject:
 
 
 def _timeless(changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the changes without what differs each time: two of them are equal when they say the same."""
+    """Return the changes without times and results.
+
+    Two of them are equal when they change the same.
+    """
     moments = ("lastTransitionTime", "ansibleResult")
     conditions = [
         {name: value for name, value in condition.items() if name not in moments}
