@@ -37,7 +37,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: python
-python:
+python: ## Say whether a Python is there that is new enough
 	@if [ -z "$(BASE_PYTHON)" ]; then \
 		echo "setup: error: Python 3.11 or newer is needed; found:" >&2; \
 		for one in $(CANDIDATES); do echo "  $$one: $$("$$one" --version 2>&1 | head -n 1)" >&2; done; \
@@ -50,11 +50,11 @@ setup: python ## Make .venv and get the Ansible collections (quick when all is t
 
 # Packages and programs at the same time: each takes minutes the first time.
 .PHONY: control-plane
-control-plane: python
+control-plane: python ## Make .venv, and get etcd and kube-apiserver
 	@"$(BASE_PYTHON)" -m tools.prepare etcd,kube-apiserver
 
 .PHONY: binaries
-binaries: python
+binaries: python ## Make .venv, and get all programs that the tests need but those of a node
 	@"$(BASE_PYTHON)" -m tools.prepare etcd,kube-apiserver kube-controller-manager kubectl
 	@$(BIN)/python -m tests.checkers
 
@@ -67,7 +67,7 @@ test: check binaries molecule ## Run all checks and tests, against a real API se
 	@$(ISOLATED) $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: node
-node: setup
+node: setup ## Get what a cluster with a real node needs: packages (root), programs, the image
 	@$(BIN)/python -m tools.system_packages node image
 	@$(BIN)/python -m reconcile_devcluster fetch --controllers --node --kubectl
 	@$(MAKE) --no-print-directory image BASE_IMAGE=$(or $(BASE_IMAGE),mmdebstrap:trixie)
@@ -137,8 +137,8 @@ image-report: python ## Print what is in the image: packages (CycloneDX), and wh
 	@"$(BASE_PYTHON)" -m tools.image report $(if $(IMAGE),--image "$(IMAGE)") --builder "$(BUILDER)"
 
 .PHONY: lock
-lock: python ## Renew the hashed requirement files from requirements/*.in
-	@"$(BASE_PYTHON)" -m tools.lock
+lock: python ## Renew the hashed requirement files from requirements/*.in (LOCK_ARGS=--no-upgrade: only what has to change)
+	@"$(BASE_PYTHON)" -m tools.lock $(LOCK_ARGS)
 
 .PHONY: down
 down: ## Stop the control plane in .devcluster, if one runs

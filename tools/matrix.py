@@ -91,7 +91,7 @@ def _make_environment(pair: Pair) -> str:
 
 def say(text: str) -> None:
     """Print a line at once."""
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)
 
 
 def main(wanted: list[str]) -> int:

@@ -60,4 +60,4 @@ def write_into_monitoring(directory: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    print(read().name)  # noqa: T201 the Makefile's question
+    print(read().name)

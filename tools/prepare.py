@@ -56,7 +56,7 @@ def _install() -> None:
 def _show(line: str) -> None:
     """Print a line of a step, over whatever progress a terminal's last line shows at the moment."""
     start = "\r\x1b[2K" if sys.stderr.isatty() else ""
-    print(f"{start}{line}", end="", file=sys.stderr, flush=True)  # noqa: T201 what people see
+    print(f"{start}{line}", end="", file=sys.stderr, flush=True)
 
 
 def _is_here(programs: list[str]) -> bool:

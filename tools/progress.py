@@ -24,7 +24,7 @@ _FIRST_LINE_AFTER = 2.0
 
 def say(message: str, who: str = "setup") -> None:
     """Print one line for the user on stderr, after the name of who says it."""
-    print(f"{who}: {message}", file=sys.stderr, flush=True)  # noqa: T201 what people see
+    print(f"{who}: {message}", file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -51,3 +51,10 @@ def test_lock_files_are_hashed_and_hold_no_address(path: Path) -> None:
     assert "--hash=sha256:" in text
     assert "://" not in text
     assert "index-url" not in text
+
+
+def test_make_help_shows_every_target() -> None:
+    text = (REPOSITORY / "Makefile").read_text()
+    targets = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
+    shown = re.findall(r"^([a-z0-9-]+):.*## \S", text, re.MULTILINE)
+    assert shown == targets

@@ -21,6 +21,9 @@ _CNI_DIRECTORIES = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _CNI_PLUGINS = ("host-local", "loopback", "portmap", "ptp")
 _PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "runc", "iptables", "conntrack", "ip", "nsenter", "mount")
 
+DEBIAN_PACKAGES = ("containerd", "runc", "containernetworking-plugins", "iptables", "conntrack", "iproute2")
+"""Packages of Debian and Ubuntu that hold what a minimal system lacks of these."""
+
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 """What root in an unprivileged container lacks, and its bit (capabilities(7))."""
 
@@ -86,8 +89,8 @@ def find_system_programs() -> SystemPrograms:
     if plugins is None:
         missing.append(f"the CNI plugins (in {' or '.join(_CNI_DIRECTORIES)})")
     if missing or plugins is None:
-        command = "python -m tools.system_packages node installs it"
-        raise NodeUnavailableError(f"a node needs {', '.join(missing)}: {command}; {_ELSEWHERE}")
+        command = f"on Debian and Ubuntu: apt-get install {' '.join(DEBIAN_PACKAGES)}"
+        raise NodeUnavailableError(f"a node needs {', '.join(missing)} ({command}); {_ELSEWHERE}")
     paths = {name: Path(path) for name, path in found.items() if path is not None}
     return SystemPrograms(paths["containerd"], paths["ctr"], paths["runc"], plugins)
 

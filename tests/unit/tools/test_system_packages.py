@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconcile_devcluster.node.requirements import DEBIAN_PACKAGES
 from tools import system_packages
 from tools.system_packages import PACKAGES, PackageGroup, SystemPackage, missing
 
@@ -72,3 +73,7 @@ def test_an_unknown_group_is_answered_with_those_that_there_are(capsys: pytest.C
         system_packages.main(["nodes"])
     assert ended.value.code == 1
     assert "of image, node; found ['nodes']" in capsys.readouterr().err
+
+
+def test_an_installed_devcluster_names_the_same_packages() -> None:
+    assert tuple(package.name for package in PACKAGES[PackageGroup.NODE]) == DEBIAN_PACKAGES

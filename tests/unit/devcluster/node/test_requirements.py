@@ -27,7 +27,7 @@ def test_everything_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyP
     text = str(caught.value)
     assert text.startswith("a node needs containerd, containerd-shim-runc-v2, ctr, runc, iptables, conntrack, ip, ")
     assert "the CNI plugins (in " in text
-    assert "python -m tools.system_packages node" in text
+    assert "on Debian and Ubuntu: apt-get install containerd runc " in text
     assert "kind or minikube" in text
     assert "\n" not in text
 
