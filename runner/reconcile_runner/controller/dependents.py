@@ -9,9 +9,10 @@ showed it, is kept until the cache shows the object, or a complete list does not
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
+
+from cachetools import FIFOCache
 
 from reconcile_runner.apimachinery.objects import (
     GroupVersionKind,
@@ -135,7 +136,7 @@ class _DependentKind:
         self._sources = [
             DependentSource(primary, gvk, metrics, metadata_only=informer.metadata_only) for primary in primaries
         ]
-        self._observed: OrderedDict[ObjectKey, KubeObject] = OrderedDict()
+        self._observed: FIFOCache[ObjectKey, KubeObject] = FIFOCache(MAX_OBSERVED)
         informer.add_event_handler(self._on_event)
         informer.on_list(self._on_list)
 
@@ -150,8 +151,6 @@ class _DependentKind:
             return
         own = {"apiVersion": self.gvk.api_version, "kind": self.gvk.kind}
         self._observed[key] = {**own, "metadata": metadata(obj)} if self._informer.metadata_only else {**obj, **own}
-        if len(self._observed) > MAX_OBSERVED:
-            self._observed.popitem(last=False)
 
     def _on_event(self, event: Event) -> None:
         if event.type is EventType.CREATED:
