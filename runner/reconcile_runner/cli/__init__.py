@@ -180,12 +180,12 @@ def rbac(
     What cannot be known goes to standard error.
     """
     # Here and not above, as for ``run``.
-    from reconcile_runner.cli.rbaccommand import Wanted, manifest  # noqa: PLC0415
+    from reconcile_runner.cli.rbaccommand import RbacSettings, manifest  # noqa: PLC0415
 
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
-    wanted = Wanted(watches_file, lookup, name, namespace or (), crds, kubeconfig, leader_election_id)
+    settings = RbacSettings(watches_file, lookup, name, namespace or (), crds, kubeconfig, leader_election_id)
     try:
-        made = manifest(wanted)
+        made = manifest(settings)
     except RunnerError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)

@@ -28,7 +28,7 @@ _DEFAULT_CRDS: Final = Path("crds")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RbacSettings:
     """What the flags say. Empty and None: the flag was not given."""
 
     watches_file: Path
@@ -48,45 +48,45 @@ class Manifest:
     warnings: Sequence[str] = ()
 
 
-def manifest(wanted: Wanted) -> Manifest:
+def manifest(settings: RbacSettings) -> Manifest:
     """Return what is to be printed.
 
     Raises ``ConfigError``, or what a cluster that is asked answers.
     """
-    _check_names(wanted)
-    if wanted.lease:
-        return Manifest(_of_election(wanted))
+    _check_names(settings)
+    if settings.lease:
+        return Manifest(_of_election(settings))
     unknowns = rbac.Unknowns()
-    kinds = _kinds(wanted, unknowns)
-    loaded = load(wanted.watches_file, os.environ, wanted.lookup)
-    needs = rbac.needs_of_watches(loaded.watches, kinds, wanted.lookup, unknowns)
-    roles = _roles(needs, wanted.name or ROLE_NAME, wanted.namespaces)
-    return Manifest(rbac.text(_comment(loaded.watches), roles), [*map(str, loaded.warnings), *unknowns.lines])
+    kinds = _kinds(settings, unknowns)
+    loaded = load(settings.watches_file, os.environ, settings.lookup)
+    needs = rbac.needs_of_watches(loaded.watches, kinds, settings.lookup, unknowns)
+    roles = _roles(needs, settings.name or ROLE_NAME, settings.namespaces)
+    return Manifest(rbac.manifest_text(_comment(loaded.watches), roles), [*map(str, loaded.warnings), *unknowns.lines])
 
 
-def _check_names(wanted: Wanted) -> None:
-    for flag, text in (("--name", wanted.name), ("--leader-election-id", wanted.lease)):
+def _check_names(settings: RbacSettings) -> None:
+    for flag, text in (("--name", settings.name), ("--leader-election-id", settings.lease)):
         if text and not OBJECT_NAME.fullmatch(text):
             raise ConfigError(f"{flag}: found {text!r}, expected lower-case letters, digits, '-' and '.'")
-    for text in wanted.namespaces:
+    for text in settings.namespaces:
         if not NAMESPACE_NAME.fullmatch(text):
             raise ConfigError(f"--namespace: found {text!r}, expected the name of a namespace")
 
 
-def _of_election(wanted: Wanted) -> str:
+def _of_election(settings: RbacSettings) -> str:
     """Return a Role for each namespace; without namespaces, one that names none."""
-    rules = rbac.rules_of(rbac.needs_of_election(wanted.lease))
-    name = wanted.name or ELECTION_ROLE_NAME
-    roles = [rbac.role(name, rules, namespace) for namespace in wanted.namespaces]
-    comment = f"What `reconcile-runner rbac` says that the Lease {wanted.lease} needs."
-    return rbac.text(comment, roles or [rbac.role(name, rules) | {"kind": "Role"}])
+    rules = rbac.rules_of(rbac.needs_of_election(settings.lease))
+    name = settings.name or ELECTION_ROLE_NAME
+    roles = [rbac.role_of(name, rules, namespace) for namespace in settings.namespaces]
+    comment = f"What `reconcile-runner rbac` says that the Lease {settings.lease} needs."
+    return rbac.manifest_text(comment, roles or [rbac.role_of(name, rules) | {"kind": "Role"}])
 
 
-def _kinds(wanted: Wanted, unknowns: rbac.Unknowns) -> rbac.KindTable:
-    directory = _DEFAULT_CRDS if wanted.crds is None and _DEFAULT_CRDS.is_dir() else wanted.crds
+def _kinds(settings: RbacSettings, unknowns: rbac.Unknowns) -> rbac.KindTable:
+    directory = _DEFAULT_CRDS if settings.crds is None and _DEFAULT_CRDS.is_dir() else settings.crds
     found = [] if directory is None else rbac.resources_of_crds(directory)
-    if wanted.kubeconfig is not None:
-        found += asyncio.run(_served(wanted.kubeconfig))
+    if settings.kubeconfig is not None:
+        found += asyncio.run(_served(settings.kubeconfig))
     return rbac.KindTable(found, unknowns)
 
 
@@ -100,10 +100,10 @@ async def _served(kubeconfig: Path) -> list[Resource]:
 
 def _roles(needs: list[rbac.Need], name: str, namespaces: Sequence[str]) -> list[KubeObject]:
     if not namespaces:
-        return [rbac.role(name, rbac.rules_of(needs))]
+        return [rbac.role_of(name, rbac.rules_of(needs))]
     rules = rbac.divided_rules_of(needs)
-    of_cluster = [rbac.role(name, rules.of_cluster)] if rules.of_cluster else []
-    return [*of_cluster, *(rbac.role(name, rules.of_namespace, namespace) for namespace in namespaces)]
+    of_cluster = [rbac.role_of(name, rules.of_cluster)] if rules.of_cluster else []
+    return [*of_cluster, *(rbac.role_of(name, rules.of_namespace, namespace) for namespace in namespaces)]
 
 
 def _comment(watches: Sequence[Watch]) -> str:

@@ -33,20 +33,19 @@ class UnknownKindError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class DescribedObject:
     """An object of a task.
 
-    ``name`` and ``namespace`` as they stand there, templates perhaps; empty: none is given.
-
-    ``blocks``: the kinds of the owners to which a reference in it has ``blockOwnerDeletion: true``; one without a name
-    is not known.
+    - ``name``, ``namespace``: as they are written, perhaps templates; empty: none is given
+    - ``blocked_owners``: kinds of the owners to which it has references with ``blockOwnerDeletion: true``; a kind
+      without a name is not known
     """
 
     gvk: GroupVersionKind
     name: str = ""
     namespace: str = ""
     is_generated: bool = False
-    blocks: tuple[GroupVersionKind, ...] = ()
+    blocked_owners: tuple[GroupVersionKind, ...] = ()
 
     @property
     def literal_name(self) -> str:
@@ -59,7 +58,7 @@ class Described:
         return not self.name or bool(re.search(r"\bomit\b", self.name))
 
 
-def described(call: Call, default_kind: str = "") -> list[Described]:
+def described_objects(call: Call, default_kind: str = "") -> list[DescribedObject]:
     """Return the objects of a task. Raises ``UnknownKindError``."""
     definition = next((call.args[key] for key in _DEFINITION if call.args.get(key)), None)
     if definition is not None:
@@ -71,7 +70,7 @@ def described(call: Call, default_kind: str = "") -> list[Described]:
     return [_completed({}, call.args, default_kind)]
 
 
-def _completed(obj: KubeObject, args: Mapping[str, Any], default_kind: str) -> Described:
+def _completed(obj: KubeObject, args: Mapping[str, Any], default_kind: str) -> DescribedObject:
     """Return what a definition says, and the task's options where it says nothing."""
     meta = metadata(obj) if isinstance(obj.get("metadata") or {}, dict) else {}
     kind = str(obj.get("kind") or args.get("kind") or default_kind)
@@ -82,7 +81,7 @@ def _completed(obj: KubeObject, args: Mapping[str, Any], default_kind: str) -> D
             raise UnknownKindError(f"found {field} {value!r}, expected one that is known without a run")
     # Hashes and label selectors make another name of it, or none.
     name = "{{ hashed }}" if args.get("append_hash") else str(meta.get("name") or args.get("name") or "")
-    return Described(
+    return DescribedObject(
         GroupVersionKind.of({"apiVersion": api_version, "kind": kind}),
         name,
         str(meta.get("namespace") or args.get("namespace") or ""),

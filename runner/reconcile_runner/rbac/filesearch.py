@@ -32,7 +32,7 @@ class FileSearch:
     role: Path | None = None
     play: Path | None = None
 
-    def at(self, file: Path) -> FileSearch:
+    def beside(self, file: Path) -> FileSearch:
         """Return the search from another file of the same role or playbook."""
         return replace(self, directory=file.parent)
 

@@ -28,14 +28,14 @@ def _represent_text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def role(name: str, rules: Iterable[PolicyRule], namespace: str = "") -> KubeObject:
+def role_of(name: str, rules: Iterable[PolicyRule], namespace: str = "") -> KubeObject:
     """Return a Role of ``namespace``, or a ClusterRole where that is empty."""
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     kind = "Role" if namespace else "ClusterRole"
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "rules": [_rule(rule) for rule in rules]}
 
 
-def text(comment: str, roles: Sequence[KubeObject]) -> str:
+def manifest_text(comment: str, roles: Sequence[KubeObject]) -> str:
     """Return the documents as text, the comment before the first one."""
     lines = "".join(f"# {line}\n" for line in comment.splitlines())
     return lines + "".join(f"---\n{yaml.dump(one, Dumper=_Dumper, sort_keys=False)}" for one in roles)

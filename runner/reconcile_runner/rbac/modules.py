@@ -14,7 +14,7 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.rbac.definitions import Described, UnknownKindError, described
+from reconcile_runner.rbac.definitions import DescribedObject, UnknownKindError, described_objects
 from reconcile_runner.rbac.kinds import KindTable
 from reconcile_runner.rbac.rules import Need
 from reconcile_runner.rbac.tasks import Call
@@ -34,26 +34,27 @@ _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 class Use:
     """Verbs of a call on a resource.
 
-    ``name`` empty: any object; ``everywhere``: in all namespaces.
-
-    ``creates``: the run that it is of makes such objects, which are then dependents. ``blocks``: the owners that these
-    keep from going before they are gone; a kind without a name is the one that the run is for.
+    - ``name``: empty: any object
+    - ``is_cluster_wide``: in all namespaces
+    - ``is_creation``: the run creates such objects, which are then dependents
+    - ``blocked_owners``: kinds of owners that wait for the deletion of these objects; a kind without a name is the one
+      that the run is for
     """
 
     resource: Resource
     verbs: frozenset[str]
     subresource: str = ""
     name: str = ""
-    everywhere: bool = False
-    creates: bool = False
-    blocks: tuple[GroupVersionKind, ...] = ()
+    is_cluster_wide: bool = False
+    is_creation: bool = False
+    blocked_owners: tuple[GroupVersionKind, ...] = ()
 
     @property
     def need(self) -> Need:
         """Return what it needs."""
         plural = f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
-        everywhere = self.everywhere or not self.resource.namespaced
-        return Need(self.resource.gvk.group, plural, self.verbs, self.name, everywhere)
+        cluster_wide = self.is_cluster_wide or not self.resource.namespaced
+        return Need(self.resource.gvk.group, plural, self.verbs, self.name, cluster_wide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,14 @@ class _Reader:
     kinds: KindTable
     unknowns: Unknowns
 
-    def objects(self, default_kind: str = "") -> Iterator[tuple[Described, Resource]]:
-        for obj in described(self.call, default_kind):
+    def objects(self, default_kind: str = "") -> Iterator[tuple[DescribedObject, Resource]]:
+        for obj in described_objects(self.call, default_kind):
             yield obj, self.kinds.find(obj.gvk, self.call.place)
 
     def find(self, gvk: GroupVersionKind) -> Resource:
         return self.kinds.find(gvk, self.call.place)
 
-    def says(self, option: str) -> bool:
+    def is_on(self, option: str) -> bool:
         """Tell whether an option is on, or may be."""
         value = str(self.call.args.get(option, "")).lower()
         return value in _TRUE or is_template(value)
@@ -81,7 +82,7 @@ class _Reader:
         value = str(self.call.args.get("state", default))
         return set() if is_template(value) else {value}
 
-    def tell(self, message: str) -> None:
+    def add_unknown(self, message: str) -> None:
         self.unknowns.add(self.call.place, message)
 
 
@@ -115,9 +116,9 @@ def _k8s_service(reader: _Reader) -> Iterator[Use]:
         yield from _of_object(reader, obj, service, reader.state("present"))
 
 
-def _of_object(reader: _Reader, obj: Described, resource: Resource, states: set[str]) -> Iterator[Use]:
+def _of_object(reader: _Reader, obj: DescribedObject, resource: Resource, states: set[str]) -> Iterator[Use]:
     if resource.gvk.group == _RBAC_GROUP and states != {"absent"}:
-        reader.tell(
+        reader.add_unknown(
             f"makes a {resource.gvk.kind}: the API server refuses it unless the operator has each right in it itself, "
             "or the verbs escalate (roles) or bind (bindings); add them by hand"
         )
@@ -127,22 +128,22 @@ def _of_object(reader: _Reader, obj: Described, resource: Resource, states: set[
         yield Use(resource, _verbs("get", "patch"), name=obj.literal_name)
     if states and "present" not in states:
         return
-    creates = Use(resource, _verbs("create"), creates=True, blocks=obj.blocks)
+    creation = Use(resource, _verbs("create"), is_creation=True, blocked_owners=obj.blocked_owners)
     if obj.is_generated and not obj.name:
-        yield creates
-        yield from [Use(resource, _verbs("get"))] if reader.says("wait") else []
+        yield creation
+        yield from [Use(resource, _verbs("get"))] if reader.is_on("wait") else []
         return
-    verbs = {"get", "patch"} | ({"update"} if reader.says("force") and not reader.says("apply") else set())
-    yield creates
+    verbs = {"get", "patch"} | ({"update"} if reader.is_on("force") and not reader.is_on("apply") else set())
+    yield creation
     yield Use(resource, frozenset(verbs), name=obj.literal_name)
     if obj.may_be_unnamed and reader.call.args.get("label_selectors"):
-        yield Use(resource, _verbs("list"), everywhere=not obj.namespace)
+        yield Use(resource, _verbs("list"), is_cluster_wide=not obj.namespace)
 
 
-def _of_deletion(obj: Described, resource: Resource) -> Iterator[Use]:
+def _of_deletion(obj: DescribedObject, resource: Resource) -> Iterator[Use]:
     yield Use(resource, _verbs("get", "delete"), name=obj.literal_name)
     if obj.may_be_unnamed:
-        yield Use(resource, _verbs("list"), everywhere=not obj.namespace)
+        yield Use(resource, _verbs("list"), is_cluster_wide=not obj.namespace)
 
 
 def _k8s_info(reader: _Reader) -> Iterator[Use]:
@@ -150,9 +151,9 @@ def _k8s_info(reader: _Reader) -> Iterator[Use]:
         if obj.name:
             yield Use(resource, _verbs("get"), name=obj.literal_name)
         if obj.may_be_unnamed:
-            yield Use(resource, _verbs("list"), everywhere=not obj.namespace)
+            yield Use(resource, _verbs("list"), is_cluster_wide=not obj.namespace)
             # What is waited for is read one by one.
-            yield from [Use(resource, _verbs("get"), everywhere=not obj.namespace)] if reader.says("wait") else []
+            yield from [Use(resource, _verbs("get"), is_cluster_wide=not obj.namespace)] if reader.is_on("wait") else []
 
 
 def _k8s_scale(reader: _Reader) -> Iterator[Use]:
@@ -184,7 +185,7 @@ def _k8s_log(reader: _Reader) -> Iterator[Use]:
         yield Use(pods, _verbs("get"), "log", obj.literal_name if is_pod else "")
         if not is_pod:
             yield Use(resource, _verbs("get"), name=obj.literal_name)
-        elif reader.says("all_containers"):
+        elif reader.is_on("all_containers"):
             yield Use(pods, _verbs("get"), name=obj.literal_name)
         if not is_pod or obj.may_be_unnamed:
             yield Use(pods, _verbs("list"))
@@ -206,12 +207,12 @@ def _k8s_drain(reader: _Reader) -> Iterator[Use]:
     if states and "drain" not in states:
         return
     pods, options = reader.find(POD), reader.call.args.get("delete_options")
-    yield Use(pods, _verbs("get", "list"), everywhere=True)
+    yield Use(pods, _verbs("get", "list"), is_cluster_wide=True)
     deletes = str(options.get("disable_eviction", "")).lower() if isinstance(options, dict) else ""
     if deletes in _TRUE or is_template(deletes):
-        yield Use(pods, _verbs("delete"), everywhere=True)
+        yield Use(pods, _verbs("delete"), is_cluster_wide=True)
     if deletes not in _TRUE:
-        yield Use(pods, _verbs("create"), "eviction", everywhere=True)
+        yield Use(pods, _verbs("create"), "eviction", is_cluster_wide=True)
 
 
 def _k8s_taint(reader: _Reader) -> Iterator[Use]:
@@ -241,7 +242,7 @@ def _k8s_event(reader: _Reader) -> Iterator[Use]:
 
 
 def _helm(reader: _Reader) -> Iterator[Use]:
-    reader.tell(
+    reader.add_unknown(
         f"{reader.call.module}: a release may hold objects of any kind, and is itself kept in Secrets; add by hand "
         "what it needs"
     )
@@ -251,7 +252,7 @@ def _helm(reader: _Reader) -> Iterator[Use]:
 def _command(reader: _Reader) -> Iterator[Use]:
     text = " ".join(str(value) for value in reader.call.args.values())
     for program in sorted(_PROGRAMS & {word.rpartition("/")[2] for word in text.replace(";", " ").split()}):
-        reader.tell(f"runs {program}: add by hand what that needs")
+        reader.add_unknown(f"runs {program}: add by hand what that needs")
     yield from ()
 
 

@@ -61,13 +61,13 @@ def _needs_of_watch(
     yield from (use.need for use in _of_operator(watch, owner, kinds))
     for use, place in _of_contents(watch, kinds, lookup, unknowns):
         yield use.need
-        if use.creates:
+        if use.is_creation:
             dependents = _of_dependents(watch, owner, use.resource)
             if dependents is not None and _is_secret(use.resource):
                 unwatched_secrets.append(place)
             elif dependents is not None:
                 yield dependents.need
-        for blocked in use.blocks:
+        for blocked in use.blocked_owners:
             yield Use(kinds.find(blocked, place) if blocked.kind else owner, frozenset({"update"}), "finalizers").need
 
 
@@ -81,7 +81,7 @@ def _of_operator(watch: Watch, owner: Resource, kinds: KindTable) -> Iterator[Us
     for trigger in watch.triggers:
         yield Use(kinds.find(trigger.gvk), NEEDED_VERBS)
     # Those of an object without namespace are in another one than the operator's perhaps.
-    yield Use(kinds.find(EVENT), frozenset({"create", "patch"}), everywhere=not owner.namespaced)
+    yield Use(kinds.find(EVENT), frozenset({"create", "patch"}), is_cluster_wide=not owner.namespaced)
 
 
 def _of_contents(watch: Watch, kinds: KindTable, lookup: Lookup, unknowns: Unknowns) -> Iterator[tuple[Use, Place]]:

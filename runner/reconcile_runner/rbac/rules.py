@@ -15,7 +15,7 @@ class Need:
 
     ``resource`` may have a subresource (``pods/exec``); ``group`` is empty for the core group.
 
-    ``name``: the one object that is meant; empty: any. ``everywhere``: in all namespaces, or of a resource without
+    ``name``: the one object that is meant; empty: any. ``is_cluster_wide``: in all namespaces, or of a resource without
     namespace, so that the role of a namespace does not do.
     """
 
@@ -23,7 +23,7 @@ class Need:
     resource: str
     verbs: frozenset[str]
     name: str = ""
-    everywhere: bool = False
+    is_cluster_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,14 +49,14 @@ class Rules:
 
 def rules_of(needs: Iterable[Need]) -> tuple[PolicyRule, ...]:
     """Return the fewest rules that give what is needed in all namespaces, and no more."""
-    return _rules(_merged(replace(need, everywhere=True) for need in needs))
+    return _rules(_merged(replace(need, is_cluster_wide=True) for need in needs))
 
 
 def divided_rules_of(needs: Iterable[Need]) -> Rules:
     """Return the rules for an operator that works in single namespaces."""
     merged = _merged(needs)
-    everywhere = {need for need in merged if need.everywhere}
-    return Rules(_rules(merged - everywhere), _rules(everywhere))
+    cluster_wide = {need for need in merged if need.is_cluster_wide}
+    return Rules(_rules(merged - cluster_wide), _rules(cluster_wide))
 
 
 def _merged(needs: Iterable[Need]) -> set[Need]:
@@ -73,7 +73,9 @@ def _merged(needs: Iterable[Need]) -> set[Need]:
 
 
 def _given_by_wider(target: Need, verbs: dict[Need, frozenset[str]]) -> list[frozenset[str]]:
-    wider = {replace(target, name=name, everywhere=True) for name in (target.name, "")} | {replace(target, name="")}
+    wider = {replace(target, name=name, is_cluster_wide=True) for name in (target.name, "")} | {
+        replace(target, name="")
+    }
     return [verbs[one] for one in wider - {target} if one in verbs]
 
 

@@ -49,7 +49,7 @@ class _Context:
     def inside(self, outer: Mapping[str, Any]) -> _Context:
         """Return the context inside a play or block."""
         defaults = {**self.defaults, **_defaults_of(outer.get("module_defaults"))}
-        return replace(self, variables=self.variables.within(outer.get("vars")), defaults=defaults)
+        return replace(self, variables=self.variables.with_overrides(outer.get("vars")), defaults=defaults)
 
 
 class TaskWalk:
@@ -82,10 +82,10 @@ class TaskWalk:
                 yield from self._play(play, file, context)
 
     def _play(self, play: Mapping[str, Any], file: Path, context: _Context) -> Iterator[Call]:
-        context = replace(context, search=replace(context.search.at(file), play=file.parent)).inside(play)
+        context = replace(context, search=replace(context.search.beside(file), play=file.parent)).inside(play)
         for name in _texts(play.get("vars_files")):
             for found in context.search.files("vars", name):
-                context = replace(context, variables=context.variables.within(self._loaded(found)))
+                context = replace(context, variables=context.variables.with_overrides(self._loaded(found)))
         for entry in _listed_in(play, "roles"):
             yield from self._role_entry(entry, context, Place(file))
         for section in _PLAY_TASKS:
@@ -115,10 +115,10 @@ class TaskWalk:
     def _role(self, directory: Path, context: _Context, params: object, tasks_from: str) -> Iterator[Call]:
         variables = context.variables
         for file in _files_of(directory / "vars", "main"):
-            variables = variables.within(self._loaded(file))
+            variables = variables.with_overrides(self._loaded(file))
         for file in _files_of(directory / "defaults", "main"):
             variables = variables.with_defaults(self._loaded(file))
-        context = replace(context, variables=variables.within(params))
+        context = replace(context, variables=variables.with_overrides(params))
         self.files |= dict.fromkeys(_all_files(directory / "templates"))
         context = replace(context, search=replace(context.search, role=directory, directory=directory / "tasks"))
         for file in _files_of(directory / "meta", "main"):
@@ -131,7 +131,7 @@ class TaskWalk:
 
     def _file(self, file: Path, context: _Context) -> Iterator[Call]:
         if self._is_new(file, context):
-            yield from self._tasks(self._listed(file), file, replace(context, search=context.search.at(file)))
+            yield from self._tasks(self._listed(file), file, replace(context, search=context.search.beside(file)))
 
     def _tasks(self, tasks: object, file: Path, context: _Context) -> Iterator[Call]:
         for number, task in enumerate(tasks if isinstance(tasks, list) else (), 1):
@@ -253,7 +253,7 @@ def _loop(task: Mapping[str, Any], variables: Variables) -> Iterator[Variables]:
         yield variables
         return
     for item in listed[:_MAX_LOOP_ITEMS]:
-        yield variables.at_item(name, item)
+        yield variables.with_loop_item(name, item)
 
 
 def _listed_in(mapping: object, key: str) -> list[object]:

@@ -41,7 +41,7 @@ def lookups(text: str, place: Place, kinds: KindTable, unknowns: Unknowns) -> It
         if "resource_name" in options:
             yield Use(resource, frozenset({"get"}), name=_literal(options["resource_name"]))
         else:
-            yield Use(resource, frozenset({"list"}), everywhere="namespace" not in options)
+            yield Use(resource, frozenset({"list"}), is_cluster_wide="namespace" not in options)
 
 
 def _literal(option: re.Match[str] | None, default: str = "") -> str:

@@ -47,7 +47,7 @@ class Variables:
     layers: tuple[Mapping[str, Any], ...] = ()
     assigned: Assigned = field(default_factory=Assigned)
 
-    def within(self, layer: object) -> Variables:
+    def with_overrides(self, layer: object) -> Variables:
         """Return these as they are where ``layer`` holds besides, and hides outer ones.
 
         No mapping: nothing holds.
@@ -58,7 +58,7 @@ class Variables:
         """Return these with others that any of these hides."""
         return replace(self, layers=(*self.layers, layer)) if isinstance(layer, dict) else self
 
-    def at_item(self, name: str, item: object) -> Variables:
+    def with_loop_item(self, name: str, item: object) -> Variables:
         """Return these as they are in one turn of a loop."""
         return replace(self, top=({name: item}, *self.top))
 

@@ -44,12 +44,12 @@ def documents_of(text: str) -> list[Any]:
     except (yaml.YAMLError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise YamlFileError(f"found no YAML ({problem}), expected some") from error
-    if _holds_itself(loaded, set(), set()):
+    if _has_cycle(loaded, set(), set()):
         raise YamlFileError("found an anchor that holds an alias to itself, expected a finite value")
     return loaded
 
 
-def _holds_itself(value: object, around: set[int], finite: set[int]) -> bool:
+def _has_cycle(value: object, around: set[int], finite: set[int]) -> bool:
     """Tell whether a value is in itself.
 
     ``around``: the ids of what it is in; ``finite``: of what was looked at.
@@ -59,7 +59,7 @@ def _holds_itself(value: object, around: set[int], finite: set[int]) -> bool:
         return True
     if children and id(value) not in finite:
         around.add(id(value))
-        if any(_holds_itself(child, around, finite) for child in children):
+        if any(_has_cycle(child, around, finite) for child in children):
             return True
         around.remove(id(value))
         finite.add(id(value))

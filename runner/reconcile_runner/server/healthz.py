@@ -33,18 +33,18 @@ class ProbeReport:
     results: tuple[tuple[str, str | None], ...]
 
     @property
-    def ok(self) -> bool:
+    def is_ok(self) -> bool:
         """Tell whether no check has a problem."""
         return all(problem is None for _, problem in self.results)
 
     def text(self, probe: Probe, *, verbose: bool = False) -> str:
         """Return the body, as kube-apiserver writes it: ``ok``, or a line for each check."""
-        if self.ok and not verbose:
+        if self.is_ok and not verbose:
             return "ok"
         lines = [
             f"[+]{name} ok" if problem is None else f"[-]{name} failed: {problem}" for name, problem in self.results
         ]
-        lines.append(f"{probe} check {'passed' if self.ok else 'failed'}")
+        lines.append(f"{probe} check {'passed' if self.is_ok else 'failed'}")
         return "\n".join(lines) + "\n"
 
 

@@ -36,14 +36,14 @@ class HttpServer:
         address: BindAddress,
         routes: dict[str, Handler],
         *,
-        takes_posts: bool = False,
+        can_post: bool = False,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._name = name
         self._wanted = address
         self._tls = tls
         application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
-        add_route = application.router.add_post if takes_posts else application.router.add_get
+        add_route = application.router.add_post if can_post else application.router.add_get
         for path, handler in routes.items():
             add_route(path, handler)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
@@ -82,7 +82,7 @@ def health_server(address: BindAddress, checks: Checks) -> HttpServer:
         async def answer(request: web.Request) -> web.StreamResponse:
             report = checks.report(probe)
             text = report.text(probe, verbose="verbose" in request.query)
-            return web.Response(status=200 if report.ok else 500, text=text)
+            return web.Response(status=200 if report.is_ok else 500, text=text)
 
         return answer
 
@@ -134,4 +134,4 @@ def user_metrics_server(address: BindAddress, user_metrics: UserMetrics) -> Http
             return web.Response(status=400, text=f"{error}\n")
         return web.Response()
 
-    return HttpServer("--user-metrics-bind-address", address, {METRICS_PATH: answer}, takes_posts=True)
+    return HttpServer("--user-metrics-bind-address", address, {METRICS_PATH: answer}, can_post=True)

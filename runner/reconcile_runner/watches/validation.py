@@ -235,7 +235,7 @@ def _warnings(entry: Entry) -> Iterator[Finding]:
         yield entry.finding(
             FindingSeverity.WARNING, "has no effect, because manageStatus is false", ("upstreamStatus",)
         )
-    if manages_status and kind is not None and _looks_built_in(kind.group):
+    if manages_status and kind is not None and _is_built_in(kind.group):
         message = "conditions would be written into the status of a built-in kind; say false unless you mean it"
         yield entry.finding(FindingSeverity.WARNING, message, ("manageStatus",))
     triggers = entry.field("triggers")
@@ -263,7 +263,7 @@ def _read(shape: type[_Shape], value: object) -> _Shape | None:
         return None
 
 
-def _looks_built_in(group: str) -> bool:
+def _is_built_in(group: str) -> bool:
     return "." not in group or group.endswith(".k8s.io")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
-from reconcile_runner.rbac.definitions import Described, UnknownKindError, described
+from reconcile_runner.rbac.definitions import DescribedObject, UnknownKindError, described_objects
 from tests.unit.rbac.roles import Workplace
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}}
@@ -31,9 +31,9 @@ def objects(workplace: Workplace, args: dict[str, Any], **variables: object) -> 
     ]
 
 
-def describe(workplace: Workplace, args: dict[str, Any], **variables: object) -> list[Described]:
+def describe(workplace: Workplace, args: dict[str, Any], **variables: object) -> list[DescribedObject]:
     [call] = workplace.calls([{"k8s": args}], **variables)
-    return described(call)
+    return described_objects(call)
 
 
 ARGUMENTS: list[tuple[dict[str, Any], list[str]]] = [
@@ -137,8 +137,8 @@ def test_owners_that_are_kept_from_going_are_found(workplace: Workplace) -> None
         {"apiVersion": "{{ v }}", "kind": "{{ k }}", "blockOwnerDeletion": True},
     ]
     [found] = describe(workplace, {"definition": {**CONFIG_MAP, "metadata": {"ownerReferences": references}}})
-    assert found.blocks == (GroupVersionKind("example.com", "v1", "Thing"), GroupVersionKind("", "", ""))
+    assert found.blocked_owners == (GroupVersionKind("example.com", "v1", "Thing"), GroupVersionKind("", "", ""))
     references_as_text = "  ownerReferences:\n    - kind: {{ k }}\n      blockOwnerDeletion: true\n"
     text = f"kind: Pod\napiVersion: v1\nmetadata:\n{references_as_text}"
     [found] = describe(workplace, {"definition": text})
-    assert found.blocks == (GroupVersionKind("", "", ""),)
+    assert found.blocked_owners == (GroupVersionKind("", "", ""),)

@@ -5,8 +5,8 @@ import random
 from reconcile_runner.rbac.rules import Need, PolicyRule, divided_rules_of, rules_of
 
 
-def need(resource: str, *verbs: str, name: str = "", group: str = "", everywhere: bool = False) -> Need:
-    return Need(group, resource, frozenset(verbs), name, everywhere)
+def need(resource: str, *verbs: str, name: str = "", group: str = "", is_cluster_wide: bool = False) -> Need:
+    return Need(group, resource, frozenset(verbs), name, is_cluster_wide)
 
 
 def rule(resources: str, verbs: str, names: str = "", group: str = "") -> PolicyRule:
@@ -40,12 +40,16 @@ def test_what_may_be_done_to_all_is_not_said_again_for_one() -> None:
 
 
 def test_what_a_role_of_a_namespace_cannot_give_is_a_rule_of_the_cluster() -> None:
-    needs = [need("pods", "get", "list"), need("pods", "list", everywhere=True), need("nodes", "get", everywhere=True)]
+    needs = [
+        need("pods", "get", "list"),
+        need("pods", "list", is_cluster_wide=True),
+        need("nodes", "get", is_cluster_wide=True),
+    ]
     rules = divided_rules_of(needs)
     assert rules.of_namespace == (rule("pods", "get"),)
     assert rules.of_cluster == (rule("nodes", "get"), rule("pods", "list"))
 
 
 def test_a_role_of_the_cluster_gives_both() -> None:
-    needs = [need("pods", "get"), need("pods", "list", everywhere=True)]
+    needs = [need("pods", "get"), need("pods", "list", is_cluster_wide=True)]
     assert rules_of(needs) == (rule("pods", "get list"),)

@@ -43,12 +43,12 @@ def test_references_are_followed_inside_of_data_and_a_circle_ends() -> None:
 
 def test_a_variable_that_a_task_sets_is_not_known() -> None:
     KNOWN.assigned.names.add("set")
-    assert KNOWN.within({"set": "x"}).resolve("{{ set }}") == "{{ set }}"
+    assert KNOWN.with_overrides({"set": "x"}).resolve("{{ set }}") == "{{ set }}"
 
 
 def test_inner_layers_hide_outer_ones_but_not_the_watchs() -> None:
     variables = Variables(top=({"a": "top"},), layers=({"a": "outer", "b": "outer"},))
-    inner = variables.within({"a": "inner", "b": "inner"}).with_defaults({"b": "default", "c": "default"})
+    inner = variables.with_overrides({"a": "inner", "b": "inner"}).with_defaults({"b": "default", "c": "default"})
     assert inner.resolve("{{ a }} {{ b }} {{ c }}") == "top inner default"
-    assert inner.at_item("a", "item").resolve("{{ a }}") == "item"
-    assert inner.within(None) is inner
+    assert inner.with_loop_item("a", "item").resolve("{{ a }}") == "item"
+    assert inner.with_overrides(None) is inner

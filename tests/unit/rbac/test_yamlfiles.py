@@ -13,7 +13,7 @@ from reconcile_runner.rbac.yamlfiles import YamlFileError, documents, documents_
     ["&a [*a]", "&a {x: {y: [1, *a]}}", "x: 1\n---\n- &a\n  block: [*a]"],
     ids=["list", "deep", "second document"],
 )
-def test_an_anchor_that_holds_itself_is_an_error(text: str) -> None:
+def test_an_anchor_that_has_cycle_is_an_error(text: str) -> None:
     with pytest.raises(YamlFileError, match="found an anchor that holds an alias to itself, expected a finite value"):
         documents_of(text)
 

@@ -8,7 +8,7 @@ from reconcile_runner.server.healthz import Checks, Probe
 def test_a_process_that_starts_is_alive_but_not_ready() -> None:
     checks = Checks()
     assert checks.report(Probe.HEALTHZ).text(Probe.HEALTHZ) == "ok"
-    assert not checks.report(Probe.READYZ).ok
+    assert not checks.report(Probe.READYZ).is_ok
     checks.start_is_complete()
     assert checks.report(Probe.READYZ).text(Probe.READYZ) == "ok"
 
@@ -19,7 +19,7 @@ def test_a_problem_is_named() -> None:
     checks.add(Probe.READYZ, "caches", lambda: "Foo has not been listed yet")
     checks.add(Probe.READYZ, "engine", lambda: None)
     report = checks.report(Probe.READYZ)
-    assert not report.ok
+    assert not report.is_ok
     assert report.text(Probe.READYZ) == (
         "[+]start ok\n[-]caches failed: Foo has not been listed yet\n[+]engine ok\nreadyz check failed\n"
     )
@@ -36,4 +36,4 @@ def test_a_check_is_asked_each_time() -> None:
     checks = Checks()
     checks.start_is_complete()
     checks.add(Probe.READYZ, "changing", lambda: problems.pop(0))
-    assert [checks.report(Probe.READYZ).ok, checks.report(Probe.READYZ).ok] == [False, True]
+    assert [checks.report(Probe.READYZ).is_ok, checks.report(Probe.READYZ).is_ok] == [False, True]
