@@ -16,8 +16,8 @@ from multidict import CIMultiDict
 from reconcile_runner.client import HttpClient, Upgraded
 from reconcile_runner.proxy.forward import request_headers
 
-CHUNK = 2**16
-"""Bytes that are read at a time."""
+CHUNK_BYTES = 2**16
+"""Bytes of one read at most."""
 
 Socket: TypeAlias = ClientWebSocketResponse | web.WebSocketResponse
 
@@ -112,7 +112,7 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
     A cut at either end ends both.
     """
     try:
-        while data := await source.read(CHUNK):
+        while data := await source.read(CHUNK_BYTES):
             sink.write(data)
             await sink.drain()
         if sink.can_write_eof():
