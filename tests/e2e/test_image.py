@@ -122,7 +122,7 @@ def test_the_base_for_others_is_in_it_and_foo_is_on_top(image: ImageArchive) -> 
     assert min(foo.values()) > image.files["usr/local/bin/ansible-operator"].layer
 
 
-def test_it_holds_what_is_pinned_and_nothing_else_of_python(image: ImageArchive) -> None:
+def test_it_holds_what_is_pinned_and_the_runner_and_nothing_else_of_python(image: ImageArchive) -> None:
     minor = next(match[1] for path in image.files if (match := re.match(r"usr/lib/python3\.(\d+)/os\.py$", path)))
     lock = (ROOT / "requirements" / f"runtime-py3{minor}.txt").read_text(encoding="utf-8")
     pinned = set(re.findall(r"^([\w.-]+)==([^ ]+)", lock, re.MULTILINE))
@@ -131,7 +131,8 @@ def test_it_holds_what_is_pinned_and_nothing_else_of_python(image: ImageArchive)
         for one in packages(image)
         if one.ecosystem is Ecosystem.PYTHON
     }
-    assert found == {(name.lower().replace("_", "-"), version) for name, version in pinned}
+    ours = ("ansible-reconcile-runner", reconcile_runner.__version__)
+    assert found == {(name.lower().replace("_", "-"), version) for name, version in pinned} | {ours}
 
 
 def test_its_size_is_what_the_documentation_says(image: ImageArchive) -> None:
@@ -201,3 +202,11 @@ def test_ansible_looks_below_home_first_where_dockerfiles_install_collections(co
     settings = {one["name"]: one["value"] for one in json.loads(answer.stdout) if "name" in one}
     assert settings["DEFAULT_ROLES_PATH"] == ["/opt/ansible/roles"]
     assert settings["COLLECTIONS_PATHS"][0] == "/opt/ansible/.ansible/collections"
+
+
+def test_the_packages_own_collections_are_on_ansibles_path(container: Container) -> None:
+    answer = container.run("ansible-doc", "--json", "reconcile_runner.util.k8s_status", "operator_sdk.util.k8s_status")
+    assert answer.returncode == 0, answer.stderr
+    for documentation in json.loads(answer.stdout).values():
+        file = documentation["doc"]["filename"]
+        assert file.startswith("/opt/reconcile-runner/collections/ansible_collections/reconcile_runner/util/")
