@@ -193,7 +193,7 @@ async def test_a_long_message_is_cut(harness: Harness) -> None:
     assert len(harness.stored()[0]["message"]) == MESSAGE_LIMIT
 
 
-async def test_an_event_that_the_api_server_forgot_is_made_anew(harness: Harness) -> None:
+async def test_an_event_that_the_api_server_forgot_is_created_again(harness: Harness) -> None:
     harness.fail()
     await settle()
     harness.client.objects.clear()

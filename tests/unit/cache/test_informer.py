@@ -101,7 +101,7 @@ def test_an_equal_resource_version_is_no_event(store: Store, events: list[Event]
     assert events == []
 
 
-def test_an_object_created_anew_in_a_gap_is_deleted_and_created(store: Store, events: list[Event]) -> None:
+def test_an_object_created_again_in_a_gap_is_deleted_and_created(store: Store, events: list[Event]) -> None:
     store.replace([foo("a", uid="one")])
     events.clear()
     store.replace([foo("a", 2, uid="two")])

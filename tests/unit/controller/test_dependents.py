@@ -120,9 +120,9 @@ async def test_some_kinds_are_no_dependents(resource: Resource) -> None:
         (owned(generation=1), [owned(2, generation=2)], True),
         (owned(), [owned(5, uid="another")], True),
     ],
-    ids=["the same", "deleted", "changed", "its status changed", "its spec changed", "made anew"],
+    ids=["the same", "deleted", "changed", "its status changed", "its spec changed", "created again"],
 )
-async def test_what_happened_between_an_answer_and_the_first_list_is_made_good(
+async def test_what_happened_between_an_answer_and_the_first_list_is_not_lost(
     seen: KubeObject, listed: list[KubeObject], is_news: bool
 ) -> None:
     b = Bench()
@@ -136,7 +136,7 @@ async def test_what_happened_between_an_answer_and_the_first_list_is_made_good(
     assert await b.wanted() == set()
 
 
-async def test_what_came_and_went_while_no_watch_was_open_is_made_good_by_the_next_list() -> None:
+async def test_what_came_and_went_while_no_watch_was_open_is_found_by_the_next_list() -> None:
     b = Bench()
     b.observe(MAPS, owned())
     store = b.cache.store(MAPS.gvk)

@@ -344,7 +344,7 @@ class TestNothingIsLostAtTheStart:
         assert logged.entries == []
 
     @pytest.mark.parametrize("comes", [True, False], ids=["came before it could be seen", "went before"])
-    async def test_runs_before_the_trigger_kind_was_listed_are_made_good(
+    async def test_runs_before_the_trigger_kind_was_listed_are_repeated(
         self, harness: Harness, world: World, comes: bool, logged: LogCapture
     ) -> None:
         world.pods = set() if comes else {"jack"}

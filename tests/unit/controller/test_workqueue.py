@@ -157,7 +157,7 @@ class TestWorkers:
         queue.add_after(C, 1, Priority.LIVE)
         assert clock.next_wakeup is None
 
-    async def test_work_in_hand_can_be_finished_after_shutting_down(self, queue: WorkQueue) -> None:
+    async def test_running_work_can_be_finished_after_shutting_down(self, queue: WorkQueue) -> None:
         queue.add(A)
         await take(queue)
         queue.add(A)
@@ -626,7 +626,7 @@ class TestMetrics:
         assert self.value(metrics, "workqueue_queue_duration_seconds_sum") == 3
         assert self.value(metrics, "workqueue_work_duration_seconds_sum") == 4
 
-    async def test_shows_work_in_hand_at_each_scrape(
+    async def test_shows_running_work_at_each_scrape(
         self, queue: WorkQueue, metrics: Metrics, clock: FakeClock
     ) -> None:
         queue.add(A)
