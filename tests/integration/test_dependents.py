@@ -84,7 +84,7 @@ async def test_a_deleted_or_changed_dependent_reconciles_its_owner_and_its_creat
 
 def _cached(operating: Proxied, gvk: GroupVersionKind, name: str) -> KubeObject | None:
     view = operating.cache.view(gvk, "default", whole=False)
-    return view.kind.get(ObjectKey("default", name)) if view is not None else None
+    return view.informer.get(ObjectKey("default", name)) if view is not None else None
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,11 @@ async def test_a_dependents_own_status_reconciles_nothing(
         await operating.synced(gvk)
         view = operating.cache.view(gvk, "default", whole=False)
         assert view is not None
-        assert view.kind.metadata_only is not whole
+        assert view.informer.metadata_only is not whole
         condition = {"type": "Ready", "status": "True", "lastUpdateTime": "2026-01-01T00:00:00Z"}
         status = {"status": {"conditions": [condition]}}
         changed = await operating.client.patch(f"{path}/{name}/status", status)
-        await until(lambda: view.kind.has_seen(changed["metadata"]["resourceVersion"]), "the status is seen")
+        await until(lambda: view.informer.has_seen(changed["metadata"]["resourceVersion"]), "the status is seen")
         assert await operating.drain(kind.gvk) == set()
         await operating.client.patch(f"{path}/{name}", {"spec": spec})
         assert await operating.wanted(kind.gvk) == {owner.key}

@@ -71,7 +71,7 @@ async def test_custom_objects_and_pods_are_listed_and_watched(kubeconfig: Path) 
         async with following(kubeconfig, kind.gvk, POD) as followed:
             await followed.cache.wait_synced()
             assert followed.names(kind.gvk) == {"earth"}
-            assert [event.initial for event in followed.events if event.type is EventType.CREATED] == [True]
+            assert [event.is_initial for event in followed.events if event.type is EventType.CREATED] == [True]
             followed.events.clear()
             await client.create(kind.path("planets"), kind.object("mars"))
             await client.create("/api/v1/namespaces/planets/pods", pod("rover"))

@@ -171,4 +171,4 @@ async def proxied(
 
 
 def _is_at_rest(cache: Cache) -> bool:
-    return all(informer.health.connected for kind in cache._optional.values() for informer in kind.reflectors)
+    return all(informer.health.is_connected for kind in cache._optional.values() for informer in kind.reflectors)

@@ -136,7 +136,7 @@ class Following:
     @property
     def connected(self) -> bool:
         health = self.cache.health()
-        return bool(health) and all(informer.connected for informer in health)
+        return bool(health) and all(informer.is_connected for informer in health)
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ class View:
     ``resource_version`` is that of the whole scope, as a list has it.
     """
 
-    kind: Informer
+    informer: Informer
     resource_version: str
     listing: Listing
 
@@ -129,7 +129,7 @@ class Cache:
             for reflector in entry.reflectors:
                 if reflector.health.namespace not in (ALL_NAMESPACES, namespace):
                     continue
-                if reflector.health.connected and reflector.listing is not None:
+                if reflector.health.is_connected and reflector.listing is not None:
                     return View(entry.informer, reflector.resource_version, reflector.listing)
         return None
 
@@ -168,7 +168,7 @@ class Cache:
         return None
 
     def _is_cut_off(self, health: Health) -> bool:
-        return not health.connected and self._clock.monotonic() - health.since > RECONNECT_TIMEOUT
+        return not health.is_connected and self._clock.monotonic() - health.since > RECONNECT_TIMEOUT
 
     async def run(self) -> None:
         """Keep every kind up to date until it is cancelled."""

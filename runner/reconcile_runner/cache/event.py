@@ -26,13 +26,13 @@ class Event:
     """One change of one object.
 
     ``object`` is the newest state (of a deleted object: the last one known), ``old`` the state before an update, else
-    None. ``initial``: the first list showed the object; live changes go before it.
+    None. ``is_initial``: the first list showed the object; live changes go before it.
     """
 
     type: EventType
     object: KubeObject
     old: KubeObject | None = None
-    initial: bool = False
+    is_initial: bool = False
 
 
 Listener: TypeAlias = Callable[[Event], None]

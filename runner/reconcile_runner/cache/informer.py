@@ -178,7 +178,7 @@ class Informer:
         self._remember(resource_version(obj))
         self._index(key, old, new)
         if old is None:
-            self._tell(Event(EventType.CREATED, new, initial=namespace in self._unsynced))
+            self._tell(Event(EventType.CREATED, new, is_initial=namespace in self._unsynced))
         else:
             self._tell(Event(EventType.UPDATED, new, old))
 

@@ -58,13 +58,13 @@ BACKOFF_RESET_DURATION: Final = 120.0
 class Health:
     """The state of a reflector, in the clock's monotonic time.
 
-    ``connected``: a watch is open; ``since`` is when that last changed. ``last_alive`` is when the server last sent
+    ``is_connected``: a watch is open; ``since`` is when that last changed. ``last_alive`` is when the server last sent
     something, or None.
     """
 
     gvk: GroupVersionKind
     namespace: str
-    connected: bool
+    is_connected: bool
     since: float
     last_alive: float | None
 
@@ -75,7 +75,7 @@ class Listing:
 
     api_version: str
     kind: str
-    items_say_kind: bool | None
+    items_have_kind: bool | None
     """None: there was no item."""
 
 
@@ -192,8 +192,8 @@ class Reflector:
             if not token:
                 break
             params = {**limit, "continue": token}
-        says_kind = "kind" in objects[0] if objects else None
-        self._listing = Listing(page.get("apiVersion") or "", page.get("kind") or "", says_kind)
+        has_kind = "kind" in objects[0] if objects else None
+        self._listing = Listing(page.get("apiVersion") or "", page.get("kind") or "", has_kind)
         self._store.replace(objects)
         return resource_version(page)
 

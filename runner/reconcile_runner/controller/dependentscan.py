@@ -37,19 +37,19 @@ _log = get_logger(__name__)
 class Rights:
     """What the operator may do.
 
-    ``complete`` False: some rights are unknown, so everything counts as allowed.
+    ``is_complete`` False: some rights are unknown, so everything counts as allowed.
     """
 
     rules: tuple[Mapping[str, Any], ...]
-    complete: bool
+    is_complete: bool
 
     def any_in_group(self, group: str) -> bool:
         """Whether there is a right on anything in a group."""
-        return not self.complete or any(_covers(rule, "apiGroups", group) for rule in self.rules)
+        return not self.is_complete or any(_covers(rule, "apiGroups", group) for rule in self.rules)
 
     def allow(self, verb: str, resource: Resource) -> bool:
         """Whether a verb is allowed on all objects of a kind."""
-        return not self.complete or any(
+        return not self.is_complete or any(
             not rule.get("resourceNames")
             and _covers(rule, "verbs", verb)
             and _covers(rule, "apiGroups", resource.gvk.group)
@@ -120,7 +120,7 @@ class _Scan:
                 answer = await self._client.create(_REVIEWS, _review_of(namespace))
             except ApiError as error:
                 _log.debug("the operator's rights cannot be read", error=str(error))
-                return Rights((), complete=False)
+                return Rights((), is_complete=False)
             status = answer.get("status") or {}
             rules += status.get("resourceRules") or []
             complete = complete and not status.get("incomplete")

@@ -176,7 +176,7 @@ class TriggerSource(RelatedSource):
 
     def on_event(self, event: Event) -> None:
         """Enqueue what the event reconciles; the first list is left to ``on_synced``."""
-        if self._has_synced or not event.initial:
+        if self._has_synced or not event.is_initial:
             super().on_event(event)
 
     def on_synced(self) -> None:
@@ -270,7 +270,7 @@ async def _wait_for_trigger(informer: Informer, source: TriggerSource) -> None:
 
 def _priority_of(event: Event) -> Priority:
     # Someone waits for what is being deleted, also when the operator has just started.
-    return Priority.BACKGROUND if event.initial and not is_deleting(event.object) else Priority.LIVE
+    return Priority.BACKGROUND if event.is_initial and not is_deleting(event.object) else Priority.LIVE
 
 
 def _creation_time(obj: KubeObject) -> float | None:

@@ -81,7 +81,7 @@ class CachedReads:
         if partial is None or resource is None or info.subresource not in ("", "status"):
             return None
         view = self._views.view(resource.gvk, info.namespace, whole=not partial)
-        if view is None or not writes.are_shown_by(view.kind, info.storage):
+        if view is None or not writes.are_shown_by(view.informer, info.storage):
             return None
         body = _get(request, info, view) if info.name else _list(request, info, view, partial=partial)
         if body is None:
@@ -110,23 +110,23 @@ def _get(request: web.Request, info: RequestInfo, view: View) -> KubeObject | No
     query = {name: value for name, value in request.query.items() if value}
     if query.pop("resourceVersion", "") not in _ANY_VERSION or query:
         return None
-    return view.kind.get(info.key)
+    return view.informer.get(info.key)
 
 
 def _list(request: web.Request, info: RequestInfo, view: View, *, partial: bool) -> KubeObject | None:
     query = _read_query(request, view)
     if query is None or info.subresource:
         return None
-    keys = _candidates(info, query, view.kind)
+    keys = _candidates(info, query, view.informer)
     if keys is None:
         return None
-    found = [obj for key in sorted(keys) if (obj := view.kind.get(key)) is not None and _matches(query, obj)]
+    found = [obj for key in sorted(keys) if (obj := view.informer.get(key)) is not None and _matches(query, obj)]
     if len(found) > (query.limit or MAX_LISTED) or len(found) > MAX_LISTED:
         return None
     head = _META | {"kind": f"{_PARTIAL}List"} if partial else _whole_head(view)
     if partial:
         items = [_cut_down(obj) for obj in found]
-    elif _items_say_kind(view):
+    elif _items_have_kind(view):
         items = found
     else:
         items = [{name: value for name, value in obj.items() if name not in ("apiVersion", "kind")} for obj in found]
@@ -183,14 +183,14 @@ def _whole_head(view: View) -> dict[str, str]:
     return {"kind": view.listing.kind, "apiVersion": view.listing.api_version}
 
 
-def _items_say_kind(view: View) -> bool:
+def _items_have_kind(view: View) -> bool:
     """Tell whether a list's items have ``kind``.
 
     Custom resources have, built-in kinds have not.
     """
-    if view.listing.items_say_kind is not None:
-        return view.listing.items_say_kind
-    group = view.kind.gvk.group
+    if view.listing.items_have_kind is not None:
+        return view.listing.items_have_kind
+    group = view.informer.gvk.group
     return "." in group and not group.endswith(".k8s.io")
 
 

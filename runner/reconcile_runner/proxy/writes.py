@@ -131,7 +131,7 @@ class WriteProxy:
     async def _takes_owner(self, info: RequestInfo, resource: Resource, owner: Owner) -> bool:
         """Tell whether an apply or a PUT creates the object, or it has the owner."""
         view = self._views.view(resource.gvk, info.namespace, whole=False)
-        cached = view.kind.get(info.key) if view is not None else None
+        cached = view.informer.get(info.key) if view is not None else None
         if cached is not None and has_owner(cached, owner):
             return True
         try:

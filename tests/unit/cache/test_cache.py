@@ -95,7 +95,7 @@ async def test_a_kind_is_synced_once_it_is_listed() -> None:
         await served.cache.wait_synced()
         assert served.cache.has_synced
         assert set(kind.keys()) == {key("a")}
-        assert [health.connected for health in served.cache.health()] == [True]
+        assert [health.is_connected for health in served.cache.health()] == [True]
 
 
 async def test_one_informer_serves_all_who_require_a_kind_and_is_whole_if_anybody_needs_it_so() -> None:
@@ -264,7 +264,7 @@ async def test_a_view_is_of_a_complete_kind_with_an_open_watch() -> None:
     async with served.running():
         view = served.cache.view(FOO, "one", whole=True)
         assert view is not None
-        assert (view.kind, view.resource_version) == (kind, "9")
+        assert (view.informer, view.resource_version) == (kind, "9")
         served.client.watches[0].send(WatchEventType.MODIFIED, foo("a", 12, namespace="one"))
         await settle()
         assert [_version(served, namespace) for namespace in ("one", "two", "three", "")] == ["12", "9", None, None]

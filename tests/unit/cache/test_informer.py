@@ -63,9 +63,9 @@ def test_objects_of_the_first_list_are_created_initially(kind: Informer, store: 
     assert not is_synced(kind)
     store.replace([foo("a"), foo("b")])
     assert is_synced(kind)
-    assert [(event.type, event.initial) for event in events] == [(EventType.CREATED, True)] * 2
+    assert [(event.type, event.is_initial) for event in events] == [(EventType.CREATED, True)] * 2
     store.upsert(foo("c"))
-    assert events[-1].initial is False
+    assert events[-1].is_initial is False
 
 
 def test_a_relist_synthesises_deletions_and_tells_nothing_of_what_is_unchanged(

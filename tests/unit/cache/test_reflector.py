@@ -271,7 +271,7 @@ async def test_forbidden_is_said_once_then_once_a_minute_and_recovers(watched: W
         await watched.clock.advance(60.0)
     assert watched.store.told[-1] == "list a"
     assert logs[-1]["event"] == "watching again"
-    assert watched.informer.health.connected
+    assert watched.informer.health.is_connected
     assert watched.informer.health.since == watched.informer.health.last_alive
 
 
@@ -340,7 +340,7 @@ async def test_a_watch_that_stalled_after_a_bookmark_goes_on_from_there(watched:
 
 async def test_health_tells_whether_it_is_connected_and_when_it_last_heard(watched: Watched) -> None:
     def health() -> tuple[bool, float | None]:
-        return watched.informer.health.connected, watched.informer.health.last_alive
+        return watched.informer.health.is_connected, watched.informer.health.last_alive
 
     assert health() == (False, None)
     watch = await watched.start()
@@ -366,7 +366,7 @@ async def test_an_optional_kind_that_is_forbidden_ends_the_informer() -> None:
 async def test_it_says_how_a_list_is_worded_and_where_in_history_the_store_is(watched: Watched) -> None:
     watched.client.answer(PATH, {**page("10", "a"), "kind": "FooList", "apiVersion": "example.com/v1"})
     watch = await watched.start()
-    assert watched.informer.listing == Listing("example.com/v1", "FooList", items_say_kind=False)
+    assert watched.informer.listing == Listing("example.com/v1", "FooList", items_have_kind=False)
     assert watched.informer.resource_version == "10"
     watch.bookmark("12")
     await settle()

@@ -283,9 +283,9 @@ def test_reads_are_looked_at_until_a_kind_is_listed() -> None:
 def test_a_kind_that_is_watched_anyway_is_observed() -> None:
     b = Bench()
     listener = b.dependents.observer(lambda gvk: MAPS if gvk == MAPS.gvk else None, MAPS.gvk)
-    listener(Event(EventType.CREATED, not_owned(), initial=True))
+    listener(Event(EventType.CREATED, not_owned(), is_initial=True))
     assert b.cache.optional == {}
-    listener(Event(EventType.CREATED, owned(), initial=True))
+    listener(Event(EventType.CREATED, owned(), is_initial=True))
     assert MAPS.gvk in b.cache.optional
 
 

@@ -32,7 +32,7 @@ def thing(generation: int = 1, *, spec: Any = None, status: Any = None, **metada
 
 
 def created(obj: KubeObject, *, initial: bool = False) -> Event:
-    return Event(EventType.CREATED, obj, initial=initial)
+    return Event(EventType.CREATED, obj, is_initial=initial)
 
 
 def updated(old: KubeObject, new: KubeObject) -> Event:

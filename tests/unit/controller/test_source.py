@@ -204,7 +204,7 @@ class TestTrigger:
     async def test_what_is_marked_initial_after_the_first_list_counts_in_the_background(self, harness: Harness) -> None:
         await harness.synced([thing(ONE, "jack")], [])
         harness.cache.get_informer(POD, whole=False, required=True)._tell(
-            Event(EventType.CREATED, pod("jack"), initial=True)
+            Event(EventType.CREATED, pod("jack"), is_initial=True)
         )
         assert (harness.ready(-100), harness.ready(0)) == (1, 0)
 

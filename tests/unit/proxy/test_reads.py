@@ -30,12 +30,12 @@ class FakeKnowledge:
 
     kind: Informer
     is_connected: bool = True
-    items_say_kind: bool | None = True
+    items_have_kind: bool | None = True
 
     def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
         if not self.is_connected or (whole and self.kind.metadata_only):
             return None
-        return View(self.kind, "77", Listing("example.com/v1", "FooList", self.items_say_kind))
+        return View(self.kind, "77", Listing("example.com/v1", "FooList", self.items_have_kind))
 
     def known_plural(self, group: str, version: str, plural: str) -> Resource | None:
         return RESOURCE if (group, version, plural) == ("example.com", "v1", "foos") else None
@@ -84,7 +84,7 @@ def test_an_object_and_a_list_are_answered() -> None:
 @pytest.mark.parametrize(("says", "has"), [(True, True), (False, False), (None, True)])
 def test_items_say_their_kind_where_the_api_servers_do(says: bool | None, has: bool) -> None:
     knowledge = knowledge_of([foo(1)])
-    knowledge.items_say_kind = says
+    knowledge.items_have_kind = says
     listed = ask(knowledge, FOOS)
     assert listed is not None
     assert ("kind" in listed["items"][0]) is has
