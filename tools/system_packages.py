@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _install(names: list[str]) -> None:
-    """Install packages, with the lists of what there is renewed where they are too old (or were never got)."""
+    """Install packages; renew the lists of available packages where they are missing or too old."""
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     title = f"installing {' '.join(names)}"
     answer = run_step(title, [*_INSTALL, *names], _TIMEOUT)

@@ -65,7 +65,7 @@ class BindAddress:
 
 
 USER_METRICS_BIND_ADDRESS: Final = BindAddress("127.0.0.1", 5050)
-"""Where ``osdk_metric`` of upstream's collection sends metrics, and of this project's where it is not told better."""
+"""Where ``osdk_metric`` of upstream's collection sends metrics, and of this project's where nothing else is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class SecureServing:
     - ``directory``: where certificate and key are; None: ``DEFAULT_CERT_DIR`` where it has both, else a self-signed
       certificate is made
     - ``certificate_name``, ``key_name``: their files in it, in PEM
-    - ``requires_rbac``: whether metrics are answered only to who has a token of the cluster and the right to get them
+    - ``requires_rbac``: whether metrics are served only to clients with a token and the right to get them
     """
 
     directory: Path | None = None

@@ -40,7 +40,7 @@ MetricsRequireRbac: TypeAlias = Annotated[
     flag(
         "--metrics-require-rbac",
         "BOOLEAN",
-        "Serve metrics only to who has a token of the cluster and the right to get /metrics; needs --metrics-secure.",
+        "Serve metrics only to clients with a token and the right to get /metrics; needs --metrics-secure.",
         default="false",
     ),
 ]
