@@ -7,6 +7,7 @@ serving; 2 wrong usage.
 from __future__ import annotations
 
 import enum
+import importlib.util
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,6 +135,8 @@ def run(
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", help="Stop when our starter ends.")] = False,
 ) -> None:
     """Run control plane and operator in the foreground until Ctrl-C."""
+    if importlib.util.find_spec(foreground.RUNNER) is None:
+        raise DevclusterError("the operator's package is not installed: pip install ansible-reconcile-runner")
     own = ClusterSpec(directory.absolute(), controllers=controllers) if cluster is RunCluster.OWN else None
     foreground.run(RunSpec(own, watches_file, crds, die_with_parent))
 

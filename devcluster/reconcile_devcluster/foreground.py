@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 OPERATOR = "operator"
 
+RUNNER = "reconcile_runner"
+"""The package that runs an operator. `-P` keeps the working directory, which is the user's, off its path."""
+
 OPERATOR_STOP_GRACE = 40.0
 """Seconds the operator gets after SIGTERM; it gives its runs 30 by itself."""
 
@@ -67,7 +70,7 @@ class RunSpec:
     watches_file: Path
     crds: Path
     dies_with_parent: bool = False
-    operator: tuple[str, ...] = (sys.executable, "-m", "reconcile_runner", "run")
+    operator: tuple[str, ...] = (sys.executable, "-P", "-m", RUNNER, "run")
 
 
 def run(spec: RunSpec) -> None:

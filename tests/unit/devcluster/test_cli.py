@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from reconcile_devcluster import cli
+from reconcile_devcluster import cli, foreground
 from reconcile_devcluster.layout import DataDirectory
 
 if TYPE_CHECKING:
@@ -68,6 +68,15 @@ def test_status_where_nothing_runs_ends_with_code_1(
 ) -> None:
     assert _main(monkeypatch, "status", "--dir", str(tmp_path)) == 1
     assert capsys.readouterr().out == f"nothing runs in {tmp_path}\n"
+
+
+def test_run_without_the_operators_package_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(foreground, "RUNNER", "no_such_package")
+    assert _main(monkeypatch, "run", "--dir", str(tmp_path / "data")) == 1
+    assert "pip install ansible-reconcile-runner" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 def test_down_where_nothing_runs_is_fine_and_creates_nothing(
