@@ -20,8 +20,8 @@ import typer
 
 from reconcile_runner import logs
 from reconcile_runner.cli import electionflags, flags, metricsflags, upstreamflags, values
+from reconcile_runner.cli.envvars import kind_settings, log_events, namespaces
 from reconcile_runner.cli.usage import Commands
-from reconcile_runner.cli.variables import kind_settings, log_events, namespaces
 from reconcile_runner.cli.version import commit, version_line
 from reconcile_runner.compat import ENV_GATHERING
 from reconcile_runner.errors import ConfigError, RunnerError

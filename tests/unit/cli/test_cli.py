@@ -16,7 +16,7 @@ from reconcile_runner import __version__
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.cli import app, flags
-from reconcile_runner.cli.variables import kind_settings, namespaces
+from reconcile_runner.cli.envvars import kind_settings, namespaces
 from reconcile_runner.cli.version import commit
 from reconcile_runner.errors import ApiUnreachableError, ConfigError, RunnerError
 from reconcile_runner.options import (
