@@ -19,19 +19,7 @@ from tests.support.paths import REPOSITORY
 
 OLDEST_PYTHON = 11
 NEWEST_PYTHON = 13
-TESTS = (
-    "tests/unit/execution",
-    "tests/engine/forkserver",
-    "tests/engine/test_unsafe_extravars.py",
-    "tests/engine/test_execution_names.py",
-    "tests/engine/test_execution_tempdir.py",
-    "tests/engine/test_forkserver_corpus.py",
-    "tests/engine/test_forkserver_isolation.py",
-    "tests/engine/test_forkserver_modules.py",
-    "tests/engine/test_forkserver_deaths.py",
-    "tests/engine/test_forkserver_directories.py",
-    "tests/engine/test_forkserver_memory.py",
-)
+TESTS = ("tests/unit/execution", "tests/engine")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ CONFIG_MAPS = f"{NAMESPACES}/default/configmaps"
 
 
 def _devcluster(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "devcluster", *arguments]
+    command = [sys.executable, "-m", "reconcile_devcluster", *arguments]
     return subprocess.run(
         command, cwd=REPOSITORY, env=os.environ | variables, capture_output=True, text=True, timeout=150, check=False
     )
@@ -226,7 +226,7 @@ def test_up_recovers_from_killed_programs(tmp_path: Path) -> None:
 
 
 def test_two_starts_at_once_start_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "devcluster", "up", "--dir", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "reconcile_devcluster", "up", "--dir", str(tmp_path / "data")]
     try:
         starts = [subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         said = [start.communicate(timeout=50)[1] for start in starts]

@@ -83,7 +83,16 @@ def has_no_traceback(running: OperatorProcess) -> None:
 
 def refused_start(kubeconfig: Path, watches: Path) -> str:
     """Return what the operator says when it refuses to start, with exit code 1 and no traceback."""
-    command = [sys.executable, "-m", "runner", "run", "--kubeconfig", str(kubeconfig), "--watches-file", str(watches)]
+    command = [
+        sys.executable,
+        "-m",
+        "reconcile_runner",
+        "run",
+        "--kubeconfig",
+        str(kubeconfig),
+        "--watches-file",
+        str(watches),
+    ]
     command += ["--health-probe-bind-address", "0", "--metrics-bind-address", "0"]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1, ended.stderr

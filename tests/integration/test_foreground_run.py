@@ -194,7 +194,7 @@ def _run_current(tmp_path: Path, stdin: int) -> subprocess.CompletedProcess[str]
         "current-context: prod\n"
     )
     return subprocess.run(
-        [sys.executable, "-m", "devcluster", "run", "--cluster", "current"],
+        [sys.executable, "-m", "reconcile_devcluster", "run", "--cluster", "current"],
         cwd=REPOSITORY,
         env=os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")},
         stdin=stdin,

@@ -81,7 +81,7 @@ def shipped(path: str) -> list[KubeObject]:
 def printed(directory: Path, *arguments: str, **environ: str) -> list[KubeObject]:
     """Return the manifest that the command prints, started in a directory."""
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environ}
-    command = [sys.executable, "-m", "runner", "rbac", *arguments]
+    command = [sys.executable, "-m", "reconcile_runner", "rbac", *arguments]
     done = subprocess.run(command, cwd=directory, env=env, check=True, capture_output=True, text=True)
     return list(yaml.safe_load_all(done.stdout))
 

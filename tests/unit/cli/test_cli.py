@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -32,6 +33,7 @@ from reconcile_runner.options import (
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.logs import logging_restored
 from tests.support.paths import REPOSITORY
+from tests.support.programs import SHELL
 
 TESTDATA = REPOSITORY / "tests" / "testdata" / "watches"
 PROJECT = TESTDATA / "project"
@@ -225,7 +227,11 @@ def test_a_command_line_that_cannot_be_read_ends_with_2_and_one_line_that_says_w
             "--metrics-bind-address and --metrics-addr are both set, expected the first alone",
         ),
         ([], {"WATCH_NAMESPACE": "a,B"}, "WATCH_NAMESPACE: found 'B', expected names of namespaces"),
-        (["--watches-file=/nowhere.yaml"], {}, "/nowhere.yaml: cannot be read: no such file or directory"),
+        (
+            [f"--watches-file={TESTDATA}/none.yaml"],
+            {},
+            f"{TESTDATA}/none.yaml: cannot be read: no such file or directory",
+        ),
     ],
     ids=["metrics", "namespace", "watches_file"],
 )
@@ -448,12 +454,17 @@ def test_version_says_what_takes_part_in_a_run() -> None:
     assert "not installed" not in result.stdout
 
 
-def test_the_commit_is_gits_where_the_image_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commit_is_gits_where_the_image_does_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNNER_COMMIT")
-    if not (REPOSITORY / ".git").exists():
-        assert commit() == "unknown"
-    else:
-        assert len(commit()) == 40
+    module = importlib.import_module("reconcile_runner.cli.version")  # the package has a command of this name
+    monkeypatch.setattr(module, "_checkout", lambda: "/clone")
+    assert commit() == "unknown", "git is not installed"
+    (tmp_path / "git").write_text(f'#!{SHELL}\n[ "$*" = "-C /clone rev-parse HEAD" ] && echo 1f2e\n')
+    (tmp_path / "git").chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit() == "1f2e"
+    monkeypatch.setattr(module, "_checkout", lambda: None)
+    assert commit() == "unknown", "not installed from a checkout"
 
 
 def flag_helps() -> dict[str, str]:

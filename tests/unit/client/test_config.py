@@ -22,6 +22,7 @@ from reconcile_runner.client.credentials import ExecCredentials, StaticCredentia
 from reconcile_runner.errors import ConfigError
 from tests.support.fakes.clock import FakeClock
 from tests.support.fakes.projected import Projected
+from tests.support.programs import SHELL
 
 SERVER = "https://127.0.0.1:6443"
 
@@ -191,7 +192,7 @@ def exec_entry(command: str) -> dict[str, Any]:
     return {
         "exec": {
             "apiVersion": "client.authentication.k8s.io/v1",
-            "command": "sh",
+            "command": SHELL,
             "args": ["-c", command],
             "env": [{"name": "MARK", "value": "set"}],
         }
@@ -212,7 +213,7 @@ async def test_an_exec_plugin_named_by_a_relative_path_lies_beside_the_kubeconfi
 
 
 async def test_an_exec_plugin_that_fails_makes_start_impossible(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"config: exec plugin 'sh' failed with exit code 2: log in first"):
+    with pytest.raises(ConfigError, match=r"config: exec plugin '/bin/sh' failed with exit code 2: log in first"):
         await loaded(tmp_path, config(user=exec_entry("echo log in first >&2; exit 2")))
 
 

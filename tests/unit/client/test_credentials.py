@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from structlog.testing import capture_logs
 from reconcile_runner.client.credentials import ExecCredentials, ExecPlugin, StaticCredentials, TokenFile
 from reconcile_runner.errors import ConfigError
 from tests.support.fakes.clock import FakeClock
+from tests.support.programs import SHELL, printing
 
 API_VERSION = "client.authentication.k8s.io/v1"
 
@@ -104,8 +104,9 @@ class Plugin:
         self.script = directory / "plugin"
         self.answer = directory / "answer"
         self.runs_file = directory / "runs"
-        shell = shutil.which("sh")
-        self.script.write_text(f'#!{shell}\necho "$KUBERNETES_EXEC_INFO" >> {self.runs_file}\ncat {self.answer}\n')
+        self.script.write_text(
+            f'#!{SHELL}\necho "$KUBERNETES_EXEC_INFO" >> {self.runs_file}\n{printing(self.answer)}\n'
+        )
         self.script.chmod(self.script.stat().st_mode | stat.S_IXUSR)
 
     def prints(self, **status: str) -> None:
@@ -189,12 +190,12 @@ class TestExecPlugin:
         assert str(caught.value).startswith(f"kubeconfig /k: exec plugin '{plugin.script}'")
 
     async def test_an_exit_code_is_reported_with_what_it_said(self) -> None:
-        spec = ExecPlugin("sh", ("-c", "echo no login >&2; exit 3"), {}, API_VERSION, "", "kubeconfig /k")
-        with pytest.raises(ConfigError, match="exec plugin 'sh' failed with exit code 3: no login"):
+        spec = ExecPlugin(SHELL, ("-c", "echo no login >&2; exit 3"), {}, API_VERSION, "", "kubeconfig /k")
+        with pytest.raises(ConfigError, match="exec plugin '/bin/sh' failed with exit code 3: no login"):
             await spec.run()
 
-    async def test_a_plugin_that_is_not_there_is_reported_with_its_hint(self) -> None:
-        spec = ExecPlugin("/nowhere/plugin", (), {}, API_VERSION, "Install it from there.", "kubeconfig /k")
+    async def test_a_plugin_that_is_not_there_is_reported_with_its_hint(self, tmp_path: Path) -> None:
+        spec = ExecPlugin(str(tmp_path / "none"), (), {}, API_VERSION, "Install it from there.", "kubeconfig /k")
         with pytest.raises(
             ConfigError, match=r"cannot be started: No such file or directory\. Install it from there\."
         ):
@@ -202,5 +203,5 @@ class TestExecPlugin:
 
     async def test_its_environment_is_the_kubeconfigs(self) -> None:
         answer = f'{{"apiVersion": "{API_VERSION}", "status": {{"token": "\'$MARK\'"}}}}'
-        spec = ExecPlugin("sh", ("-c", f"echo '{answer}'"), {"MARK": "set"}, API_VERSION, "", "kubeconfig /k")
+        spec = ExecPlugin(SHELL, ("-c", f"echo '{answer}'"), {"MARK": "set"}, API_VERSION, "", "kubeconfig /k")
         assert await spec.run() == {"token": "set"}

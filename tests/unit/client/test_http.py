@@ -207,7 +207,11 @@ async def test_a_server_that_accepts_and_stays_silent_ends_a_request_and_a_watch
                 await watched(client, stall_timeout=SHORT)
 
 
-async def test_a_name_that_cannot_be_resolved_is_said_so() -> None:
+async def test_a_name_that_cannot_be_resolved_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_question: object, **_hints: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     async with client_of("http://nowhere.invalid") as client:
         with pytest.raises(ApiUnreachableError, match=r"nowhere\.invalid gave no answer: its name cannot be resolved"):
             await client.get(PATH)

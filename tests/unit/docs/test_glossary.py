@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -31,12 +33,11 @@ FIELD_CLASSES: Final = re.compile(r"(Reflector|Informer|Indexer|Cache|Controller
 
 def found(name: str) -> bool:
     """Tell whether a dotted name below the package is a module, or a class in one."""
-    try:
-        importlib.import_module(f"reconcile_runner.{name}")
-    except ImportError:
-        module, _, last = name.rpartition(".")
-        return hasattr(importlib.import_module(f"reconcile_runner.{module}"), last)
-    return True
+    with contextlib.suppress(ModuleNotFoundError):  # the part before the last dot is no package
+        if importlib.util.find_spec(f"reconcile_runner.{name}"):
+            return True
+    module, _, last = name.rpartition(".")
+    return hasattr(importlib.import_module(f"reconcile_runner.{module}"), last)
 
 
 @pytest.mark.parametrize("name", NAMES)

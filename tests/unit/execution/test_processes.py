@@ -16,14 +16,15 @@ from reconcile_runner.execution.processes import (
     living_descendants,
 )
 from tests.support import fresh
+from tests.support.programs import SHELL, SLEEPER
 
 
 @pytest.fixture
 def family() -> Iterator[subprocess.Popen[bytes]]:
     """Return a shell with a child that has a child; it has said so when it is handed out."""
-    script = "sh -c 'sleep 1000 & echo ready; wait' & wait"
+    script = """"$0" -c '"$@" & echo ready; wait' "$0" "$@" & wait"""
     marked = {**os.environ, JOB_VARIABLE: "job-7"}
-    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, env=marked) as shell:
+    with subprocess.Popen([SHELL, "-c", script, SHELL, *SLEEPER], stdout=subprocess.PIPE, env=marked) as shell:
         assert shell.stdout is not None
         shell.stdout.readline()
         yield shell
@@ -48,7 +49,7 @@ def test_killing_goes_on_until_nothing_is_found(family: subprocess.Popen[bytes])
 
 
 def test_a_zombie_has_ended() -> None:
-    with subprocess.Popen(["true"], stdout=subprocess.PIPE) as child:
+    with subprocess.Popen([SHELL, "-c", ":"], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.read()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -66,9 +67,10 @@ def test_nobody_has_no_descendants() -> None:
 def end_an_orphan() -> list[bool]:
     """Adopt a child and a grandchild of a program that ended, and end both. Only in a process of its own."""
     processes.adopt_orphans()
-    own = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
-    program = "sh -c 'sleep 1000 & wait' >/dev/null & echo $!"
-    orphan = int(subprocess.run(["sh", "-c", program], stdout=subprocess.PIPE, check=True, text=True).stdout)
+    own = os.posix_spawn(SLEEPER[0], SLEEPER, {})
+    program = """"$0" -c '"$@" & wait' "$0" "$@" >/dev/null & echo $!"""
+    command = [SHELL, "-c", program, SHELL, *SLEEPER]
+    orphan = int(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
     adopted = orphan in processes.children()
     ended = processes.end_orphans(frozenset({own}))
     left = processes.children() == living_descendants(os.getpid()) == {own}
@@ -86,14 +88,14 @@ def see_children_end() -> list[bool]:
     watch = ChildWatch()
     seen = []
     for _ in range(2):
-        child = os.posix_spawn("/bin/true", ["true"], {})
+        child = os.posix_spawn(SHELL, [SHELL, "-c", ":"], {})
         seen.append(bool(select.select([watch], [], [], 30)[0]))
         watch.clear()
         watch.clear()
         os.waitpid(child, 0)
         seen.append(bool(select.select([watch], [], [], 0)[0]))
     processes.stop_child_watch()
-    os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+    os.waitpid(os.posix_spawn(SHELL, [SHELL, "-c", ":"], {}), 0)
     return [*seen, bool(select.select([watch], [], [], 0)[0])]
 
 

@@ -25,6 +25,7 @@ from reconcile_runner.manager.run import run
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import BindAddress, ElectionSettings, Options
 from reconcile_runner.watches.watch import Watch
+from tests.support.fakes.engine import FakeEngine
 
 LOOPBACK = BindAddress("127.0.0.1", 0)
 WATCH = Watch(GroupVersionKind("example.com", "v1", "Thing"), role=Path("/roles/thing"))
@@ -64,7 +65,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(options: Options) -> None:
     with capture_logs() as lines:
-        serving = asyncio.create_task(run(options, (WATCH,)))
+        serving = asyncio.create_task(run(options, (WATCH,), FakeEngine()))
 
         async def is_served() -> bool:
             return any(line["event"] == "metrics endpoint listening" for line in lines)
@@ -89,7 +90,7 @@ async def test_without_an_api_server_it_is_alive_not_ready_and_ends_with_zero(op
 
 async def test_a_kubeconfig_that_is_missing_makes_a_start_impossible(options: Options, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-file"):
-        await run(replace(options, kubeconfig=tmp_path / "no-such-file"), (WATCH,))
+        await run(replace(options, kubeconfig=tmp_path / "no-such-file"), (WATCH,), FakeEngine())
 
 
 async def test_a_part_that_cannot_start_leaves_none_running(options: Options) -> None:
@@ -97,7 +98,7 @@ async def test_a_part_that_cannot_start_leaves_none_running(options: Options) ->
     async with taken:
         port = taken.sockets[0].getsockname()[1]
         with pytest.raises(ConfigError, match="--metrics-bind-address"):
-            await run(replace(options, metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+            await run(replace(options, metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,), FakeEngine())
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -133,7 +134,9 @@ async def test_a_taken_port_for_roles_metrics_is_an_error_only_where_it_was_aske
     async with taken:
         port = taken.sockets[0].getsockname()[1]
         with pytest.raises(ConfigError, match="--user-metrics-bind-address: cannot listen on"):
-            await run(replace(options, user_metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,))
+            await run(
+                replace(options, user_metrics_bind_address=BindAddress("127.0.0.1", port)), (WATCH,), FakeEngine()
+            )
 
 
 async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
@@ -145,7 +148,9 @@ async def test_two_operators_on_one_machine_both_take_metrics_of_roles(
         default = BindAddress("127.0.0.1", port)
         monkeypatch.setattr(servers, "USER_METRICS_BIND_ADDRESS", default)
         with capture_logs() as lines:
-            serving = asyncio.create_task(run(replace(options, user_metrics_bind_address=default), (WATCH,)))
+            serving = asyncio.create_task(
+                run(replace(options, user_metrics_bind_address=default), (WATCH,), FakeEngine())
+            )
 
             async def is_taken() -> bool:
                 return any(line["event"] == "user metrics endpoint listening" for line in lines)
@@ -188,7 +193,7 @@ async def test_a_lost_lease_ends_the_operator_with_an_exit_code_of_its_own(
         left.append("the election")
 
     monkeypatch.setattr(manager, "join", join)
-    assert await run(options, (WATCH,)) == 1
+    assert await run(options, (WATCH,), FakeEngine()) == 1
     assert left == ["the election"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -198,7 +203,7 @@ async def test_an_operator_that_stands_by_ends_when_it_is_told_to(
 ) -> None:
     election = ElectionSettings("my-operator", "shop")
     with capture_logs() as lines:
-        serving = asyncio.create_task(run(replace(options, election=election), (WATCH,)))
+        serving = asyncio.create_task(run(replace(options, election=election), (WATCH,), FakeEngine()))
 
         async def campaigns() -> bool:
             return any(line["event"] == "campaigning for the lease" for line in lines)

@@ -127,8 +127,8 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("not a directory")
     with pytest.raises(ExecutionError, match=r"the inputs of the run cannot be written: .*File exists"):
         InputDir(tmp_path / "root", {}).write(FOO, KEY, *INPUTS)
-    given = InputDir(tmp_path, {"ANSIBLE_INVENTORY": "/no/such/inventory"})
-    with pytest.raises(ExecutionError, match="No such file or directory: '/no/such/inventory'"):
+    given = InputDir(tmp_path, {"ANSIBLE_INVENTORY": str(tmp_path / "none")})
+    with pytest.raises(ExecutionError, match=f"No such file or directory: '{tmp_path}/none'"):
         given.write(FOO, KEY, *INPUTS)
 
 

@@ -11,6 +11,7 @@ from reconcile_devcluster.layout import DataDirectory
 from reconcile_devcluster.node import cgroups, cleanup, network
 from reconcile_devcluster.node.files import NodeFiles
 from reconcile_devcluster.process import ProcessIdentity
+from tests.support.programs import SLEEPER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def test_link_and_control_group_of_this_node_go(files: NodeFiles, removed: list[
 
 
 def test_process_1_is_ended_first(files: NodeFiles, removed: list[str]) -> None:
-    with subprocess.Popen(["sleep", "600"]) as process_1:
+    with subprocess.Popen(SLEEPER) as process_1:
         files.save_process_1(ProcessIdentity.of(process_1.pid))
         identity = ProcessIdentity.of(process_1.pid)
         cleanup.remove_traces(files)

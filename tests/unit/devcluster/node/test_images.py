@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,14 +125,15 @@ def test_an_image_is_taken_from_the_first_store_that_has_it(
     make_program: Callable[[Path, str], Path],
 ) -> None:
     saved = docker_archive(tmp_path / "saved.tar", "localhost/foo:dev")
+    copy = f"{sys.executable} -c 'import shutil, sys; shutil.copy(*sys.argv[1:])' {saved}"
     make_program(tmp_path / "bin" / "docker", "exit 1")
-    make_program(tmp_path / "bin" / "buildah", f'test $1 = inspect || cp {saved} "${{3#docker-archive:}}"')
+    make_program(tmp_path / "bin" / "buildah", f'test $1 = inspect || {copy} "${{3#docker-archive:}}"')
     # As buildah is told the name behind the archive's path, the copy is put where the path ends.
     stores = [
         images.ImageStore("docker", ("image", "inspect"), ("save",)),
         images.ImageStore("buildah", ("inspect",), ("push", "{image}", "docker-archive:{archive}")),
     ]
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
     assert images.load(running, ctr, "localhost/foo:dev", stores) == ["localhost/foo:dev"]
 
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from reconcile_devcluster.node import namespaces
 from reconcile_devcluster.process import ProcessIdentity, wait
+from tests.support.programs import SHELL, SLEEPER
 
 SCRIPT = namespaces.__file__
 
@@ -20,29 +23,42 @@ def in_a_child(body: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program], text=True, stdout=subprocess.PIPE)
 
 
+def wait_until_caught(pid: int, number: signal.Signals) -> None:
+    """Wait until a process has a handler for a signal; it may be slower than the child it forked."""
+    for _ in range(3000):
+        (caught,) = re.findall(r"^SigCgt:\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        if int(caught, 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{number.name} is not caught")
+
+
 @pytest.mark.parametrize(("program", "code"), [("exit 7", 7), ("kill -KILL $$", 128 + 9)])
 def test_the_exit_code_is_that_of_the_program(program: str, code: int) -> None:
-    body = f"command = ['sh', '-c', {program!r}]\nchild = namespaces._fork(lambda: os.execvp('sh', command))\n"
+    body = (
+        f"command = [{SHELL!r}, '-c', {program!r}]\nchild = namespaces._fork(lambda: os.execv(command[0], command))\n"
+    )
     with in_a_child(body + "sys.exit(namespaces._wait_for(child, signal.SIGTERM))") as process:
         assert process.wait(timeout=30) == code
 
 
 def test_sigterm_is_handed_on() -> None:
-    body = """
-command = ["sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"]
-child = namespaces._fork(lambda: os.execvp("sh", command))
+    body = f"""
+command = [{SHELL!r}, "-c", "trap 'exit 3' TERM; echo ready; while :; do :; done"]
+child = namespaces._fork(lambda: os.execv(command[0], command))
 sys.exit(namespaces._wait_for(child, signal.SIGTERM))
 """
     with in_a_child(body) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        wait_until_caught(process.pid, signal.SIGTERM)
         process.terminate()
         assert process.wait(timeout=30) == 3
 
 
 def test_the_program_ends_with_whoever_waits_for_it() -> None:
-    body = """
-child = namespaces._fork(lambda: os.execvp("sleep", ["sleep", "600"]))
+    body = f"""
+child = namespaces._fork(lambda: os.execv({SLEEPER[0]!r}, {SLEEPER!r}))
 print(child, flush=True)
 namespaces._wait_for(child, signal.SIGTERM)
 """

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import pytest
 from reconcile_devcluster.errors import StartError
 from reconcile_devcluster.node import network
 from reconcile_devcluster.node.network import NodeNetwork
+from tests.support.programs import printing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def fake_ip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_program: Callable[[Path, str], Path]) -> Path:
     """Put an `ip` first on PATH that writes its arguments to a file and prints the file `answer`."""
-    make_program(tmp_path / "bin" / "ip", f'echo "$@" >> {tmp_path}/calls; cat {tmp_path}/answer')
+    make_program(tmp_path / "bin" / "ip", f'echo "$@" >> {tmp_path}/calls; {printing(tmp_path / "answer")}')
     make_program(tmp_path / "bin" / "nsenter", 'shift 2; exec "$@"')
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
     (tmp_path / "answer").write_text("[]")
     return tmp_path
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess, ptyprocess
 
 from reconcile_runner.execution import discoverycache, launcher, tempdir
+from tests.support import fresh
 from tests.support.paths import REPOSITORY
+from tests.support.programs import SHELL, SLEEPER
 
 
 def job_in(directory: Path, **fields: Any) -> dict[str, Any]:
@@ -95,19 +96,32 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
         "reconcile_runner.execution.rundir",
         "reconcile_runner.execution.tempdir",
     }
-    assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp"} & set(modules) == set()
+    assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp", "kubernetes", "typer"} & set(modules) == set()
 
 
-def test_what_is_written_in_one_piece_is_what_was_written_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "json", json)
-    launcher._write_events_at_once()
+def written() -> list[str]:
+    """Return an event as ansible-runner writes it, piece by piece and all at once, without and with ASCII alone."""
+    from ansible_runner import runner  # noqa: PLC0415 - not in the process of the tests
+
     event = {"stdout": "é\n", "event_data": {"res": {"nested": [1, None, True, {"a": 1.5}]}}}
+    texts = []
     for ensure_ascii in (True, False):
-        pieces, whole = io.StringIO(), io.StringIO()
+        pieces = io.StringIO()
         json.dump(event, pieces, ensure_ascii=ensure_ascii)
-        runner_module.json.dump(event, whole, ensure_ascii=ensure_ascii)
-        assert whole.getvalue() == pieces.getvalue()
-    assert runner_module.json.load is json.load
+        texts.append(pieces.getvalue())
+    launcher._write_events_at_once()
+    for ensure_ascii in (True, False):
+        whole = io.StringIO()
+        runner.json.dump(event, whole, ensure_ascii=ensure_ascii)
+        texts.append(whole.getvalue())
+    assert runner.json is not json
+    assert runner.json.load is json.load
+    return texts
+
+
+def test_what_is_written_in_one_piece_is_what_was_written_piece_by_piece() -> None:
+    texts = fresh.call(written)
+    assert texts[:2] == texts[2:]
 
 
 def test_the_terminal_of_a_program_that_has_ended_is_closed_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +135,10 @@ def test_the_terminal_of_a_program_that_has_ended_is_closed_without_a_pause(monk
         nap(seconds)
 
     monkeypatch.setattr(ptyprocess.time, "sleep", sleep)
-    ended = PtyProcess.spawn(["true"])
+    ended = PtyProcess.spawn([SHELL, "-c", ":"])
     ended.wait()
     ended.close()
-    running = PtyProcess.spawn(["sleep", "60"])
+    running = PtyProcess.spawn(list(SLEEPER))
     running.close()
     assert not running.isalive()
     assert naps[0] == 0
