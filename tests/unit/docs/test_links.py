@@ -31,6 +31,15 @@ def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
     assert problems(page) == []
 
 
+def test_the_index_has_every_page() -> None:
+    index = REPOSITORY / "docs" / "index.md"
+    listed = {(index.parent / link.partition("#")[0]).resolve() for link in links(index.read_text())}
+    decisions = REPOSITORY / "docs" / "decisions"
+    expected = {page for page in pages() if page.is_relative_to(index.parent) and page.parent != decisions}
+    assert expected - {index} <= listed
+    assert decisions / "README.md" in listed
+
+
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
