@@ -79,6 +79,13 @@ def found(package: Path) -> dict[str, LogLine]:
     return {line.text: line for line in loglines.lines_of(package)}
 
 
+def test_the_page_is_what_the_code_gives() -> None:
+    page = loglines.PAGE.read_text()
+    assert page == loglines.render(page, loglines.lines_of(loglines.PACKAGE)), (
+        "log lines have changed: `make log-lines`"
+    )
+
+
 def test_every_line_of_the_page_has_a_sentence() -> None:
     assert [
         text

@@ -30,6 +30,11 @@ def of_runner() -> Structure:
     return structure.read("reconcile_runner", (REPOSITORY / "pyproject.toml").read_text())
 
 
+def test_the_committed_picture_is_what_the_code_gives(of_runner: Structure) -> None:
+    committed = structure.PICTURE.read_text()
+    assert committed == structure.render(of_runner, "reconcile_runner"), "imports have changed: `make pictures`"
+
+
 def test_no_package_imports_itself_by_way_of_another(of_runner: Structure) -> None:
     assert of_runner.cycles() == []
 
