@@ -43,7 +43,8 @@ def _one_line_per_mistake() -> Iterator[None]:
     try:
         yield
     except typer.TyperException as error:
-        typer.echo(f"error: {_explained(error)}", err=True)
+        # An argument may hold line breaks.
+        typer.echo(f"error: {' '.join(_explained(error).splitlines())}", err=True)
         raise typer.Exit(EXIT_CODE) from error
 
 

@@ -169,6 +169,7 @@ def test_a_boolean_flag_alone_means_true() -> None:
     ("arguments", "said"),
     [
         (["--nope"], "--nope: unknown flag, --help lists the known ones"),
+        (["--no\npe"], "--no pe: unknown flag"),
         (["--reconcile-perod=1h"], "--reconcile-perod: unknown flag, did you mean --reconcile-period?"),
         (["--leader-elect-resource-locks=x"], "did you mean --leader-elect-resource-lock?"),
         (["--reconcile-period=5"], "--reconcile-period: found '5', expected a number with a unit"),
