@@ -105,23 +105,28 @@ async def build(
     )
     units = [_build_unit(_with_period(watch, options), shared) for watch in watches]
     checks.start_is_complete()
-    wants_dependents = options.inject_owner_ref and any(watch.watch_dependent_resources for watch in watches)
-    if wants_dependents:
-        _observe_cached_kinds(cache, dependents, discovery)
-    scan = partial(scan_for_dependents, client, discovery, dependents, clock, options.namespaces)
+    return _group(watches, units, shared)
+
+
+def _group(watches: tuple[Watch, ...], units: list[_Unit], shared: _Shared) -> Operator:
+    options, cache = shared.options, shared.cache
+    election = [RunnableFunc("leader election", shared.leadership.run)]
+    if options.inject_owner_ref and any(watch.watch_dependent_resources for watch in watches):
+        _observe_cached_kinds(cache, shared.dependents, shared.discovery)
+        scan = partial(
+            scan_for_dependents, shared.client, shared.discovery, shared.dependents, shared.clock, options.namespaces
+        )
+        # Until this operator leads, another one may make dependents of further kinds.
+        election.append(RunnableFunc("dependent scan", scan, needs_leader=True))
     return Operator(
         caches=[
-            RunnableFunc("discovery", discovery.run),
+            RunnableFunc("discovery", shared.discovery.run),
             RunnableFunc("cache", cache.run),
-            RunnableFunc("event recorder", recorder.run),
-            RunnableFunc("first lists", _FirstLists(cache, inputs, watches).run),
+            RunnableFunc("event recorder", shared.recorder.run),
+            RunnableFunc("first lists", _FirstLists(cache, shared.inputs, watches).run),
             *(RunnableFunc("source sync", unit.sources.wait_synced) for unit in units),
         ],
-        election=[
-            RunnableFunc("leader election", leadership.run),
-            # Until this operator leads, another one may make dependents of further kinds.
-            *([RunnableFunc("dependent scan", scan, needs_leader=True)] if wants_dependents else []),
-        ],
+        election=election,
         controllers=[ControllerRunnable(unit.controller, cache) for unit in units],
     )
 
