@@ -78,7 +78,7 @@ def _of_election(settings: RbacSettings) -> str:
     rules = rbac.rules_of(rbac.needs_of_election(settings.lease))
     name = settings.name or ELECTION_ROLE_NAME
     roles = [rbac.role_of(name, rules, namespace) for namespace in settings.namespaces]
-    comment = f"What `reconcile-runner rbac` says that the Lease {settings.lease} needs."
+    comment = f"Rights for the Lease {settings.lease}, made by `reconcile-runner rbac`."
     return rbac.manifest_text(comment, roles or [rbac.role_of(name, rules) | {"kind": "Role"}])
 
 
@@ -108,4 +108,4 @@ def _roles(needs: list[rbac.Need], name: str, namespaces: Sequence[str]) -> list
 
 def _comment(watches: Sequence[Watch]) -> str:
     kinds = ", ".join(sorted({watch.gvk.kind for watch in watches}))
-    return f"What `reconcile-runner rbac` says that the watches of {kinds} need. Make it again when roles change."
+    return f"Rights for the watches of {kinds}, made by `reconcile-runner rbac`. Make them again when roles change."
