@@ -165,7 +165,7 @@ class Thing:
     def events(self) -> list[tuple[str, str, str]]:
         """Return type, reason and message of the object's Events, the oldest first."""
         items = self.api.call("GET", "/api/v1/namespaces/default/events")["items"]
-        own = [item for item in items if item["involvedObject"]["name"] == self.name]
+        own = [item for item in items if item["involvedObject"].get("name") == self.name]
         own.sort(key=lambda item: str(item["metadata"]["creationTimestamp"]))
         return [(item["type"], item["reason"], item["message"]) for item in own]
 
