@@ -11,6 +11,8 @@ BASE_PYTHON := $(shell for one in $(CANDIDATES); do "$$one" -c '$(REAL_PATH)' 2>
 
 # Which cluster `make run` uses: its own, or `current` for your kubeconfig's current context (it asks first).
 CLUSTER ?= own
+# How many processes run tests.
+WORKERS ?= logical
 # Further arguments for pytest, for example PYTEST_ARGS='-k workqueue'.
 PYTEST_ARGS ?=
 # Further arguments for the benchmarks: BENCH_ARGS='--quick', BENCH_ARGS='--peer /path/to/ansible-operator'.
@@ -31,6 +33,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # A cluster that happens to be configured must never be used by accident.
 ISOLATED := env -u KUBECONFIG -u K8S_AUTH_KUBECONFIG -u K8S_AUTH_CONTEXT -u K8S_AUTH_HOST -u K8S_AUTH_API_KEY
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist worksteal
 
 .PHONY: help
 help: ## List the targets
@@ -62,9 +65,35 @@ binaries: python ## Make .venv, and get all programs that the tests need but tho
 run: $(if $(filter current,$(CLUSTER)),setup,control-plane) ## Start control plane and operator in the foreground; Ctrl-C stops everything (CLUSTER=current: your own cluster)
 	@ANSIBLE_GATHERING=$${ANSIBLE_GATHERING:-explicit} exec $(BIN)/python -m reconcile_devcluster run --die-with-parent --cluster $(CLUSTER)
 
+# The tiers of the tests, each with what it needs. `exhaustive` marks what `make test-all` adds.
 .PHONY: test
-test: check binaries molecule ## Run all checks and tests, against a real API server
-	@$(ISOLATED) $(BIN)/python -m pytest $(PYTEST_ARGS)
+test: check unit engine integration ## Run the static checks and the tests, against a real API server (10 minutes)
+
+.PHONY: unit
+unit: setup ## Run the unit tests: no Ansible, no API server, nothing of this machine (half a minute)
+	@$(ISOLATED) $(PYTEST) tests/unit $(PYTEST_ARGS)
+
+.PHONY: engine
+engine: setup ## Run the tests of both engines: real Ansible, no API server
+	@$(ISOLATED) $(PYTEST) tests/engine -m "not exhaustive" $(PYTEST_ARGS)
+
+.PHONY: integration
+integration: binaries ## Run the tests against a real API server, a control plane for each worker
+	@$(ISOLATED) $(PYTEST) tests/integration -m "not exhaustive" $(PYTEST_ARGS)
+
+.PHONY: exhaustive
+exhaustive: binaries ## Run what make test leaves out: the other versions of ansible-core, the benchmarks themselves
+	@$(ISOLATED) $(PYTEST) tests/engine tests/integration -m exhaustive $(PYTEST_ARGS)
+
+.PHONY: unit-as-stranger
+unit-as-stranger: setup ## Run the unit tests in a copy, as another user, in an empty environment (root)
+	@$(BIN)/python -m tools.unit_as_stranger -n $(WORKERS) $(PYTEST_ARGS)
+
+.PHONY: test-all
+test-all: ## Run make test, and all that takes longer: other cores, molecule, benchmarks, a cluster with a node (45 minutes)
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory exhaustive molecule molecule-cluster
+	@$(MAKE) --no-print-directory e2e
 
 .PHONY: node
 node: setup ## Get what a cluster with a real node needs: packages (root), programs, the image

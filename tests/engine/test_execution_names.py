@@ -65,7 +65,7 @@ json.dump({
 """
 
 
-@pytest.fixture(params=cores.SUPPORTED, scope="module")
+@pytest.fixture(params=cores.EACH, scope="module")
 def ansible_playbook(request: pytest.FixtureRequest) -> Path:
     try:
         return cores.ansible_playbook(request.param)

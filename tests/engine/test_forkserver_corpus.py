@@ -22,7 +22,7 @@ import pytest
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.job import Job, RunResult
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
-from tests.support.cores import SUPPORTED, NoInterpreterError, ansible_playbook
+from tests.support.cores import EACH, NoInterpreterError, ansible_playbook
 from tests.support.jobs import PROJECTS, make_job
 from tests.support.paths import TESTDATA
 
@@ -51,7 +51,7 @@ MASKED = [
 ]
 
 
-@pytest.fixture(scope="module", params=sorted(SUPPORTED))
+@pytest.fixture(scope="module", params=EACH)
 def program(request: pytest.FixtureRequest) -> Path:
     try:
         return ansible_playbook(request.param)

@@ -24,7 +24,7 @@ from tests.support.jobs import GVK, PROJECTS, make_job
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(params=cores.SUPPORTED, scope="module")
+@pytest.fixture(params=cores.EACH, scope="module")
 def ansible_playbook(request: pytest.FixtureRequest) -> Path:
     try:
         return cores.ansible_playbook(request.param)

@@ -15,7 +15,7 @@ from tools.bench.baseline import BARE
 from tools.bench.report import Section
 from tools.bench.system import DIRECT, PEER
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.exhaustive]
 
 
 def test_every_system_has_a_figure_in_every_row_that_concerns_it(tmp_path: Path) -> None:

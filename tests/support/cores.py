@@ -1,7 +1,7 @@
 """Every supported ansible-core, each in a virtual environment of its own, made when a test first asks for it.
 
 What is true of one core need not be true of the next: tests of what Ansible does with an object's values run on all of
-them. ``python -m tests.cores`` makes the environments ahead of time.
+them. ``python -m tests.support.cores`` makes the environments ahead of time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,24 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import REPOSITORY
 
 SUPPORTED = {"2.19": (11, 13), "2.20": (12, 14), "2.21": (12, 14)}
 """Each supported core, and the oldest and newest Python 3 minor that its controller runs on."""
+
+
+def is_installed(core: str) -> bool:
+    """Whether a core is the one in the environment of the tests."""
+    return version("ansible-core").startswith(f"{core}.")
+
+
+EACH = [
+    pytest.param(core, id=core, marks=() if is_installed(core) else pytest.mark.exhaustive)
+    for core in sorted(SUPPORTED)
+]
+"""A parameter for each supported core. Those of others than the installed one are of ``make test-all``."""
 
 
 class NoInterpreterError(Exception):
@@ -31,7 +45,7 @@ def ansible_playbook(core: str) -> Path:
 
     Raises ``NoInterpreterError``.
     """
-    if version("ansible-core").startswith(f"{core}."):
+    if is_installed(core):
         return Path(sys.executable).with_name("ansible-playbook")
     environment = REPOSITORY / ".venvs" / f"core-{core}"
     environment.parent.mkdir(exist_ok=True)

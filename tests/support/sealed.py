@@ -26,10 +26,13 @@ SHELL = "/bin/sh"
 NO_ANSIBLE = TESTDATA / "no-ansible"
 """What processes that a test starts load in their place."""
 
-_KEPT_VARIABLES = ("TMPDIR", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST",
-                   "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")  # fmt: skip
+_KEPT_VARIABLES = ("TMPDIR", "LD_LIBRARY_PATH", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER")
+_KEPT_PREFIX = "COVERAGE_"
 _SYSTEM = ("/proc", "/sys", "/dev", "/usr/share/zoneinfo", "/usr/lib", "/lib", "/etc/mime.types", "/etc/apache2")
 """What the kernel answers, and what the standard library and the loader of shared objects read by themselves."""
+
+_MADE_HERE = tuple(str(REPOSITORY / name) for name in (".collections", ".devcluster", ".git", ".venvs"))
+"""Parts of the repository's directory that a fresh copy of the sources lacks."""
 
 
 class SealBrokenError(AssertionError):
@@ -84,7 +87,8 @@ class Seal:
         if isinstance(path, int) or path is None:
             return ""
         text = os.path.realpath(os.fsdecode(path))
-        return "" if _is_below(text, (*self._roots, *_SYSTEM)) else f"opens {text}"
+        is_allowed = _is_below(text, (*self._roots, *_SYSTEM)) and not _is_below(text, _MADE_HERE)
+        return "" if is_allowed else f"opens {text}"
 
     def _program(self, program: str | bytes | Path, *_others: object) -> str:
         path = Path(os.fsdecode(program))
@@ -131,7 +135,8 @@ def sealed(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[None]:
     for name in [name for name in sys.modules if name.partition(".")[0] in FORBIDDEN_PACKAGES]:
         monkeypatch.delitem(sys.modules, name)  # loaded by another tier's test
     for name in set(os.environ) - set(_KEPT_VARIABLES):
-        monkeypatch.delenv(name)
+        if not name.startswith(_KEPT_PREFIX):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PYTHONPATH", str(NO_ANSIBLE))
     monkeypatch.setenv("PATH", str(home / "no-programs"))

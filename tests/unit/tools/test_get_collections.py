@@ -4,10 +4,8 @@ import json
 import zipfile
 from typing import TYPE_CHECKING
 
-import yaml
-
 from tools import get_collections
-from tools.environment import REQUIREMENTS, ROOT
+from tools.environment import REQUIREMENTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +21,6 @@ def test_only_the_collection_is_taken_out_of_the_wheel(tmp_path: Path) -> None:
     assert get_collections.extract(tmp_path / "ansible.whl", tmp_path / "out") == 2
     assert sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file()) == ["MANIFEST.json", "k8s.py"]
     assert get_collections.installed_version(tmp_path / "out/ansible_collections/kubernetes/core") == "6.6.0"
-
-
-def test_the_installed_collection_is_the_pinned_one_and_needs_no_other() -> None:
-    pinned = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
-    assert [one["name"] for one in pinned] == ["kubernetes.core"]
-    collection = ROOT / ".collections/ansible_collections/kubernetes/core"
-    assert get_collections.installed_version(collection) == pinned[0]["version"]
-    manifest = json.loads((collection / "MANIFEST.json").read_text())
-    assert manifest["collection_info"]["dependencies"] == {}
 
 
 def test_lock_files_hold_hashes_and_no_address() -> None:
