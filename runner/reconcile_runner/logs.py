@@ -105,7 +105,7 @@ def set_up(log_format: LogFormat, level: LogLevel, stream: TextIO | None = None)
     root.handlers = [handler]
     root.setLevel(_LEVELS[level])
     for name in _CHATTY:
-        # Below a warning they speak of every request, headers and bodies included.
+        # Below a warning they log every request, headers and bodies included.
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)
     structlog.configure(

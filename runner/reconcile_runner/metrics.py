@@ -415,7 +415,7 @@ class Metrics:
         self._client_requests.labels(code, method, host).inc()
 
     def series_names(self) -> frozenset[str]:
-        """Return the names that a scrape may show, so that nobody else takes one of them."""
+        """Return the names that a scrape may show, so that no role uses one of them."""
         names = {definition.name for definition in DEFINITIONS}
         for family in self.registry.collect():
             names |= {family.name, *(sample.name for sample in family.samples)}

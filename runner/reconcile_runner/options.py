@@ -86,7 +86,7 @@ class ElectionSettings:
 
 
 DEFAULT_CERT_DIR: Final = Path("/tmp/k8s-metrics-server/serving-certs")  # noqa: S108 upstream's
-"""Where controller-runtime's server of the metrics looks for a certificate that nobody told it of."""
+"""Where controller-runtime's metrics server looks for a certificate by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Options:
     - ``proxy_port``: loopback port between runs and the API server; 0: any free one
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
     - ``commit``: what this was built from, for the build information among the metrics; empty: unknown
-    - ``election``: how a leader is elected; None: this operator acts without asking anybody
+    - ``election``: how a leader is elected; None: without election
     - ``health_probe_bind_address``, ``metrics_bind_address``: None turns the server off
     - ``secure_metrics``: how metrics are served over TLS; None: as plain HTTP
     - ``user_metrics_bind_address``: where roles' metrics are taken; where the port of the default is taken, any free

@@ -1,6 +1,6 @@
 """The flags of leader election, as ``ansible-operator run`` has them.
 
-``run`` reads them into ``ElectionSettings``; where election is not asked for, the others are read and mean nothing.
+``run`` reads them into ``ElectionSettings``; without --leader-elect the other flags have no effect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LeaderElect: TypeAlias = Annotated[
     flag(
         "--leader-elect",
         "BOOLEAN",
-        "Of several operators with one Lease, let one act at a time.",
+        "Let only one of several operators with the same Lease act.",
         default=None,
         shown="false",
     ),
@@ -45,7 +45,7 @@ LeaseDuration: TypeAlias = Annotated[
     flag(
         "--leader-elect-lease-duration",
         "DURATION",
-        "How long the others leave a leader alone that does not renew; whole seconds.",
+        "How long a lease counts without a renewal; whole seconds.",
         read=duration,
         default="15s",
     ),
@@ -55,7 +55,7 @@ RenewDeadline: TypeAlias = Annotated[
     flag(
         "--leader-elect-renew-deadline",
         "DURATION",
-        "How long a leader that cannot renew goes on before it ends; less than the lease's duration.",
+        "How long a leader that cannot renew continues before it ends; less than the lease's duration.",
         read=duration,
         default="10s",
     ),
@@ -86,9 +86,9 @@ def lease_name(name: str, environ: Mapping[str, str]) -> str:
 def election(
     leader_elect: str | None, enable_leader_election: str | None, name: str, namespace: str, times: Timing
 ) -> ElectionSettings | None:
-    """Return how a leader is elected, None where that is not asked for.
+    """Return how a leader is elected; None without election.
 
-    Raises ``ConfigError`` where it is asked for twice, or something that it needs is missing or cannot be.
+    Raises ``ConfigError`` where both flags are set, or a value is missing or not possible.
     """
     if leader_elect is not None and enable_leader_election is not None:
         raise ConfigError("--leader-elect and --enable-leader-election are both set, expected the first alone")

@@ -37,7 +37,7 @@ Kubeconfig: TypeAlias = Annotated[
     flag(
         "--kubeconfig",
         "FILE",
-        "Which cluster, and as whom.",
+        "Kubeconfig with the cluster and the credentials.",
         read=Path,
         default=None,
         shown="$KUBECONFIG, else the Pod's service account",
@@ -48,7 +48,7 @@ ReconcilePeriod: TypeAlias = Annotated[
     flag(
         "--reconcile-period",
         "DURATION",
-        "Run again for an object that nothing happened to after this long; 0: never. A watch's reconcilePeriod and the "
+        "Reconcile an object again after this long without an event; 0: never. A watch's reconcilePeriod and the "
         "object's annotation win.",
         read=duration,
         default="10h",
@@ -59,7 +59,7 @@ MaxConcurrentReconciles: TypeAlias = Annotated[
     flag(
         "--max-concurrent-reconciles",
         "NUMBER",
-        "Objects of one watch that are reconciled at a time. MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> wins.",
+        "Objects of one watch that are reconciled at the same time. MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP> wins.",
         read=whole_number(1),
         default=str(usable_cpus()),
         shown="number of CPUs",
@@ -70,7 +70,7 @@ MaxConcurrentRuns: TypeAlias = Annotated[
     flag(
         "--max-concurrent-runs",
         "NUMBER",
-        "Objects of all watches together that are reconciled at a time; 0: no limit besides each watch's own.",
+        "Objects of all watches that are reconciled at the same time; 0: no limit but each watch's own.",
         read=whole_number(0),
         default="0",
     ),
@@ -80,8 +80,7 @@ FailureBackoffBase: TypeAlias = Annotated[
     flag(
         "--failure-backoff-base",
         "DURATION",
-        "How long a failed object waits for its first retry; twice as long for each further one. A watch's "
-        "failureBackoff wins.",
+        "Delay of the first retry of a failed object; it doubles with each further one. A watch's failureBackoff wins.",
         read=duration,
         default="5ms",
     ),
@@ -91,7 +90,7 @@ FailureBackoffCap: TypeAlias = Annotated[
     flag(
         "--failure-backoff-cap",
         "DURATION",
-        "How long a failed object waits at most.",
+        "Longest delay of a retry of a failed object.",
         read=duration,
         default="1000s",
     ),
@@ -101,7 +100,7 @@ MaxArtifactsSize: TypeAlias = Annotated[
     flag(
         "--max-artifacts-size",
         "SIZE|unlimited",
-        "How much the artifacts of all runs may take, such as 128Mi; the oldest go first; 0: none are kept.",
+        "Space for the artifacts of all runs, such as 128Mi; the oldest are removed first; 0: none are kept.",
         read=size,
         default="128Mi",
     ),
@@ -121,7 +120,7 @@ GracefulShutdownTimeout: TypeAlias = Annotated[
     flag(
         "--graceful-shutdown-timeout",
         "DURATION",
-        "How long runs may go on after SIGTERM.",
+        "How long runs may continue after SIGTERM.",
         read=duration,
         default="30s",
     ),
@@ -141,7 +140,7 @@ RolesPath: TypeAlias = Annotated[
     flag(
         "--ansible-roles-path",
         "DIRECTORIES",
-        "Where roles are, separated by ':'; ./roles is always looked at last.",
+        "Directories of roles, separated by ':'; ./roles is always searched last.",
         env=ENV_ROLES_PATH,
     ),
 ]
@@ -150,7 +149,7 @@ CollectionsPath: TypeAlias = Annotated[
     flag(
         "--ansible-collections-path",
         "DIRECTORIES",
-        "Where collections are, separated by ':'.",
+        "Directories of collections, separated by ':'.",
         shown="/usr/share/ansible/collections:~/.ansible/collections",
         env=ENV_COLLECTIONS_PATH,
     ),
@@ -160,7 +159,7 @@ AnsibleArgs: TypeAlias = Annotated[
     flag(
         "--ansible-args",
         "ARGUMENTS",
-        "More arguments for ansible-playbook, in one text; one pair of single quotes around it is dropped.",
+        "More arguments for ansible-playbook, in one text; a pair of single quotes around it is dropped.",
         read=unquoted,
     ),
 ]
@@ -184,7 +183,7 @@ RunnerDirectory: TypeAlias = Annotated[
     flag(
         "--runner-dir",
         "DIRECTORY",
-        "Where the inputs and artifacts of runs are kept; they hold secrets.",
+        "Directory of the inputs and artifacts of runs, which hold secrets.",
         read=Path,
         default=None,
         shown="a memory-backed directory where there is one",
@@ -205,7 +204,7 @@ HealthProbeBindAddress: TypeAlias = Annotated[
     flag(
         "--health-probe-bind-address",
         "[HOST]:PORT",
-        "Where /healthz and /readyz are served; 0: nowhere; port 0: any free one.",
+        "Address of /healthz and /readyz; 0: none; port 0: any free one.",
         read=bind_address,
         default=":6789",
     ),
@@ -215,7 +214,7 @@ UserMetricsBindAddress: TypeAlias = Annotated[
     flag(
         "--user-metrics-bind-address",
         "[HOST]:PORT",
-        "Where roles' metrics (osdk_metric) are taken; 0: nowhere; port 0: any free one.",
+        "Address to which roles send metrics (osdk_metric); 0: none; port 0: any free one.",
         read=bind_address,
         default="127.0.0.1:5050",
     ),
@@ -225,8 +224,8 @@ InjectOwnerRef: TypeAlias = Annotated[
     flag(
         "--inject-owner-ref",
         "BOOLEAN",
-        "Make what a run creates a dependent of the reconciled object: it goes with its owner, and what happens to it "
-        "reconciles the owner.",
+        "Make what a run creates a dependent of the reconciled object: it is deleted with its owner, and its changes "
+        "reconcile the owner.",
         default="true",
     ),
 ]
@@ -235,7 +234,7 @@ ZapEncoder: TypeAlias = Annotated[
     flag(
         "--zap-encoder",
         "json|console",
-        "How log lines look.",
+        "Format of the log lines.",
         read=one_of(LogFormat),
         default=None,
         shown="console on a terminal, else json",
@@ -252,7 +251,9 @@ ZapLogLevel: TypeAlias = Annotated[
         shown="info, debug with --zap-devel",
     ),
 ]
-ZapDevel: TypeAlias = Annotated[str, flag("--zap-devel", "BOOLEAN", "Log for people: console, debug.", default="false")]
+ZapDevel: TypeAlias = Annotated[
+    str, flag("--zap-devel", "BOOLEAN", "Log for developers: format console, level debug.", default="false")
+]
 
 
 # Of `rbac`. They are not in `rbaccommand`, which imports the API client.
@@ -276,7 +277,7 @@ RbacCrds: TypeAlias = Annotated[
     flag(
         "--crds",
         "DIRECTORY",
-        "Where CRDs are that say how kinds are served.",
+        "Directory of CRDs, which say how kinds are served.",
         read=Path,
         default=None,
         shown="crds, where that is",
@@ -294,7 +295,7 @@ RbacKubeconfig: TypeAlias = Annotated[
     ),
 ]
 RbacLeaderElectionId: TypeAlias = Annotated[
-    str, flag("--leader-election-id", "NAME", "Print what is needed for the Lease of this name, and nothing else.")
+    str, flag("--leader-election-id", "NAME", "Print only the rights for the Lease of this name.")
 ]
 
 BOOLEAN_FLAGS = frozenset(

@@ -1,4 +1,4 @@
-"""The flags of the server of the metrics: where, over TLS or not, and to whom.
+"""The flags of the metrics endpoint: its address, TLS, and who may read it.
 
 ``run`` reads them into ``BindAddress`` and ``SecureServing``. Names and defaults are those of ``ansible-operator run``;
 the files of a certificate, for which it has no flags, are named as by kubebuilder's operators.
@@ -24,7 +24,7 @@ MetricsBindAddress: TypeAlias = Annotated[
     flag(
         "--metrics-bind-address",
         "[HOST]:PORT",
-        "Where /metrics is served, as plain HTTP without --metrics-secure; 0: nowhere; port 0: any free one.",
+        "Address of /metrics, plain HTTP without --metrics-secure; 0: none; port 0: any free one.",
         default=None,
         shown=DEFAULT_ADDRESS,
     ),
@@ -33,7 +33,7 @@ MetricsAddr: TypeAlias = Annotated[
     str | None, flag("--metrics-addr", "[HOST]:PORT", "Deprecated: use --metrics-bind-address.", default=None)
 ]
 MetricsSecure: TypeAlias = Annotated[
-    str, flag("--metrics-secure", "BOOLEAN", "Serve metrics over TLS (1.2 or newer) alone.", default="false")
+    str, flag("--metrics-secure", "BOOLEAN", "Serve metrics over TLS (1.2 or newer) only.", default="false")
 ]
 MetricsRequireRbac: TypeAlias = Annotated[
     str,
@@ -49,17 +49,17 @@ MetricsCertPath: TypeAlias = Annotated[
     flag(
         "--metrics-cert-path",
         "DIRECTORY",
-        "Where the certificate of the metrics and its key are; read again when they change.",
+        "Directory of the metrics endpoint's certificate and key; they are read again when they change.",
         read=Path,
         default=None,
         shown=f"{DEFAULT_CERT_DIR} where it has both, else a self-signed certificate",
     ),
 ]
 MetricsCertName: TypeAlias = Annotated[
-    str, flag("--metrics-cert-name", "FILE", "The certificate's file in that directory.", default="tls.crt")
+    str, flag("--metrics-cert-name", "FILE", "File of the certificate in that directory.", default="tls.crt")
 ]
 MetricsCertKey: TypeAlias = Annotated[
-    str, flag("--metrics-cert-key", "FILE", "The key's file in that directory.", default="tls.key")
+    str, flag("--metrics-cert-key", "FILE", "File of the key in that directory.", default="tls.key")
 ]
 
 BOOLEANS: Final = frozenset({"--metrics-secure", "--metrics-require-rbac"})

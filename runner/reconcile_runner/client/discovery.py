@@ -65,7 +65,7 @@ class Resource:
 class Discovery:
     """What the API server serves, remembered.
 
-    Nothing is requested before a kind is asked for.
+    Nothing is requested before it is needed.
     """
 
     def __init__(self, client: ApiClient, clock: Clock) -> None:
@@ -86,7 +86,7 @@ class Discovery:
         return self._by_plural.get((group, version, plural))
 
     async def resource_of_plural(self, group: str, version: str, plural: str) -> Resource | None:
-        """Return the resource that a path names, asked for where it is not known.
+        """Return the resource that a path names, requested if it is not known.
 
         None where there is none.
 
@@ -120,7 +120,7 @@ class Discovery:
         return found
 
     async def resource(self, gvk: GroupVersionKind) -> Resource:
-        """Return the kind's resource, asked for where it is not known.
+        """Return the kind's resource, requested if it is not known.
 
         Raises ``KindNotFoundError``, ``ApiUnreachableError`` or ``ApiError``.
         """

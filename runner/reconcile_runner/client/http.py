@@ -54,7 +54,7 @@ _NO_AUTO_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Ag
 
 
 NO_ANSWER: Final = "<error>"
-"""The code that observers are told of a request that nobody answered, as client-go says it."""
+"""The code that observers get for a request without an answer, as in client-go."""
 
 RequestObserver: TypeAlias = Callable[[str, str, str], None]
 """Told of each request's method, the server's host and port, and the HTTP status as text."""

@@ -57,7 +57,7 @@ def use_certificate(context: ssl.SSLContext, certificate_pem: str, key_pem: str)
 
     Raises ``OSError`` or ``ssl.SSLError`` where the two are unreadable or do not fit together.
     """
-    # OpenSSL reads files only. The directory is 0700 and gone before anybody else gets to look.
+    # OpenSSL reads files only. The directory is 0700 and removed at once.
     with tempfile.TemporaryDirectory(prefix="runner-tls-") as directory:
         certificate, key = Path(directory, "certificate.pem"), Path(directory, "key.pem")
         certificate.write_text(certificate_pem, encoding="utf-8")

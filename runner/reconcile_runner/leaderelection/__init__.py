@@ -50,7 +50,7 @@ class Leadership(Protocol):
 
 
 class Unopposed:
-    """The leadership of an operator that asks nobody."""
+    """The leadership of an operator without leader election."""
 
     is_lost = False
 

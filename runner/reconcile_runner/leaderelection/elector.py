@@ -184,7 +184,7 @@ class Elector:
                 return
 
     def _seconds_to_expiry(self) -> float:
-        """Return how long somebody else may yet act.
+        """Return for how many seconds another holder may still act.
 
         One whose Lease was deleted may not know so yet.
         """
@@ -329,7 +329,7 @@ class Elector:
                 return
             try:
                 await self._client.update(self._path, released(lease, self._clock.now()))
-            except ConflictError:  # an annotation, or a renewal whose answer nobody waited for
+            except ConflictError:  # an annotation, or a renewal whose answer came too late
                 continue
             self._log.info("lease released")
             return

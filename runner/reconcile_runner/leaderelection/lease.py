@@ -78,7 +78,7 @@ def released(lease: KubeObject, now: datetime) -> KubeObject:
 def micro_time(moment: datetime) -> str:
     """Return Kubernetes' ``MicroTime`` of a moment in UTC.
 
-    It is for people: nobody may judge a Lease by it.
+    It is for people: do not judge a Lease by it.
     """
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

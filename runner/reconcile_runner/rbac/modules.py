@@ -92,7 +92,7 @@ def uses(call: Call, kinds: KindTable, unknowns: Unknowns) -> list[Use]:
     if read is None:
         return []
     if call.args.get("impersonate_user"):
-        unknowns.add(call.place, f"{call.module}: impersonates somebody; add impersonate by hand")
+        unknowns.add(call.place, f"{call.module}: impersonates a user; add the right to impersonate by hand")
     try:
         return list(read(_Reader(call, kinds, unknowns)))
     except UnknownKindError as error:

@@ -119,7 +119,7 @@ def _of_lookups(walk: TaskWalk, run: Watch, kinds: KindTable, unknowns: Unknowns
 def _of_dependents(watch: Watch, owner: Resource, made: Resource) -> Use | None:
     """Return what is needed to hear of what becomes of objects that a run made.
 
-    None where nobody wants to.
+    None where they are not watched.
     """
     if not watch.watch_dependent_resources or is_event_kind(made.gvk):
         return None

@@ -25,7 +25,7 @@ from reconcile_runner.errors import ApiError, ApiUnreachableError
 from reconcile_runner.logs import get_logger
 
 AUTHENTICATED_TTL: Final = 60.0
-"""Seconds for which it is remembered whose a token is, or that it is nobody's."""
+"""Seconds for which the answer to a token is remembered."""
 ALLOWED_TTL: Final = 300.0
 """Seconds for which a right is remembered."""
 DENIED_TTL: Final = 30.0
@@ -87,7 +87,7 @@ class AuthenticationAndAuthorization:
 
     The right is one to ``nonResourceURLs``.
 
-    No token, or one that is nobody's: 401. No right: 403. The API server does not answer: 503; it answers with an
+    No valid token: 401. No right: 403. The API server does not answer: 503; it answers with an
     error, such as that the operator itself lacks the right to ask: 500. Both are logged, once a minute.
     """
 
@@ -153,7 +153,7 @@ class AuthenticationAndAuthorization:
 
 
 def _user_of(status: KubeObject) -> _User | None:
-    """Return whom a TokenReview is about; nobody where the token is not accepted."""
+    """Return the user of a TokenReview; None where the token is not accepted."""
     user = status.get("user") or {}
     if status.get("authenticated") is not True or not user.get("username"):
         return None
@@ -174,8 +174,8 @@ class _ReviewCache(Generic[_Value]):
 
     Their keys are digests: tokens themselves are not kept.
 
-    One question is asked at a time: nobody makes the operator flood the API server, and of many requests at once with
-    one token only the first asks. What is known is answered without waiting for others' questions.
+    One question is asked at a time: no client can make the operator flood the API server, and of many requests at once
+    with one token only the first asks. What is known is answered without waiting for others' questions.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -109,7 +109,7 @@ class SelfSigned:
 def open_certificate(wanted: SecureServing, clock: Clock) -> ServingCertificate:
     """Return the certificate of the given files, or of upstream's default ones.
 
-    Raises ``ConfigError`` where the files that are there cannot be used, or those that are asked for are missing.
+    Raises ``ConfigError`` where the given files are missing, or files cannot be used.
     """
     directory = wanted.directory or DEFAULT_CERT_DIR
     certificate, key = directory / wanted.certificate_name, directory / wanted.key_name

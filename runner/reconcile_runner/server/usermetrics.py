@@ -188,7 +188,7 @@ def _change_counter(counter: Gauge, change: _CounterChange) -> None:
 
 
 def _change_gauge(gauge: Gauge, change: _GaugeChange) -> None:
-    """Do the first thing that is asked for.
+    """Apply the first change that the request names.
 
     A zero to add or to take away asks for nothing, as upstream.
     """

@@ -104,7 +104,7 @@ def _expand(text: str, environ: Mapping[str, str]) -> tuple[str, tuple[int, ...]
     """Replace ``$VAR`` and ``${VAR}`` if the variable is set, as upstream does.
 
     Also returns, for each line of the result, the number of the line that it was written on: a value may hold line
-    breaks, and messages speak of the file that people see.
+    breaks, and messages name lines of the file as it is.
     """
 
     def replacement(match: re.Match[str]) -> str:

@@ -133,7 +133,11 @@ REPORTS: list[tuple[str, dict[str, Any], str]] = [
         {"kind": "{{ k }}"},
         "k8s: found kind '{{ k }}', expected one that is known without a run; add by hand what",
     ),
-    ("k8s_info", {"kind": "Pod", "impersonate_user": "x"}, "k8s_info: impersonates somebody; add impersonate by hand"),
+    (
+        "k8s_info",
+        {"kind": "Pod", "impersonate_user": "x"},
+        "k8s_info: impersonates a user; add the right to impersonate by hand",
+    ),
     ("k8s_rollback", {"kind": "Pod"}, "k8s_rollback: found kind 'Pod', expected Deployment or DaemonSet"),
     (
         "kubernetes.core.helm",
