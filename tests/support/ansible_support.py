@@ -5,9 +5,12 @@ Nothing here knows what a test expects.
 
 from __future__ import annotations
 
+import functools
 import http.client
+import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from tests.support.paths import REPOSITORY
+from tests.support.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,13 +165,29 @@ def forward(cluster: Cluster, handler: BaseHTTPRequestHandler, body: bytes) -> t
         connection.close()
 
 
-MODULE_RUNNER = """
-import json, runpy, sys
-from ansible.module_utils.testing import patch_module_args
-arguments = json.load(sys.stdin)
-with patch_module_args(arguments):
-    runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
-"""
+MODULES = "ansible_collections.reconcile_runner.util.plugins.modules"
+
+
+def import_for_modules() -> None:
+    """Import what the project's modules import, which takes most of their time. Called in a zygote."""
+    for module in ("ansible.module_utils.testing", f"{MODULES}.k8s_event", f"{MODULES}.k8s_status"):
+        importlib.import_module(module)
+    for name in [name for name in sys.modules if name.startswith(MODULES)]:
+        del sys.modules[name]
+
+
+def play_module(name: str, arguments: KubeObject) -> None:
+    """Run a module as its own program. Called in a fork of a zygote."""
+    from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 - not in the process of the tests
+
+    with patch_module_args(arguments):
+        runpy.run_module(f"{MODULES}.{name}", run_name="__main__", alter_sys=True)
+
+
+@functools.cache
+def _modules_zygote() -> Zygote:
+    paths = os.pathsep.join(map(str, [REPOSITORY, *collection_paths()]))
+    return Zygote(f"{__name__}:{import_for_modules.__name__}", {**os.environ, "PYTHONPATH": paths})
 
 
 def run_module(name: str, arguments: KubeObject, environment: dict[str, str]) -> KubeObject:
@@ -179,21 +199,10 @@ def run_module(name: str, arguments: KubeObject, environment: dict[str, str]) ->
         environment: From `clean_environment`.
 
     """
-    paths = os.pathsep.join(map(str, collection_paths()))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            MODULE_RUNNER,
-            f"ansible_collections.reconcile_runner.util.plugins.modules.{name}",
-        ],
-        input=json.dumps(arguments),
-        env=environment | {"PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    done = _modules_zygote().call(
+        f"{__name__}:{play_module.__name__}", name, arguments,
+        environment=environment, cwd=environment["HOME"], timeout=DEADLINE,
+    )  # fmt: skip
     try:
         result: KubeObject = json.loads(done.stdout)
     except ValueError:
