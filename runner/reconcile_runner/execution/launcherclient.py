@@ -173,10 +173,10 @@ class LauncherClient:
             header = await self._reports.readexactly(frames.HEADER_BYTES)
             body = await self._reports.readexactly(frames.body_length(header))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise await self._gone() from error
+            raise await self._gone_error() from error
         return _decode(body)
 
-    async def _gone(self) -> LauncherGoneError:
+    async def _gone_error(self) -> LauncherGoneError:
         code = await self._process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         line = self._last_stderr_line()

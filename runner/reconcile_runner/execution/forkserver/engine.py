@@ -136,7 +136,7 @@ class ForkserverEngine:
         self._interpreter = interpreter
         program = self._make_home(found, interpreter)
         self._server = await self._start_server()
-        self._watcher = asyncio.create_task(self._restart_server(), name="fork server")
+        self._watcher = asyncio.create_task(self._watch_server(), name="fork server")
         self._pool = LauncherPool(str(program), self._clock, self._home / "tmp")
         await self._pool.start()
 
@@ -164,10 +164,10 @@ class ForkserverEngine:
         try:
             result = await self._pool.run(job, on_event)
         except BaseException:
-            await asyncio.shield(self._gone(job))
+            await asyncio.shield(self._end_run(job))
             raise
         if result.status is RunStatus.TIMED_OUT:
-            await asyncio.shield(self._gone(job))
+            await asyncio.shield(self._end_run(job))
         if result.status is RunStatus.FAILED and self._was_lost(job):
             raise RunLostError("fork server crashed during the run, which is retried")
         return result
@@ -205,7 +205,7 @@ class ForkserverEngine:
             start_new_session=True,
         )
 
-    async def _restart_server(self) -> None:
+    async def _watch_server(self) -> None:
         """Log the server's events, and restart it when it ends, unless it ends too often."""
         while self._server:
             await _log_events(self._server)
@@ -231,7 +231,8 @@ class ForkserverEngine:
         marker.unlink()
         return True
 
-    async def _gone(self, job: Job) -> None:
+    async def _end_run(self, job: Job) -> None:
+        """Wait until every process of a run that was ended is gone, and forget that it was lost."""
         (self._home / "lost" / job.ident).unlink(missing_ok=True)
         await asyncio.to_thread(_wait_until_gone, self._home, job.ident)
 
