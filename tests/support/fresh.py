@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import json
 import os
@@ -9,10 +11,13 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tests.support.paths import REPOSITORY
+from tests.support.zygote import Zygote
+
+_TIMEOUT = 150.0
 
 
 def call(function: Callable[..., Any], *arguments: object, **settings: str) -> Any:
@@ -20,19 +25,44 @@ def call(function: Callable[..., Any], *arguments: object, **settings: str) -> A
 
     Ansible has no settings there but ``settings``, variables of the environment.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE", "K8S_AUTH"))}
-    environment.pop("KUBECONFIG", None)
     words = [function.__module__, function.__qualname__, json.dumps(arguments)]
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [sys.executable, "-m", __name__, *words],
-            cwd=home, env={**environment, "HOME": home, "PYTHONPATH": str(REPOSITORY), **settings},
-            capture_output=True, check=False,
+            cwd=home, env=_environment(home, **settings), capture_output=True, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return json.loads(done.stdout)
 
 
+def call_with_ansible(function: Callable[..., Any], *arguments: object) -> Any:
+    """Return the same of a fork of a process that has loaded Ansible, as a play is one of its zygote.
+
+    Not for what depends on which modules are imported, or on Ansible's settings.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        done = _holder().call(
+            f"{__name__}:{answer.__name__}", function.__module__, function.__qualname__, arguments,
+            environment=_environment(home), cwd=home, timeout=_TIMEOUT,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@functools.cache
+def _holder() -> Zygote:
+    home = tempfile.TemporaryDirectory()
+    atexit.register(home.cleanup)
+    return Zygote(f"{__name__}:{load_ansible.__name__}", _environment(home.name))
+
+
+def _environment(home: str, **settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE", "K8S_AUTH"))}
+    kept.pop("KUBECONFIG", None)
+    return {**kept, "HOME": home, "PYTHONPATH": str(REPOSITORY), **settings}
+
+
+@functools.cache
 def load_ansible() -> None:
     """Load Ansible as a zygote does: its command line first."""
     importlib.import_module("ansible.cli.playbook")
@@ -66,15 +96,14 @@ def _answer(writing: int, function: Callable[..., Any], *arguments: object) -> N
         os._exit(code)
 
 
-def main() -> None:
-    """Call the function of the first argument, a module, and the second; stdout is for its answer alone."""
-    module, name, arguments = sys.argv[1:]
+def answer(module: str, name: str, arguments: Sequence[object]) -> None:
+    """Call a function of a module; stdout is for its answer alone."""
     answers = os.dup(1)
     os.dup2(2, 1)
-    answer = getattr(importlib.import_module(module), name)(*json.loads(arguments))
+    returned = getattr(importlib.import_module(module), name)(*arguments)
     with os.fdopen(answers, "w", encoding="utf-8") as file:
-        json.dump(answer, file)
+        json.dump(returned, file)
 
 
 if __name__ == "__main__":
-    main()
+    answer(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))

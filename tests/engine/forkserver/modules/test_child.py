@@ -67,7 +67,7 @@ def written_by_ansible(root: str) -> str:
 
 
 def test_what_ansible_writes_is_read(tmp_path: Path) -> None:
-    module = parse(base64.b64decode(fresh.call(written_by_ansible, str(tmp_path))))
+    module = parse(base64.b64decode(fresh.call_with_ansible(written_by_ansible, str(tmp_path))))
     assert module is not None
     assert (module.name, module.full_name) == ("ansible.builtin.ping", "ansible.modules.ping")
     assert json.loads(module.params)["ANSIBLE_MODULE_ARGS"]["data"] == "gruß 'of' \\ it"

@@ -37,20 +37,20 @@ def test_tasks_and_handlers_of_a_role_are_read_in_every_file(tmp_path: Path) -> 
         "role/handlers/main.yml": "- find: {paths: /}\n",
     }
     write(tmp_path, files)
-    assert fresh.call(made, str(tmp_path), ["role"]) == ["find", "getent", "ping", "slurp", "stat"]
+    assert fresh.call_with_ansible(made, str(tmp_path), ["role"]) == ["find", "getent", "ping", "slurp", "stat"]
 
 
 def test_blocks_are_read_to_the_bottom(tmp_path: Path) -> None:
     text = "- block:\n  - block: [ping: ]\n    rescue: [stat: {path: /}]\n  always: [find: {paths: /}]\n"
     write(tmp_path, {"role/tasks/main.yml": text})
-    assert fresh.call(made, str(tmp_path), ["role"]) == ["find", "ping", "stat"]
+    assert fresh.call_with_ansible(made, str(tmp_path), ["role"]) == ["find", "ping", "stat"]
 
 
 def test_all_tasks_of_a_playbook_are_read(tmp_path: Path) -> None:
     play = "- hosts: all\n  pre_tasks: [ping: ]\n  tasks: [stat: {path: /}]\n"
     play += "  post_tasks: [find: {paths: /}]\n  handlers: [getent: {database: passwd}]\n"
     write(tmp_path, {"play.yml": play})
-    assert fresh.call(made, str(tmp_path), ["play.yml"]) == ["find", "getent", "ping", "stat"]
+    assert fresh.call_with_ansible(made, str(tmp_path), ["play.yml"]) == ["find", "getent", "ping", "stat"]
 
 
 def test_only_files_of_tasks_are_read(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_only_files_of_tasks_are_read(tmp_path: Path) -> None:
         "main.yml": task,
     }
     write(tmp_path, files)
-    assert fresh.call(made, str(tmp_path), ["role", "missing"]) == []
+    assert fresh.call_with_ansible(made, str(tmp_path), ["role", "missing"]) == []
 
 
 def test_what_cannot_be_read_is_left_to_the_run_that_needs_it(tmp_path: Path) -> None:
@@ -78,12 +78,12 @@ def test_what_cannot_be_read_is_left_to_the_run_that_needs_it(tmp_path: Path) ->
     (tmp_path / "role/tasks/binary.yml").write_bytes(b"\xff\0")
     (tmp_path / "role/tasks/nowhere.yml").symlink_to(tmp_path / "nowhere")
     (tmp_path / "role/tasks/directory.yml").mkdir()
-    assert fresh.call(made, str(tmp_path), ["role"]) == ["ping"]  # debug has no module of its own
+    assert fresh.call_with_ansible(made, str(tmp_path), ["role"]) == ["ping"]  # debug has no module of its own
 
 
 def test_nothing_in_a_task_is_run_or_filled_in(tmp_path: Path) -> None:
     template = "{{ lookup('pipe', 'touch " + str(tmp_path / "ran") + "') }}"
     task = {"role/tasks/main.yml": f'- ping: "{template}"\n  name: "{template}"\n  when: "{template}"\n'}
     write(tmp_path, task)
-    assert fresh.call(made, str(tmp_path), ["role"]) == ["ping"]
+    assert fresh.call_with_ansible(made, str(tmp_path), ["role"]) == ["ping"]
     assert not (tmp_path / "ran").exists()

@@ -40,7 +40,7 @@ def imported(root: str) -> Any:
 def test_a_known_plugin_is_executed_for_each_import_and_not_compiled(tmp_path: Path) -> None:
     (tmp_path / "known.py").write_text(SOURCE, encoding="utf-8")
     (tmp_path / "broken.py").write_text("def (", encoding="utf-8")
-    answers = fresh.call(imported, str(tmp_path))
+    answers = fresh.call_with_ansible(imported, str(tmp_path))
     places = [str(tmp_path / f"{name}.py") for name in ("known", "known", "new", "new", "broken", "broken")]
     names = [f"{Path(place).stem}_{number}" for place, number in zip(places, "121212", strict=True)]
     expected = [[name, place, place, [name], False] for name, place in zip(names, places, strict=True)]
@@ -67,6 +67,6 @@ def import_broken(root: str) -> Any:
 
 def test_what_cannot_be_compiled_fails_in_the_run_in_the_same_words(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def (", encoding="utf-8")
-    ordinary, kept = fresh.call(import_broken, str(tmp_path))
+    ordinary, kept = fresh.call_with_ansible(import_broken, str(tmp_path))
     assert kept == ordinary
     assert "broken.py" in ordinary

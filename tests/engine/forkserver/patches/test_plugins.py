@@ -33,7 +33,7 @@ def with_directories(root: str) -> Any:
 def test_a_directory_of_plugins_of_templates_is_noticed_and_no_other(tmp_path: Path) -> None:
     for kind in ("filter", "lookup", "test", "callback", "action"):
         (tmp_path / f"{kind}_plugins").mkdir()
-    assert fresh.call(with_directories, str(tmp_path)) == [True, False, False, False, True, True]
+    assert fresh.call_with_ansible(with_directories, str(tmp_path)) == [True, False, False, False, True, True]
 
 
 def alone() -> bool:
@@ -59,4 +59,4 @@ def test_only_what_is_below_the_roots_is_held(tmp_path: Path) -> None:
         (tmp_path / name / "a.py").touch()
     (tmp_path / "link").symlink_to(tmp_path / "own")
     (tmp_path / "own" / "out.py").symlink_to(tmp_path / "own-other" / "a.py")
-    assert fresh.call(held, str(tmp_path)) == [True, False, True, False, False]
+    assert fresh.call_with_ansible(held, str(tmp_path)) == [True, False, True, False, False]

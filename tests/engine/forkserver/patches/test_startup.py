@@ -62,7 +62,7 @@ def parsed_by_both() -> Any:
 
 
 def test_one_parser_parses_as_a_new_one_does() -> None:
-    anew, first, second = fresh.call(parsed_by_both)
+    anew, first, second = fresh.call_with_ansible(parsed_by_both)
     for line, new, *kept in zip(LINES, anew, first, second, strict=True):
         assert kept == [new, new], line
     assert anew[0][0]["args"] == "['play.yml']"
@@ -93,7 +93,7 @@ def test_a_list_of_files_answers_as_glob_does(tmp_path: Path) -> None:
         for name in ("one.py", "one.yml", "one", "one.two.py", "two.py", "three.", ".hidden.py", "one~", "one.py~"):
             (tmp_path / directory / name).touch()
         (tmp_path / directory / "broken.py").symlink_to(tmp_path / "nowhere")
-    patterns, ordinary, kept, can_glob = fresh.call(listed, str(tmp_path))
+    patterns, ordinary, kept, can_glob = fresh.call_with_ansible(listed, str(tmp_path))
     assert can_glob
     for pattern, expected, found in zip(patterns, ordinary, kept, strict=True):
         assert found == expected, pattern
@@ -179,7 +179,7 @@ def read(root: str) -> Any:
 def test_a_kubeconfig_is_read_or_refused_in_the_same_words(tmp_path: Path) -> None:
     for name, text in KUBECONFIGS.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    ordinary, fast, is_fast, module = fresh.call(read, str(tmp_path))
+    ordinary, fast, is_fast, module = fresh.call_with_ansible(read, str(tmp_path))
     assert fast == ordinary
     assert (is_fast, module) == (True, "yaml"), "the library itself is as it was"
     assert ordinary["good merged"] == "read"

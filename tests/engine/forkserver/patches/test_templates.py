@@ -142,7 +142,7 @@ def as_learned(root: str, asked: list[Asked]) -> list[Any]:
 
 
 def test_kept_code_says_what_compiled_code_says(tmp_path: Path) -> None:
-    first, kept, second, left = fresh.call(as_learned, str(tmp_path), SAME)
+    first, kept, second, left = fresh.call_with_ansible(as_learned, str(tmp_path), SAME)
     assert dict(zip([text for *_, text in SAME], second[0], strict=True)) == dict(
         zip([text for *_, text in SAME], first[0], strict=True)
     )
@@ -152,7 +152,9 @@ def test_kept_code_says_what_compiled_code_says(tmp_path: Path) -> None:
 
 
 def test_a_template_that_breaks_the_compiler_harms_its_own_run_alone(tmp_path: Path) -> None:
-    first, kept, second, _ = fresh.call(as_learned, str(tmp_path), [*BAD, ("template", True, "{{ name }}")])
+    first, kept, second, _ = fresh.call_with_ansible(
+        as_learned, str(tmp_path), [*BAD, ("template", True, "{{ name }}")]
+    )
     assert second == [first[0], first[1] - 1]
     assert kept == 1
 
@@ -163,7 +165,7 @@ def test_nothing_is_computed_when_a_template_is_compiled(tmp_path: Path) -> None
         ("template", True, "{{ lookup('ansible.builtin.pipe', 'echo $$') }}"),
         ("expression", True, "range(10**12) | random"),
     ]
-    results = fresh.call(as_thrice, str(tmp_path), asked)
+    results = fresh.call_with_ansible(as_thrice, str(tmp_path), asked)
     assert [compiled for _, compiled in results] == [0, 0, 0]
     for answers in zip(*[each for each, _ in results], strict=True):
         assert len(set(answers)) == 3, answers
@@ -193,7 +195,7 @@ def with_a_roles_filter(root: str) -> list[Any]:
 def test_a_filter_that_a_role_brings_is_honoured_in_its_run_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "filter_plugins").mkdir()
     (tmp_path / "filter_plugins" / "own.py").write_text(ROLES_FILTER, encoding="utf-8")
-    before, with_role, published, after = fresh.call(with_a_roles_filter, str(tmp_path))
+    before, with_role, published, after = fresh.call_with_ansible(with_a_roles_filter, str(tmp_path))
     assert before == after == [["'\"gru\\\\u00df\"'"], 0]
     assert with_role == [["'of the role'"], 1]
     assert published == [], "what is compiled with a role's filter is that run's alone"

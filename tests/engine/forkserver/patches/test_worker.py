@@ -168,7 +168,7 @@ def noted(root: str, names: list[str]) -> Any:
 
 def test_which_tasks_need_a_worker_and_that_the_others_leave_nothing(tmp_path: Path) -> None:
     write(tmp_path, {"play.yml": KINDS, "action_plugins/acts.py": ACTION, "library/own_module.py": MODULE})
-    answer = fresh.call(noted, str(tmp_path), ["play"])["play"]
+    answer = fresh.call_with_ansible(noted, str(tmp_path), ["play"])["play"]
     assert answer["code"] == 0, answer["said"]
     assert {name for name, needed in answer["asked"].items() if not needed} == HERE
     assert answer["changed"] == []
@@ -228,7 +228,7 @@ def test_which_plays_need_workers(tmp_path: Path) -> None:
 
 def test_an_action_in_place_of_ansibles_for_every_module_needs_workers(tmp_path: Path) -> None:
     write(tmp_path, {"alone.yml": PLAYS["alone"], "action_plugins/normal.py": ACTION})
-    answer = fresh.call(noted, str(tmp_path), ["alone"])["alone"]
+    answer = fresh.call_with_ansible(noted, str(tmp_path), ["alone"])["alone"]
     assert answer["asked"] == {"task": True}
 
 
@@ -280,7 +280,7 @@ def by_both(root: str) -> list[Any]:
 
 def test_what_is_displayed_and_its_order_are_those_of_workers(tmp_path: Path) -> None:
     write(tmp_path, {"play.yml": WORDS, "more.yml": "value: 1"})
-    ordinary, here = fresh.call(by_both, str(tmp_path))
+    ordinary, here = fresh.call_with_ansible(by_both, str(tmp_path))
     assert sum(not needed for needed in here["asked"].values()) >= 15
     assert here["code"] == ordinary["code"] == 2
     assert masked(here["said"]) == masked(ordinary["said"])

@@ -108,7 +108,9 @@ def as_parsed(root: str, name: str, named: dict[str, Any]) -> list[Any]:
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_file_that_was_kept_says_the_same(tmp_path: Path, *, trusted: bool) -> None:
     write(tmp_path, {"a.yml": 'list: [1, 2.5, null]\ntext: "{{ one }}"\n'})
-    first, kept, second, third = fresh.call(as_parsed, str(tmp_path), "a.yml", {"trusted_as_template": trusted})
+    first, kept, second, third = fresh.call_with_ansible(
+        as_parsed, str(tmp_path), "a.yml", {"trusted_as_template": trusted}
+    )
     assert first["said"] == [[{"list": [1, 2.5, None], "text": "{{ one }}"}, "a.yml:2:7", trusted]]
     assert (first["parsed"], kept) == (["a.yml"], ["a.yml"])
     assert second == third == {**first, "parsed": []}
@@ -116,7 +118,7 @@ def test_a_file_that_was_kept_says_the_same(tmp_path: Path, *, trusted: bool) ->
 
 def test_a_file_of_json_only_is_kept(tmp_path: Path) -> None:
     write(tmp_path, {"a.json": '{"text": "json"}'})
-    first, kept, second, _ = fresh.call(as_parsed, str(tmp_path), "a.json", {"json_only": True})
+    first, kept, second, _ = fresh.call_with_ansible(as_parsed, str(tmp_path), "a.json", {"json_only": True})
     assert first["said"][0][0] == {"text": "json"}
     assert kept == ["a.json"]
     assert second == {**first, "parsed": []}
@@ -130,7 +132,7 @@ def as_both(root: str) -> list[Any]:
 
 def test_what_is_kept_of_yaml_is_not_told_who_takes_json_only(tmp_path: Path) -> None:
     write(tmp_path, {"a.yml": "text: yaml\n"})
-    first, kept, second = fresh.call(as_both, str(tmp_path))
+    first, kept, second = fresh.call_with_ansible(as_both, str(tmp_path))
     assert kept == ["a.yml"]
     assert first["said"][1].startswith("AnsibleJSONParserError")
     assert second["said"] == first["said"][1:]
@@ -154,7 +156,7 @@ def as_edited(root: str) -> list[Any]:
 
 def test_an_edited_file_is_parsed_anew_and_then_kept_anew(tmp_path: Path) -> None:
     write(tmp_path, {"a.yml": "text: one\n"})
-    edited, kept, removed = fresh.call(as_edited, str(tmp_path))
+    edited, kept, removed = fresh.call_with_ansible(as_edited, str(tmp_path))
     assert (edited["said"][0][0], edited["parsed"]) == ({"text": "two"}, ["a.yml"])
     assert (kept["said"], kept["parsed"]) == (edited["said"], [])
     assert removed["said"][0].startswith("AnsibleFileNotFound")
@@ -182,7 +184,7 @@ def changed(zygote: Zygote) -> list[Any]:
 
 def test_what_is_loaded_twice_in_one_run_is_not_shared(tmp_path: Path) -> None:
     write(tmp_path, {"a.yml": "text: one\nlist: [1]\n"})
-    cached, anew, both, after_change = fresh.call(as_twice, str(tmp_path))
+    cached, anew, both, after_change = fresh.call_with_ansible(as_twice, str(tmp_path))
     said = {"text": "one", "list": [1]}
     for each in (cached, anew, both):
         assert [one[0] for one in each["said"]] == [said, said]
@@ -201,14 +203,14 @@ def as_many(root: str, names: list[str]) -> list[Any]:
 
 def test_what_needs_a_secret_is_never_kept(tmp_path: Path) -> None:
     write(tmp_path, {**SECRETS, "plain": "a: 1\n"})
-    kept, first, second = fresh.call(as_many, str(tmp_path), [*SECRETS, "plain"])
+    kept, first, second = fresh.call_with_ansible(as_many, str(tmp_path), [*SECRETS, "plain"])
     assert kept == ["plain"]
     assert [each["said"] for each in first] == [each["said"] for each in second]
 
 
 def test_what_cannot_be_read_is_told_to_each_run_and_harms_nobody(tmp_path: Path) -> None:
     write(tmp_path, {**UNREADABLE, "plain": "a: 1\n"})
-    kept, first, second = fresh.call(as_many, str(tmp_path), [*UNREADABLE, "plain"])
+    kept, first, second = fresh.call_with_ansible(as_many, str(tmp_path), [*UNREADABLE, "plain"])
     assert kept == ["plain"]
     assert [each["said"] for each in first] == [each["said"] for each in second]
     assert first[0]["said"][0].startswith("AnsibleFileNotFound")
@@ -217,7 +219,7 @@ def test_what_cannot_be_read_is_told_to_each_run_and_harms_nobody(tmp_path: Path
 
 def test_a_file_that_makes_ansible_say_something_says_it_in_each_run(tmp_path: Path) -> None:
     write(tmp_path, dict(TALKATIVE))
-    kept, first, second = fresh.call(as_many, str(tmp_path), list(TALKATIVE))
+    kept, first, second = fresh.call_with_ansible(as_many, str(tmp_path), list(TALKATIVE))
     assert "Found duplicate mapping key" in first[0]["displayed"][0]
     assert "omap" in str(first[1]["displayed"])
     assert first == second
@@ -227,7 +229,7 @@ def test_a_file_that_makes_ansible_say_something_says_it_in_each_run(tmp_path: P
 def test_two_files_that_say_the_same_are_not_kept_either(tmp_path: Path) -> None:
     """Ansible says one thing once in each process, and a zygote is one process for all of its runs."""
     write(tmp_path, {"a.yml": "a: !!omap\n  - b: 1\n"})
-    kept, first, second = fresh.call(as_many, str(tmp_path), ["a.yml", "a.yml"])
+    kept, first, second = fresh.call_with_ansible(as_many, str(tmp_path), ["a.yml", "a.yml"])
     assert kept == []
     assert first == second
 
@@ -252,7 +254,7 @@ def as_changing(root: str) -> list[Any]:
 
 def test_a_file_that_changes_while_it_is_parsed_is_not_kept(tmp_path: Path) -> None:
     write(tmp_path, {"a.yml": "text: one\n"})
-    (play,) = fresh.call(as_changing, str(tmp_path))
+    (play,) = fresh.call_with_ansible(as_changing, str(tmp_path))
     assert play["said"][0][0] == {"text": "one"}
 
 
@@ -265,12 +267,12 @@ def as_of_the_run(root: str, names: list[str]) -> list[str]:
 def test_files_of_the_runs_own_directory_are_not_announced(tmp_path: Path) -> None:
     names = ["run/env/extravars", "run/project/play.yml", "runner/a.yml", "role/a.yml"]
     write(tmp_path, dict.fromkeys(names, "text: one\n"))
-    published = fresh.call(as_of_the_run, str(tmp_path), names)
+    published = fresh.call_with_ansible(as_of_the_run, str(tmp_path), names)
     assert published == [f"{tmp_path}/role/a.yml", f"{tmp_path}/runner/a.yml"]
 
 
 def test_nor_are_they_by_another_path(tmp_path: Path) -> None:
     write(tmp_path, {"run/env/extravars": "text: one\n", "role/a.yml": "text: one\n"})
     (tmp_path / "alias").symlink_to(tmp_path / "run")
-    published = fresh.call(as_of_the_run, str(tmp_path), ["alias/env/extravars", "role/a.yml"])
+    published = fresh.call_with_ansible(as_of_the_run, str(tmp_path), ["alias/env/extravars", "role/a.yml"])
     assert published == [f"{tmp_path}/role/a.yml"]
