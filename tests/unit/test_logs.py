@@ -17,6 +17,7 @@ from reconcile_runner import logs
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.options import LogFormat, LogLevel
 from tests.support.fakes.logs import logging_restored
+from tests.support.paths import REPOSITORY
 
 FOO = GroupVersionKind("tutorial.my.domain", "v1", "Foo")
 
@@ -77,6 +78,18 @@ def test_the_logger_of_a_line_is_the_package_of_its_module(
     get_logger(name).warning("m")
     (line,) = lines(stream)
     assert line["logger"] == shown
+
+
+def test_every_module_takes_the_logger_of_its_own_name_but_that_of_roles() -> None:
+    package = REPOSITORY / "runner" / "reconcile_runner"
+    taken = {
+        (path.relative_to(package).as_posix(), name)
+        for path in package.rglob("*.py")
+        for name in re.findall(r"get_logger\(([^)]*)\)", path.read_text())
+        if path != package / "logs.py"
+    }
+    assert len(taken) > 20
+    assert {(path, name) for path, name in taken if name != "__name__"} == {("reconciler/joblog.py", '"role"')}
 
 
 def test_a_logger_taken_before_set_up_obeys_the_last_set_up() -> None:
