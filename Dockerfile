@@ -48,7 +48,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     /build/pip/bin/pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
  && /build/pip/bin/pip --python /opt/reconcile-runner/venv/bin/python --disable-pip-version-check --quiet \
     install --no-cache-dir --no-compile --no-deps --no-index dist/*.whl \
- && ln -s venv/lib/python3*/site-packages/reconcile_runner/collections /opt/reconcile-runner/collections
+ && cd /opt/reconcile-runner && ln -s venv/lib/python3*/site-packages/reconcile_runner/collections collections
 # With a read-only root file system nothing is compiled later, and each start would compile everything again. Left out is
 # what is seldom loaded and would take as much room as the rest.
 RUN /opt/reconcile-runner/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
