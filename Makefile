@@ -33,7 +33,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # A cluster that happens to be configured must never be used by accident.
 ISOLATED := env -u KUBECONFIG -u K8S_AUTH_KUBECONFIG -u K8S_AUTH_CONTEXT -u K8S_AUTH_HOST -u K8S_AUTH_API_KEY
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist worksteal
+# COVERAGE=1 counts what the tests reach, branches, too; `make coverage` tells it.
+COVERAGE ?=
+PYTEST = $(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(WORKERS) --maxprocesses=4 --dist worksteal
 
 .PHONY: help
 help: ## List the targets
@@ -85,13 +87,20 @@ integration: binaries ## Run the tests against a real API server, a control plan
 exhaustive: binaries ## Run what make test leaves out: the other versions of ansible-core, the benchmarks themselves
 	@$(ISOLATED) $(PYTEST) tests/engine tests/integration -m exhaustive $(PYTEST_ARGS)
 
+.PHONY: coverage
+coverage: setup ## Tell what the tests run with COVERAGE=1 reached, and fail where it is less than it was
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
 .PHONY: unit-as-stranger
 unit-as-stranger: setup ## Run the unit tests in a copy, as another user, in an empty environment (root)
 	@$(BIN)/python -m tools.unit_as_stranger -n $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: test-all
-test-all: ## Run make test, and all that takes longer: other cores, molecule, benchmarks, a cluster with a node (45 minutes)
-	@$(MAKE) --no-print-directory test
+test-all: ## Run make test with coverage, and what takes longer: other cores, molecule, benchmarks, a node (45 minutes)
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test COVERAGE=1
+	@$(MAKE) --no-print-directory coverage
 	@$(MAKE) --no-print-directory exhaustive molecule molecule-cluster
 	@$(MAKE) --no-print-directory e2e
 
@@ -175,5 +184,5 @@ down: ## Stop the control plane in .devcluster, if one runs
 
 .PHONY: clean
 clean: down ## Remove everything that was made here (the cache of binaries in ~/.cache stays)
-	rm -rf .venv .venvs .collections .devcluster .ansible .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .coverage .coverage.* .venv .venvs .collections .devcluster .ansible .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
