@@ -103,9 +103,11 @@ def other_playbook(tmp_path: Path) -> Path:
     return program
 
 
+@pytest.mark.parametrize("safe_path", ["", "1"])
 async def test_another_interpreter_finds_the_package_in_the_private_directory_alone(
-    other_playbook: Path, strays: Path, tmp_path: Path
+    other_playbook: Path, strays: Path, tmp_path: Path, safe_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", safe_path)
     engine = ForkserverEngine(other_playbook)
     with capture_logs() as lines:
         await engine.start()

@@ -43,6 +43,14 @@ TESTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13))
 """The minor versions of Python that it is tested with."""
 
 _PACKAGE: Final = "reconcile_runner"
+_BOOTSTRAP: Final = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from reconcile_runner.execution.forkserver import server
+server.main()
+"""
+"""Starts the server, with the directory that holds this package as first argument."""
+
 _MAX_CRASHES: Final = 5
 _CRASH_PERIOD: Final = 60.0
 """Seconds: a server that ends ``_MAX_CRASHES`` times in them is disabled, and runs start ``ansible-playbook``."""
@@ -193,13 +201,10 @@ class ForkserverEngine:
         if listener is None:
             raise ExecutionError("the engine has been stopped")
         return await asyncio.create_subprocess_exec(
-            self._interpreter,
-            "-m",
-            "reconcile_runner.execution.forkserver.server",
-            str(self._home),
+            *(self._interpreter, "-P", "-c", _BOOTSTRAP, str(self._home / "lib"), str(self._home)),
             str(os.getpid()),
             *map(str, self._sources),
-            cwd=self._home / "lib",
+            cwd=self._home / "empty",
             stdin=listener.fileno(),
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

@@ -42,9 +42,10 @@ _REQUEST_TIMEOUT: Final = 5.0
 _ROWS_AND_COLUMNS = struct.pack("HHHH", 24, 80, 0, 0)
 """The size of the terminal that ansible-runner gives a run (ptyprocess's default)."""
 
-_BOOTSTRAP = """
+_BOOTSTRAP: Final = """
 import sys
-sys.path[:] = sys.path[1:]
+if not sys.flags.safe_path:
+    del sys.path[0]
 path = list(sys.path)
 sys.path.insert(0, sys.argv.pop(1))
 from reconcile_runner.execution.forkserver import zygote
