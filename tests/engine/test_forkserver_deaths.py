@@ -155,8 +155,10 @@ async def test_a_server_that_is_killed_is_replaced_and_who_waits_is_served(
     assert server(engine) != first
 
 
-async def test_a_request_in_hand_when_the_server_dies_is_asked_again(engine: ForkserverEngine, tmp_path: Path) -> None:
-    """The first run waits for Ansible to be loaded, so the server has it in hand and has begun nothing."""
+async def test_a_request_that_has_not_begun_when_the_server_dies_is_sent_again(
+    engine: ForkserverEngine, tmp_path: Path
+) -> None:
+    """The first run waits for Ansible to be loaded, so the server has received it and begun nothing."""
     run = asyncio.create_task(engine.run(make_job(tmp_path, "ok.yml"), ignore), name="run")
     await eventually(lambda: bool(children(server(engine))), "a zygote is being primed")
     os.kill(server(engine), signal.SIGKILL)
