@@ -16,6 +16,7 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.execution.job import RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.options import BindAddress
+from tests.support.kubeconfigs import write_kubeconfig
 from tests.support.paths import REPOSITORY
 
 PUBLIC = {"Engine", "Job", "Manager", "Options", "RunResult", "Watch", "__version__", "load_watches"}
@@ -68,14 +69,7 @@ class NoEngine:
 
 
 async def test_a_program_embeds_the_operator_with_these_names(tmp_path: Path) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    kubeconfig.write_text(yaml.safe_dump(config))
+    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig")
     role = tmp_path / "roles" / "thing" / "tasks"
     role.mkdir(parents=True)
     (role / "main.yml").write_text("[]")

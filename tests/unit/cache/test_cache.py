@@ -10,45 +10,17 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from structlog.testing import capture_logs
 
-from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
-from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, RECONNECT_TIMEOUT, Cache, Informer
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, RECONNECT_TIMEOUT, Cache
 from reconcile_runner.cache.event import Event
 from reconcile_runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, WatchEventType
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.errors import ApiUnreachableError, ForbiddenError, NotFoundError
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock, settle
+from tests.unit.cache.foos import FOO, foo, is_synced, key, summary
 
-FOO = GroupVersionKind("example.com", "v1", "Foo")
 FORBIDDEN = ForbiddenError(403, "Forbidden", "you may not")
-
-
-def foo(name: str, version: int = 1, *, friend: str = "jack", namespace: str = "default", uid: str = "") -> KubeObject:
-    return {
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "uid": uid or f"uid-{namespace}-{name}",
-            "resourceVersion": str(version),
-            "managedFields": [{"manager": "kubectl"}],
-        },
-        "spec": {"name": friend},
-    }
-
-
-def key(name: str, namespace: str = "default") -> ObjectKey:
-    return ObjectKey(namespace, name)
-
-
-def is_synced(kind: Informer) -> bool:
-    """Ask as a function, because mypy takes a property for a constant."""
-    return kind.has_synced
-
-
-def summary(events: list[Event]) -> list[tuple[str, str]]:
-    told = [(event.type.value, event.object["metadata"]["name"]) for event in events]
-    events.clear()
-    return told
 
 
 class Served:

@@ -5,29 +5,11 @@ from __future__ import annotations
 import pytest
 
 from reconcile_runner.apimachinery.fieldpath import FieldPath
-from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.event import Event, EventType, Store
 from reconcile_runner.cache.informer import MAX_RECENT_VERSIONS, Informer, NamespaceStore
+from tests.unit.cache.foos import FOO, foo, is_synced, key, summary
 
-FOO = GroupVersionKind("example.com", "v1", "Foo")
 NAME = FieldPath("spec.name")
-
-
-def foo(name: str, version: int = 1, *, friend: str = "jack", namespace: str = "default", uid: str = "") -> KubeObject:
-    return {
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "uid": uid or f"uid-{namespace}-{name}",
-            "resourceVersion": str(version),
-            "managedFields": [{"manager": "kubectl"}],
-        },
-        "spec": {"name": friend},
-    }
-
-
-def key(name: str, namespace: str = "default") -> ObjectKey:
-    return ObjectKey(namespace, name)
 
 
 @pytest.fixture
@@ -45,17 +27,6 @@ def events(kind: Informer) -> list[Event]:
     seen: list[Event] = []
     kind.add_event_handler(seen.append)
     return seen
-
-
-def is_synced(kind: Informer) -> bool:
-    """Ask as a function, because mypy takes a property for a constant."""
-    return kind.has_synced
-
-
-def summary(events: list[Event]) -> list[tuple[str, str]]:
-    told = [(event.type.value, event.object["metadata"]["name"]) for event in events]
-    events.clear()
-    return told
 
 
 def test_objects_of_the_first_list_are_created_initially(kind: Informer, store: Store, events: list[Event]) -> None:

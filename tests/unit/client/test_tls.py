@@ -36,8 +36,8 @@ def client_of(server: FaultServer, tls: ClientTls) -> HttpClient:
 
 async def test_a_new_authority_counts_for_requests_forwards_upgrades_and_watches(tmp_path: Path) -> None:
     write_certificate(tmp_path)
-    trusted = tmp_path / "tls.crt"
-    presented = serving_context(CertWatcher(trusted, tmp_path / "tls.key"))
+    trusted = tmp_path / "ca.crt"
+    presented = serving_context(CertWatcher(tmp_path / "tls.crt", tmp_path / "tls.key"))
     async with fault_server(presented) as server, client_of(server, trusting(trusted)) as client:
         server.on(PATH, answering(200, {}))
         await client.get(PATH)
@@ -55,13 +55,13 @@ async def test_a_new_authority_counts_for_requests_forwards_upgrades_and_watches
 async def test_an_authority_that_has_gone_is_trusted_no_longer(tmp_path: Path) -> None:
     write_certificate(tmp_path / "server")
     trusted = tmp_path / "ca.crt"
-    trusted.write_bytes((tmp_path / "server" / "tls.crt").read_bytes())
+    trusted.write_bytes((tmp_path / "server" / "ca.crt").read_bytes())
     presented = serving_context(CertWatcher(tmp_path / "server" / "tls.crt", tmp_path / "server" / "tls.key"))
     async with fault_server(presented) as server, client_of(server, trusting(trusted)) as client:
         server.on(PATH, answering(200, {}))
         await client.get(PATH)
         write_certificate(tmp_path / "other")
-        trusted.write_bytes((tmp_path / "other" / "tls.crt").read_bytes())
+        trusted.write_bytes((tmp_path / "other" / "ca.crt").read_bytes())
         with pytest.raises(ApiUnreachableError, match="certificate verify failed"):
             await client.get(PATH)
 
@@ -70,7 +70,6 @@ async def test_an_authority_that_has_gone_is_trusted_no_longer(tmp_path: Path) -
 async def test_an_authority_that_cannot_be_read_leaves_the_last_one(content: str | None, tmp_path: Path) -> None:
     write_certificate(tmp_path)
     authority = tmp_path / "ca.crt"
-    authority.write_bytes((tmp_path / "tls.crt").read_bytes())
     tls = trusting(authority)
     before = tls.context()
     authority.unlink() if content is None else authority.write_text(content)
@@ -87,19 +86,18 @@ async def test_an_authority_that_cannot_be_read_leaves_the_last_one(content: str
 async def test_a_plugins_client_certificate_outlives_the_change_of_an_authority(tmp_path: Path) -> None:
     for name in ("server", "client", "other"):
         write_certificate(tmp_path / name)
-    asking = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "client" / "tls.crt"))
-    asking.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    asking = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "client" / "ca.crt"))
     asking.verify_mode = ssl.CERT_REQUIRED
     asking.load_cert_chain(tmp_path / "server" / "tls.crt", tmp_path / "server" / "tls.key")
     trusted = tmp_path / "ca.crt"
-    trusted.write_bytes((tmp_path / "server" / "tls.crt").read_bytes())
+    trusted.write_bytes((tmp_path / "server" / "ca.crt").read_bytes())
     tls = trusting(trusted)
     tls.present(*((tmp_path / "client" / name).read_text() for name in ("tls.crt", "tls.key")))
     async with fault_server(asking) as server, client_of(server, tls) as client:
         server.on(PATH, answering(200, {}))
         await client.get(PATH)
         with trusted.open("ab") as file:
-            file.write((tmp_path / "other" / "tls.crt").read_bytes())
+            file.write((tmp_path / "other" / "ca.crt").read_bytes())
         await client.get(PATH)
         assert tls.context().cert_store_stats()["x509"] == 2
 

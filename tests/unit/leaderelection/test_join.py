@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 
 import pytest
-import yaml
 
 from reconcile_runner import leaderelection
 from reconcile_runner.clock import SystemClock
@@ -18,21 +17,14 @@ from reconcile_runner.leaderelection.elector import Elector
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import ElectionSettings, Options
 from tests.support.fakes.leases import FakeDeadlineTimer
+from tests.support.kubeconfigs import write_kubeconfig
 
 STATUS = "leader_election_master_status"
 
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Path:
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return write_kubeconfig(tmp_path / "kubeconfig")
 
 
 @pytest.fixture(autouse=True)

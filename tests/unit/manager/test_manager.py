@@ -12,7 +12,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import yaml
 from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
@@ -26,6 +25,7 @@ from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import BindAddress, ElectionSettings, Options
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.engine import FakeEngine
+from tests.support.kubeconfigs import write_kubeconfig
 
 LOOPBACK = BindAddress("127.0.0.1", 0)
 WATCH = Watch(GroupVersionKind("example.com", "v1", "Thing"), role=Path("/roles/thing"))
@@ -33,16 +33,8 @@ WATCH = Watch(GroupVersionKind("example.com", "v1", "Thing"), role=Path("/roles/
 
 @pytest.fixture
 def options(tmp_path: Path) -> Options:
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
     return Options(
-        kubeconfig=path,
+        kubeconfig=write_kubeconfig(tmp_path / "kubeconfig"),
         runner_dir=tmp_path / "runs",
         health_probe_bind_address=LOOPBACK,
         metrics_bind_address=LOOPBACK,

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import yaml
-
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.cache.cache import Cache
 from reconcile_runner.client import HttpClient, connect
@@ -16,6 +14,7 @@ from reconcile_runner.clock import SystemClock
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.proxy import Owner, Proxy
+from tests.support.kubeconfigs import write_kubeconfig
 
 OWNER = Owner(GroupVersionKind("g", "v1", "K"), ObjectKey("n", "a"), "u")
 OPERATORS_TOKEN = "the-operators-own"
@@ -24,14 +23,7 @@ OPERATORS_TOKEN = "the-operators-own"
 @asynccontextmanager
 async def proxy_before(server: str, directory: Path, metrics: Metrics | None = None) -> AsyncIterator[tuple[str, str]]:
     """Yield the proxy's URL and a token."""
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {"token": OPERATORS_TOKEN}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path = directory / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
+    path = write_kubeconfig(directory / "kubeconfig", server, OPERATORS_TOKEN)
     async with await connect(path) as client:
         proxy = _proxy(client, metrics or Metrics())
         await proxy.start()
