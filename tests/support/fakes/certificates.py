@@ -9,7 +9,7 @@ import trustme
 
 
 def write_certificate(directory: Path, host: str = "localhost") -> ssl.SSLContext:
-    """Write new ``ca.crt``, ``tls.crt`` and ``tls.key`` for a host; return a client's context that trusts nothing else."""
+    """Write new ``ca.crt``, ``tls.crt`` and ``tls.key`` for a host; return a context that trusts nothing else."""
     authority = trustme.CA()
     certificate = authority.issue_cert(host)
     directory.mkdir(parents=True, exist_ok=True)

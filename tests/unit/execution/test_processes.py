@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -18,12 +19,15 @@ from reconcile_runner.execution.processes import (
 from tests.support import fresh
 from tests.support.programs import SHELL, SLEEPER
 
+JOB = f"job-{uuid.uuid4()}"
+"""No other run of these tests on this machine has it."""
+
 
 @pytest.fixture
 def family() -> Iterator[subprocess.Popen[bytes]]:
     """Return a shell with a child that has a child; it has said so when it is handed out."""
     script = """"$0" -c '"$@" & echo ready; wait' "$0" "$@" & wait"""
-    marked = {**os.environ, JOB_VARIABLE: "job-7"}
+    marked = {**os.environ, JOB_VARIABLE: JOB}
     with subprocess.Popen([SHELL, "-c", script, SHELL, *SLEEPER], stdout=subprocess.PIPE, env=marked) as shell:
         assert shell.stdout is not None
         shell.stdout.readline()
@@ -38,8 +42,8 @@ def test_descendants_of_every_generation_are_found(family: subprocess.Popen[byte
 
 
 def test_a_process_that_carries_the_job_is_found_with_all_below_it(family: subprocess.Popen[bytes]) -> None:
-    assert descendants_or_marked("job-7") == living_descendants(family.pid) | {family.pid}
-    assert descendants_or_marked("job-70") == frozenset()
+    assert descendants_or_marked(JOB) == living_descendants(family.pid) | {family.pid}
+    assert descendants_or_marked(f"{JOB}0") == frozenset()
 
 
 def test_killing_goes_on_until_nothing_is_found(family: subprocess.Popen[bytes]) -> None:
