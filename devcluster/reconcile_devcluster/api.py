@@ -140,22 +140,6 @@ class ApiServer:
             return False
         return status == http.HTTPStatus.OK and answer.strip() == b"ok"
 
-    def service_account_token(self, namespace: str, name: str, seconds: int = 3600) -> str:
-        """Create a ServiceAccount if needed; returns a token of it, valid for so many seconds (600 at least)."""
-        accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
-        try:
-            self.call("POST", accounts, account)
-        except ApiRequestError as error:
-            if error.status != http.HTTPStatus.CONFLICT:
-                raise
-        request = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": seconds},
-        }
-        return str(self.call("POST", f"{accounts}/{name}/token", request)["status"]["token"])
-
 
 def _load_client_certificate(tls: ssl.SSLContext, user: dict[str, str]) -> None:
     # OpenSSL's Python binding takes client certificates from files only.

@@ -187,10 +187,6 @@ class Cluster:
         command = components.controller_manager_command(self._programs.controller_manager, self.directory)
         self._launch(programs.CONTROLLER_MANAGER, command, self._has_default_service_account)
 
-    def stop_api_server(self) -> None:
-        """Stop kube-apiserver alone, for tests; `start_api_server` brings it back."""
-        self._stop(programs.API_SERVER)
-
     def restart_kubelet(self) -> None:
         """Stop the node's kubelet and start it again; Pods run on meanwhile.
 

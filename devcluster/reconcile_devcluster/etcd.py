@@ -1,4 +1,4 @@
-"""Ask etcd, over its socket in the data directory, for its health and, in tests, for a compaction.
+"""Ask etcd, over its socket in the data directory, for its health.
 
 Used by `controlplane` before it starts kube-apiserver, which gives up when etcd is not there yet.
 """
@@ -9,9 +9,7 @@ import http.client
 import json
 import os
 import socket
-from typing import TYPE_CHECKING, Any
-
-from reconcile_devcluster.errors import DevclusterError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reconcile_devcluster.layout import DataDirectory
@@ -40,39 +38,14 @@ class _SocketConnection(http.client.HTTPConnection):
 def etcd_is_healthy(directory: DataDirectory) -> bool:
     """Whether etcd serves and has a leader."""
     try:
-        status, answer = _request(directory, "GET", "/health", None)
+        status, answer = request(directory, "GET", "/health", None)
         return status == http.HTTPStatus.OK and json.loads(answer).get("health") == "true"
     except (OSError, http.client.HTTPException, ValueError):
         return False
 
 
-def compact(directory: DataDirectory) -> int:
-    """Forget all history up to now, so that old resource versions and continue tokens are gone (410).
-
-    An API server that runs on goes on answering from its watch cache; start it again to see the 410.
-
-    Returns:
-        The revision compacted to.
-
-    Raises:
-        DevclusterError: etcd refused.
-
-    """
-    range_answer = _call(directory, "/v3/kv/range", {"key": "AA==", "count_only": True})
-    revision = int(range_answer["header"]["revision"])
-    _call(directory, "/v3/kv/compaction", {"revision": revision, "physical": True})
-    return revision
-
-
-def _call(directory: DataDirectory, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    status, answer = _request(directory, "POST", path, json.dumps(body))
-    if status != http.HTTPStatus.OK:
-        raise DevclusterError(f"etcd {path}: status {status}: {answer.decode('utf-8', errors='replace')}")
-    decoded: dict[str, Any] = json.loads(answer)
-    return decoded
-
-
-def _request(directory: DataDirectory, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+def request(directory: DataDirectory, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+    """Send a request to etcd's gRPC gateway; return status and body of its answer."""
     connection = _SocketConnection(directory)
     try:
         connection.request(method, path, body)

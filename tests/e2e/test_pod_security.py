@@ -16,6 +16,7 @@ from reconcile_devcluster.api import ApiServer
 from tests.e2e.cluster import Target
 from tests.e2e.deployed import LEASE, NAMESPACE, RANDOM_UID, Deployed, container_of, is_ready
 from tests.e2e.kubectl import KubectlError
+from tests.support.controlplane import service_account_token
 from tests.support.operator_process import Kube, http_get
 
 pytestmark = pytest.mark.timeout(600)
@@ -168,7 +169,7 @@ def test_metrics_without_a_token_that_the_api_server_knows_are_401(metrics_port:
 
 
 def test_metrics_without_the_right_to_read_them_are_403(metrics_port: int, operator: Deployed, namespace: str) -> None:
-    token = operator.api.service_account_token(namespace, "somebody")
+    token = service_account_token(operator.api, namespace, "somebody")
     assert scrape(metrics_port, token)[0] == http.HTTPStatus.FORBIDDEN
 
 
@@ -181,7 +182,7 @@ def test_metrics_are_for_who_is_bound_to_the_reader(
     body: dict[str, Any] = {"metadata": {"name": binding}, "roleRef": role, "subjects": [subject]}
     operator.api.call("POST", f"{RBAC}/clusterrolebindings", body)
     bindings.append(binding)
-    status, text = scrape(metrics_port, operator.api.service_account_token(namespace, "prometheus"))
+    status, text = scrape(metrics_port, service_account_token(operator.api, namespace, "prometheus"))
     assert status == http.HTTPStatus.OK
     assert 'leader_election_master_status{name="foo-operator"}' in text
 

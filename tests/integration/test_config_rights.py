@@ -13,6 +13,7 @@ import yaml
 
 from reconcile_devcluster.binaries.finder import find_kubectl
 from reconcile_devcluster.cluster import Cluster
+from tests.support.controlplane import service_account_token
 from tests.support.kustomized import MANAGER, NAMESPACE, Kubectl, objects_of, the
 from tests.support.operator_process import Kube, OperatorProcess, eventually, operator
 from tests.support.scraping import scrape
@@ -71,7 +72,7 @@ def expanded(argument: str, env: dict[str, str]) -> str:
 
 def with_token_of_the_manager(cluster: Cluster) -> KubeObject:
     config: KubeObject = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": cluster.api.service_account_token(NAMESPACE, MANAGER)}
+    config["users"][0]["user"] = {"token": service_account_token(cluster.api, NAMESPACE, MANAGER)}
     return config
 
 
@@ -84,11 +85,11 @@ def test_the_shipped_flags_and_rights_are_enough(kube: Kube, kubectl: Kubectl, r
     assert lease["spec"]["holderIdentity"]
     events = f"/api/v1/namespaces/{FRIENDS}/events"
     eventually(lambda: bool(kube.api.call("GET", events)["items"]), "the change is an Event")
-    token = kube.api.service_account_token(FRIENDS, "prometheus")
+    token = service_account_token(kube.api, FRIENDS, "prometheus")
     assert scrape(running, token)[0] == HTTPStatus.FORBIDDEN
     reader = (f"--clusterrole={READER}", f"--serviceaccount={FRIENDS}:another")
     kubectl.must("create", "clusterrolebinding", "another-reads", *reader)
-    status, text = scrape(running, kube.api.service_account_token(FRIENDS, "another"))
+    status, text = scrape(running, service_account_token(kube.api, FRIENDS, "another"))
     assert (status, 'leader_election_master_status{name="foo-operator"} 1' in text) == (HTTPStatus.OK, True)
     complaints = [line for line in running.lines if line.get("level") in {"warn", "warning", "error"}]
     assert not complaints, complaints

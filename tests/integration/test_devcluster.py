@@ -21,9 +21,9 @@ from reconcile_devcluster.binaries.finder import find_programs
 from reconcile_devcluster.cluster import ClusterSpec
 from reconcile_devcluster.controlplane import foreground
 from reconcile_devcluster.errors import ApiRequestError, DevclusterError, StartError
-from reconcile_devcluster.etcd import compact
 from reconcile_devcluster.layout import DataDirectory
 from reconcile_devcluster.process import ProcessIdentity, wait
+from tests.support.controlplane import compact, service_account_token, stop_api_server
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _may_list(user: ApiServer) -> bool:
 
 
 def test_a_service_account_gets_a_token_that_the_api_server_accepts(cluster: Cluster) -> None:
-    token = cluster.api.service_account_token("default", "robot")
+    token = service_account_token(cluster.api, "default", "robot")
     robot = ApiServer(cluster.api.host, cluster.api.port, cluster.api.tls, token)
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     answer = robot.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
@@ -267,7 +267,7 @@ def test_a_foreground_control_plane_is_in_use_by_its_owner_alone(own_cluster: Cl
 
 def test_the_api_server_can_be_stopped_and_started_on_its_port(own_cluster: Cluster) -> None:
     api = own_cluster.api
-    own_cluster.stop_api_server()
+    stop_api_server(own_cluster)
     assert not api.is_ready()
     assert own_cluster.failed_program() == "kube-apiserver"
     own_cluster.start_api_server()
@@ -281,7 +281,7 @@ def test_compaction_makes_old_resource_versions_expire(own_cluster: Cluster) -> 
     api.call("POST", CONFIG_MAPS, _named("ConfigMap", "b"))
     assert compact(own_cluster.directory) > int(old)
     # Until it is started anew, the API server answers from the history in its watch cache.
-    own_cluster.stop_api_server()
+    stop_api_server(own_cluster)
     own_cluster.start_api_server()
     status, answer = api.request("GET", f"{CONFIG_MAPS}?resourceVersion={old}&resourceVersionMatch=Exact")
     assert status == 410, answer

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from reconcile_devcluster.cluster import Cluster
+from tests.support.controlplane import stop_api_server
 from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, install_foo_crd, operator
 
 pytestmark = pytest.mark.timeout(300)
@@ -271,14 +272,14 @@ def test_an_unreachable_api_server_is_waited_for_at_the_start_and_in_between(own
     kube = Kube(own_cluster.api)
     install_foo_crd(own_cluster.api)
     kube.create_foo("default", "foo", "jack")
-    own_cluster.stop_api_server()
+    stop_api_server(own_cluster)
     with operator(own_cluster.kubeconfig) as running:
         eventually(lambda: own_cluster.server in running.text(), "a line that names the server")
         eventually(lambda: running.probe("/readyz")[0] == 500, "the operator to be alive but not ready")
         own_cluster.start_api_server()
         running.wait_ready()
         becomes(kube, "foo", False)
-        own_cluster.stop_api_server()
+        stop_api_server(own_cluster)
         eventually(lambda: running.probe("/readyz")[0] == 500, "the operator to notice the outage")
         own_cluster.start_api_server()
         kube.create_pod("default", "jack")

@@ -17,12 +17,12 @@ import pytest
 
 from reconcile_devcluster.binaries.programs import API_SERVER
 from reconcile_devcluster.cluster import Cluster
-from reconcile_devcluster.etcd import compact
 from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.errors import GoneError
+from tests.support.controlplane import compact, stop_api_server
 from tests.support.watching import Following, Kind, cached, following, in_parallel, relayed, stored, until
 
 # asyncio leaves a connection that is cancelled in the first moment of its TLS handshake to the garbage collector (its
@@ -208,7 +208,7 @@ def assert_consistent(events: list[Event]) -> None:
 def kill_api_server(cluster: Cluster) -> None:
     """Kill it, because it would take its time to end while watches are open, and collect it."""
     os.kill(cluster.state.processes[API_SERVER].pid, signal.SIGKILL)
-    cluster.stop_api_server()
+    stop_api_server(cluster)
 
 
 def restart_and_forget_history(cluster: Cluster) -> None:

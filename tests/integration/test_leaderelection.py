@@ -18,6 +18,7 @@ from reconcile_devcluster import crds
 from reconcile_devcluster.api import ApiServer
 from reconcile_devcluster.cluster import Cluster
 from reconcile_runner.leaderelection.lease import micro_time
+from tests.support.controlplane import stop_api_server
 from tests.support.lifecycle import GROUP, Thing, definition
 from tests.support.operator_process import OperatorProcess, eventually, operator
 
@@ -321,7 +322,7 @@ def test_a_leader_that_cannot_renew_ends_its_runs_and_itself(own_cluster: Cluste
     with contender(own_cluster, yard) as process:
         made = create(api, yard, "one")
         yard.waits_for_runs(made.name, 1)
-        own_cluster.stop_api_server()
+        stop_api_server(own_cluster)
         assert process.process.wait(timeout=60) == 1
     yard.open_gate()
     assert yard.lines() == [f"run {made.name}"]

@@ -12,6 +12,7 @@ import yaml
 from reconcile_devcluster import crds
 from reconcile_devcluster.api import ApiServer
 from reconcile_devcluster.cluster import Cluster
+from tests.support.controlplane import service_account_token
 from tests.support.lifecycle import CLEANUP, FOREIGN, GROUP, KINDS, OWN_KINDS, PAUSED, Project, definition, thing
 from tests.support.operator_process import OperatorProcess, eventually, operator
 
@@ -234,7 +235,7 @@ def test_without_the_right_to_create_events_there_is_one_warning_and_no_failure(
         },
     )
     config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": api.service_account_token("default", "eventless")}
+    config["users"][0]["user"] = {"token": service_account_token(api, "default", "eventless")}
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(config))
     own = Project(tmp_path)

@@ -14,6 +14,7 @@ from reconcile_devcluster import crds
 from reconcile_devcluster.api import ApiServer
 from reconcile_devcluster.certificates import Pki, ensure_pki
 from reconcile_devcluster.cluster import Cluster
+from tests.support.controlplane import stop_api_server
 from tests.support.fakes.projected import Projected
 from tests.support.lifecycle import GROUP, Thing, definition
 from tests.support.operator_process import OperatorProcess, eventually, operator
@@ -151,7 +152,7 @@ def test_a_new_token_is_used_by_requests_runs_watches_and_the_election(
     reconciles(account.api, "one", 2)
     assert refusals(elected) == []
     # A watch that is open stays so when its token is refused. A restart has every watch opened anew.
-    account.cluster.stop_api_server()
+    stop_api_server(account.cluster)
     account.cluster.start_api_server()
     reconciles(account.api, "one", 3)
     reconciles(account.api, "two", 1)
@@ -180,7 +181,7 @@ def test_a_new_authority_is_trusted_without_a_restart(account: Account, watches:
     account.volume.write(token=token, ca_crt=account.authority())
     with operator(account.kubeconfig(), watches) as process:
         reconciles(account.api, "one", 1)
-        account.cluster.stop_api_server()
+        stop_api_server(account.cluster)
         pki = Pki(account.cluster.directory.pki)
         pki.server_certificate.unlink()
         ensure_pki(pki)

@@ -11,6 +11,7 @@ import yaml
 
 from reconcile_devcluster.api import ApiServer
 from reconcile_devcluster.cluster import Cluster
+from tests.support.controlplane import service_account_token, stop_api_server
 from tests.support.fakes.certificates import write_certificate
 from tests.support.operator_process import OperatorProcess, eventually, http_get, operator
 from tests.support.scraping import scrape
@@ -38,7 +39,7 @@ def grant(api: ApiServer, role: str, rules: list[dict[str, list[str]]], account:
 
 def kubeconfig_of(cluster: Cluster, account: str, path: Path) -> Path:
     config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": cluster.api.service_account_token(NAMESPACE, account)}
+    config["users"][0]["user"] = {"token": service_account_token(cluster.api, NAMESPACE, account)}
     path.write_text(yaml.safe_dump(config))
     return path
 
@@ -72,7 +73,7 @@ def metered(
 
 
 def test_no_token_401_no_right_403_right_200(metered: OperatorProcess, api: ApiServer) -> None:
-    reader, nobody = (api.service_account_token(NAMESPACE, name) for name in (PROMETHEUS, NOBODY))
+    reader, nobody = (service_account_token(api, NAMESPACE, name) for name in (PROMETHEUS, NOBODY))
     assert scrape(metered)[0] == 401
     assert scrape(metered, "not.a.token")[0] == 401
     assert scrape(metered, nobody) == (403, f"Authorization denied for user system:serviceaccount:{NAMESPACE}:nobody\n")
@@ -82,7 +83,7 @@ def test_no_token_401_no_right_403_right_200(metered: OperatorProcess, api: ApiS
 
 
 def test_a_token_of_a_deleted_account_is_401(metered: OperatorProcess, api: ApiServer) -> None:
-    token = api.service_account_token(NAMESPACE, "short-lived")
+    token = service_account_token(api, NAMESPACE, "short-lived")
     api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/short-lived")
     assert scrape(metered, token)[0] == 401
 
@@ -96,7 +97,7 @@ def test_an_operator_without_the_right_to_ask_says_so_and_answers_nobody(
     cluster: Cluster, api: ApiServer, watches: Path, tmp_path: Path
 ) -> None:
     kubeconfig = kubeconfig_of(cluster, "rightless", tmp_path / "kubeconfig")
-    token = api.service_account_token(NAMESPACE, PROMETHEUS)
+    token = service_account_token(api, NAMESPACE, PROMETHEUS)
     with operator(kubeconfig, watches, flags=["--metrics-secure", "--metrics-require-rbac"]) as process:
         assert (scrape(process, token)[0], scrape(process, token)[0]) == (500, 500)
         line = process.wait_for_message("cannot check access to metrics")
@@ -106,11 +107,11 @@ def test_an_operator_without_the_right_to_ask_says_so_and_answers_nobody(
 
 def test_without_an_api_server_it_is_503_but_for_whom_it_knows(own_cluster: Cluster, watches: Path) -> None:
     grant(own_cluster.api, "metered-reader", READER, PROMETHEUS)
-    known, unknown = (own_cluster.api.service_account_token(NAMESPACE, name) for name in (PROMETHEUS, NOBODY))
+    known, unknown = (service_account_token(own_cluster.api, NAMESPACE, name) for name in (PROMETHEUS, NOBODY))
     flags = ["--metrics-secure", "--metrics-require-rbac"]
     with operator(own_cluster.kubeconfig, watches, flags=flags) as process:
         assert scrape(process, known)[0] == 200
-        own_cluster.stop_api_server()
+        stop_api_server(own_cluster)
         assert scrape(process, unknown)[0] == 503
         assert scrape(process, known)[0] == 200
         process.wait_for_message("cannot check access to metrics")
@@ -128,7 +129,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(cluster: Cluster, wat
 
 
 def test_a_standby_serves_its_metrics_too(cluster: Cluster, api: ApiServer, watches: Path) -> None:
-    token = api.service_account_token(NAMESPACE, PROMETHEUS)
+    token = service_account_token(api, NAMESPACE, PROMETHEUS)
     flags = ["--metrics-secure", "--metrics-require-rbac", "--leader-elect", "--leader-election-id", "metered"]
     flags += ["--leader-election-namespace", NAMESPACE, "--user-metrics-bind-address", "127.0.0.1:0"]
     with (

@@ -13,6 +13,7 @@ import yaml
 
 from reconcile_devcluster.api import APPLY_PATCH, ApiServer, KubeObject
 from reconcile_devcluster.cluster import Cluster
+from tests.support.controlplane import service_account_token
 from tests.support.operator_process import eventually
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -43,7 +44,7 @@ class Account:
 
 def account(cluster: Cluster, directory: Path, name: str, roles: Iterable[KubeObject]) -> Account:
     """Make an account, bind it to each role where that holds, and wait until the rights are known."""
-    token = cluster.api.service_account_token(HOME, name)
+    token = service_account_token(cluster.api, HOME, name)
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     for user in config["users"]:
         user["user"] = {"token": token}

@@ -19,6 +19,7 @@ import yaml
 from reconcile_devcluster.api import APPLY_PATCH, ApiServer
 from reconcile_devcluster.cluster import Cluster
 from tests.support.accounts import HOME, RBAC, account
+from tests.support.controlplane import service_account_token
 from tests.support.operator_process import REPOSITORY, OperatorProcess, eventually, operator
 from tools.testing.operator import OperatorProcessError
 
@@ -66,7 +67,7 @@ def kubeconfig_of_the_manifest(cluster: Cluster, directory: Path) -> Path:
 def prometheus_token(cluster: Cluster) -> str:
     """Return a token of somebody to whom the directory's role for readers of metrics is given."""
     _grant(cluster.api, "metrics_reader_role", PROMETHEUS)
-    return cluster.api.service_account_token(HOME, PROMETHEUS)
+    return service_account_token(cluster.api, HOME, PROMETHEUS)
 
 
 def _grant(api: ApiServer, file: str, name_of_account: str) -> None:
