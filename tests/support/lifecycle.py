@@ -12,6 +12,7 @@ import yaml
 
 from reconcile_devcluster.api import ApiServer
 from tests.support.operator_process import eventually
+from tools.testing.definitions import custom_resource_definition
 
 GROUP = "life.test"
 CLEANUP, FOREIGN = "life.test/cleanup", "other.test/keep"
@@ -60,20 +61,7 @@ _numbers = itertools.count(1)
 
 
 def definition(kind: str, group: str = GROUP) -> dict[str, Any]:
-    plural = f"{kind.lower()}s"
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}, "schema": schema}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
-            "versions": [version],
-        },
-    }
+    return custom_resource_definition(group, kind)
 
 
 @dataclass(frozen=True)

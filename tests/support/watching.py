@@ -19,6 +19,7 @@ from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.errors import ApiError
+from tools.testing.definitions import custom_resource_definition
 
 DEADLINE = 30.0
 """Seconds until a condition that does not come true fails a test."""
@@ -55,29 +56,9 @@ class Kind:
             "spec": {"name": friend},
         }
 
-    def definition(self, *, namespaced: bool = True) -> KubeObject:
-        version = {
-            "name": "v1",
-            "served": True,
-            "storage": True,
-            "subresources": {"status": {}},
-            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-        }
-        return {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{self.plural}.watching.test"},
-            "spec": {
-                "group": "watching.test",
-                "scope": "Namespaced" if namespaced else "Cluster",
-                "names": {"plural": self.plural, "singular": self.name.lower(), "kind": self.name},
-                "versions": [version],
-            },
-        }
-
     async def install(self, client: HttpClient, *, namespaced: bool = True) -> None:
         """Create the CRD and wait until objects of the kind can be listed."""
-        await client.create(CRDS, self.definition(namespaced=namespaced))
+        await client.create(CRDS, custom_resource_definition(self.gvk.group, self.name, namespaced=namespaced))
         await until(lambda: self._is_served(client, namespaced=namespaced), f"{self.name} is served")
 
     async def remove(self, client: HttpClient) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from tools.testing.definitions import custom_resource_definition
 from tools.testing.operator import REPOSITORY
 
 FOOS = "/apis/tutorial.my.domain/v1/foos"
@@ -72,7 +73,7 @@ def write_crds(directory: Path) -> Path:
     path = directory / "crds"
     path.mkdir()
     for size in NOOP_SIZES:
-        _write(path / f"noop{size}.yaml", _noop_crd(size))
+        _write(path / f"noop{size}.yaml", custom_resource_definition(_NOOP_GROUP, f"Noop{size}"))
     return path
 
 
@@ -95,23 +96,6 @@ def _write_role(directory: Path, size: int) -> Path:
     (role / "tasks").mkdir(parents=True)
     _write(role / "tasks" / "main.yml", [task] * size)
     return role
-
-
-def _noop_crd(size: int) -> dict[str, Any]:
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}}
-    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}}, "schema": schema}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"noop{size}s.{_NOOP_GROUP}"},
-        "spec": {
-            "group": _NOOP_GROUP,
-            "scope": "Namespaced",
-            "names": {"kind": f"Noop{size}", "plural": f"noop{size}s", "singular": f"noop{size}"},
-            "versions": [version],
-        },
-    }
 
 
 def _write(path: Path, content: object) -> Path:
