@@ -56,16 +56,24 @@ class Zygote:
         return subprocess.CompletedProcess(function, code, out, err)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        # Not in the repository's directory, where Ansible would find a configuration.
+        path = os.pathsep.join([str(REPOSITORY), self._environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, self._prepare],
-            cwd=REPOSITORY, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd="/", env={**self._environment, "PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             start_new_session=True,
         )  # fmt: skip
         atexit.register(_end, process)
         return process
 
+    def stop(self) -> None:
+        """End the processes that wait for a call."""
+        while self._idle:
+            _end(self._idle.pop())
+
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process with the call it may be at. Once more is no harm."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
