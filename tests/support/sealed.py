@@ -31,7 +31,7 @@ _KEPT_PREFIX = "COVERAGE_"
 _SYSTEM = ("/proc", "/sys", "/dev", "/usr/share/zoneinfo", "/usr/lib", "/lib", "/etc/mime.types", "/etc/apache2")
 """What the kernel answers, and what the standard library and the loader of shared objects read by themselves."""
 
-_MADE_HERE = tuple(str(REPOSITORY / name) for name in (".collections", ".devcluster", ".git", ".venvs"))
+_MADE_HERE = tuple(str(REPOSITORY / name) for name in (".collections", ".devcluster", ".git"))
 """Parts of the repository's directory that a fresh copy of the sources lacks."""
 
 

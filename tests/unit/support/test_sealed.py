@@ -30,6 +30,7 @@ WAYS_OUT: dict[str, Callable[[], object]] = {
     "imports ansible_runner": lambda: importlib.import_module("ansible_runner.utils"),
     "opens /opt": lambda: list(Path(OUTSIDE).iterdir()),
     "opens /etc/hosts": lambda: Path("/etc/hosts").read_text(),
+    f"opens {REPOSITORY}/.git": lambda: list((REPOSITORY / ".git").iterdir()),
     "opens /no/such/file": lambda: Path("/no/such/file").read_text(),
     "starts /usr/bin/env": lambda: subprocess.run(["/usr/bin/env"], check=False),
     "talks to 192.0.2.1": lambda: connect("192.0.2.1"),
