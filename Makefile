@@ -101,7 +101,7 @@ test-all: ## Run make test with coverage, and what takes longer: other cores, mo
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory test COVERAGE=1
 	@$(MAKE) --no-print-directory coverage
-	@$(MAKE) --no-print-directory exhaustive molecule molecule-cluster
+	@$(MAKE) --no-print-directory exhaustive collection-check molecule molecule-cluster
 	@$(MAKE) --no-print-directory e2e
 
 .PHONY: node
