@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from reconcile_runner.execution import processes, tempdir
-from reconcile_runner.execution.forkserver import configuration, wire
+from reconcile_runner.execution.forkserver import configuration, importedstate, wire
 from reconcile_runner.execution.forkserver.modules import connection
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.priming import Primed
@@ -45,6 +45,8 @@ def play(request: wire.PlayRequest, primed: Primed, host: ModuleHost, *, has_ter
         primed.controller.install(instead_of=primed.stock.target.imports)
         connection.install(host, primed.stock.archives)
         _read_settings_again(primed)
+        importedstate.compute_again()
+        importedstate.reopen_log_files()
         code = _run(list(request.argv))
         _publish(request, primed)
     except BaseException:  # noqa: BLE001 - above this frame is another program

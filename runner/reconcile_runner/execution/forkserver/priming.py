@@ -96,7 +96,8 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
     own = Path(constants.__file__).parent
     files |= configuration.collection_files(collections) | {str(own / "release.py"): state_of(str(own / "release.py"))}
     with display.discard_messages():
-        _fill_caches()
+        _fill_caches([own, *preload.preloaded(collections)])
+        files |= _configured_directories()
         startup.share_parser()
         kept = [*startup.define_callback_settings(), *_actions(preload.preloaded(collections))]
         files |= {str(path): state_of(str(path)) for path in kept}
@@ -134,7 +135,8 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
     return primed
 
 
-def _fill_caches() -> None:
+def _fill_caches(roots: Iterable[Path]) -> None:
+    """Fill the caches of Ansible's plugin loaders with the plugins below ``roots``."""
     from ansible.plugins import loader  # noqa: PLC0415
 
     loader.init_plugin_loader()
@@ -146,9 +148,21 @@ def _fill_caches() -> None:
     getattr(loader.vars_loader, _INSTANCES).clear()
     # Otherwise runs take it for filled, and find no group_vars and no host_vars.
     setattr(loader.vars_loader, _PATHS, None)
-    list(loader.filter_loader.all())
-    list(loader.test_loader.all())
-    _warm_up()
+    # These two load all plugins or none, and a template loads them. With others in a configured directory, that is the
+    # run's own matter.
+    if OwnPlugins(roots).are_alone_in_templates():
+        list(loader.filter_loader.all())
+        list(loader.test_loader.all())
+        _warm_up()
+
+
+def _configured_directories() -> FileStates:
+    """Return the states of the directories that settings name for plugins, of those too that are not there."""
+    from ansible.plugins import loader  # noqa: PLC0415
+
+    named = [each.config for _, each in loader.get_all_plugin_loaders()]
+    paths = [path for config in named for path in ([config] if isinstance(config, str) else config or ())]
+    return {path: state_of(path) for path in paths}
 
 
 def _warm_up() -> None:

@@ -31,6 +31,7 @@ from types import ModuleType
 from typing import Final, NoReturn
 
 from reconcile_runner.execution import processes, tempdir
+from reconcile_runner.execution.forkserver import importedstate
 from reconcile_runner.execution.forkserver.modules import archives
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.preload import TargetModules
@@ -152,6 +153,7 @@ def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None
     sys.excepthook = sys.__excepthook__
     os.environ.clear()
     os.environb.update(surroundings.environment)
+    importedstate.compute_again()
     tempfile.tempdir = None
     atexit._clear()  # noqa: SLF001 - what is registered is the zygote's
     logging.root.handlers.clear()

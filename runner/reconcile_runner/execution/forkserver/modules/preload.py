@@ -66,7 +66,7 @@ def load(new: ImportSystem, collections: Iterable[Path]) -> TargetModules:
         before.install(instead_of=ImportSystem.current())
     by_file = dict(_by_file(loaded.modules))
     silent = {file: each for file, each in by_file.items() if each.module.__name__ not in with_warnings}
-    imports = ImportSystem(new.path, new.meta_path, new.path_hooks, {}, loaded.modules)
+    imports = ImportSystem(new.path, loaded.meta_path, loaded.path_hooks, {}, loaded.modules)
     return TargetModules(imports, silent, frozenset(by_file) - frozenset(silent))
 
 
