@@ -89,3 +89,50 @@ async def test_plugins_of_a_configured_directory_are_read_in_each_run(
         job = make_job(tmp_path / "runs", str(playbook), env={f"ANSIBLE_{kind.upper()}_PLUGINS": str(directory)})
         result = await engine.run(job, lambda _event: None)
         assert result.succeeded == (number > 1), (number, result.message)
+
+
+async def test_an_edited_module_is_noticed_behind_thousands_of_other_files(
+    engine: ForkserverEngine, tmp_path: Path
+) -> None:
+    root = tmp_path / "collections"
+    many = root / "ansible_collections" / "aaa" / "big" / "plugins" / "modules"
+    many.mkdir(parents=True)
+    for number in range(5100):
+        (many / f"m{number}.py").touch()
+    plugins = root / "ansible_collections" / "zzz" / "mine" / "plugins"
+    for name in ("modules", "module_utils", "filter"):
+        (plugins / name).mkdir(parents=True)
+    playbook = tmp_path / "play.yml"
+    seen = "[module.module, module.util, 1 | zzz.mine.edited]"
+    tasks = [
+        {"zzz.mine.edited": {}, "register": "module"},
+        {
+            "ansible.builtin.copy": {
+                "content": f"{{{{ {seen} | to_json }}}}",
+                "dest": str(tmp_path / "seen"),
+                "mode": "0600",
+            }
+        },
+    ]
+    playbook.write_bytes(orjson.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    for word in ("one", "two", "six", "ten"):
+        _write_plugins(plugins, word)
+        for _ in range(2):  # the second run takes what the first has kept
+            job = make_job(tmp_path / "runs", str(playbook), env={"ANSIBLE_COLLECTIONS_PATH": str(root)})
+            result = await engine.run(job, lambda _event: None)
+            assert result.succeeded, result.message
+            assert orjson.loads((tmp_path / "seen").read_bytes()) == [word] * 3
+
+
+def _write_plugins(plugins: Path, word: str) -> None:
+    """Write a module, what it imports, and a filter, all of which tell a word."""
+    (plugins / "module_utils" / "word.py").write_text(f"WORD = {word!r}\n")
+    (plugins / "modules" / "edited.py").write_text(
+        "from ansible.module_utils.basic import AnsibleModule\n"
+        "from ansible_collections.zzz.mine.plugins.module_utils.word import WORD\n"
+        f"AnsibleModule({{}}).exit_json(module={word!r}, util=WORD)\n"
+    )
+    returned = f"{{'edited': lambda value: {word!r}}}"
+    (plugins / "filter" / "edited.py").write_text(
+        f"class FilterModule:\n    def filters(self):\n        return {returned}\n"
+    )

@@ -1,26 +1,37 @@
 """Keeps modules' zips from run to run.
 
 Building one takes longer than running a module. Ansible keeps them for one run, by the module's name alone. Here they
-are kept as long as a zygote lives, and only those of modules and shared code that the zygote's environment determines.
+are kept as long as a zygote lives and no file of collections that went into them has changed, and only those of modules
+and shared code that the zygote's environment determines.
 A role's own modules, or a directory ``module_utils`` or ``collections`` that a run brings, are read by each run.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import marshal
 import os
-import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reconcile_runner.execution.forkserver.configuration import state_of
 from reconcile_runner.execution.forkserver.handover import Topic, publish
+from reconcile_runner.execution.forkserver.modules.archives import checksums
 
 _FIND: Final = "_find_module_utils"
 _NAME: Final = "_get_ansible_module_fqn"
 _SEARCHED: Final = "_get_paths"
 _CACHED_MODULE: Final = "_CachedModule"
+
+_SOURCES: Final = ".sources"
+"""Suffix of the file that holds the states of the files a zip was made from."""
+
+_CLOCK_TICK: Final = 20_000_000
+"""Nanoseconds by which the time of a change may lie before the clock's: the kernel stamps files by the tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +67,9 @@ def install(directory: Path, published: Path, roots: Iterable[Path]) -> None:
             return make(**arguments)
         name = name_of(path)
         _link(cache, here, name)
+        begun = time.time_ns()
         built = make(**arguments)
-        _keep(cache, here, name)
+        _keep(cache, here, name, Path(path), begun)
         return built
 
     setattr(module_common, _FIND, find_module_utils)
@@ -88,8 +100,18 @@ def _is_fixed(cache: PayloadCache, path: str) -> bool:
 def _link(cache: PayloadCache, here: Path, name: str) -> None:
     here.mkdir(exist_ok=True)
     for kept in cache.directory.glob(f"{name}-*"):
-        with contextlib.suppress(FileExistsError):
-            (here / kept.name).symlink_to(kept)
+        if kept.suffix != _SOURCES and _is_current(kept):
+            with contextlib.suppress(FileExistsError):
+                (here / kept.name).symlink_to(kept)
+
+
+def _is_current(kept: Path) -> bool:
+    """Return whether a kept zip is of the files that are there now."""
+    try:
+        states = marshal.loads(kept.with_name(kept.name + _SOURCES).read_bytes())  # noqa: S302 - written here
+    except OSError:
+        return False
+    return all(state_of(path) == state for path, state in states.items())
 
 
 def _forget_linked(here: Path) -> None:
@@ -100,18 +122,44 @@ def _forget_linked(here: Path) -> None:
                 entry.unlink(missing_ok=True)
 
 
-def _keep(cache: PayloadCache, here: Path, name: str) -> None:
+def _keep(cache: PayloadCache, here: Path, name: str, module: Path, begun: int) -> None:
+    """Keep the zip that was made since ``begun`` (ns), with the states of the files that are in it."""
     for made in here.glob(f"{name}-*"):
         if not made.is_symlink() and made.suffix not in {".lock", ".part"} and not made.name.endswith("-part"):
-            new = cache.directory / f".{made.name}.{os.getpid()}"
             with contextlib.suppress(OSError):
-                shutil.copyfile(made, new)
-                new.rename(cache.directory / made.name)
-                _publish(cache, made, name)
+                zip_data = _zip_data_of(made)
+                states = {str(path): state_of(str(path)) for path in [module, *_collection_files(zip_data)]}
+                if any(changed >= begun - _CLOCK_TICK for changed, _ in states.values()):
+                    continue  # A file may have been written after it was read.
+                _write(cache.directory / (made.name + _SOURCES), marshal.dumps(states))
+                _write(cache.directory / made.name, made.read_bytes())
+                publish(cache.published, Topic.ARCHIVE, (name, zip_data))
 
 
-def _publish(cache: PayloadCache, made: Path, name: str) -> None:
+def _write(path: Path, content: bytes) -> None:
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_bytes(content)
+    new.rename(path)
+
+
+def _collection_files(zip_data: bytes) -> Iterator[Path]:
+    """Return the files of collections that a zip (in base64) was made from.
+
+    Ansible's own are not among them: their zygote ends when another ansible-core is installed.
+    """
+    from ansible import constants  # noqa: PLC0415
+
+    roots = [Path(os.fsdecode(each)) for each in constants.COLLECTIONS_PATHS]
+    for entry in checksums(base64.b64decode(zip_data)):
+        if entry.startswith("ansible_collections/"):
+            collection = "/".join(entry.split("/")[:3])
+            found = next((root for root in roots if (root / collection).is_dir()), None)
+            if found:
+                yield found / entry
+
+
+def _zip_data_of(made: Path) -> bytes:
     from ansible.executor import module_common  # noqa: PLC0415
 
     zip_data: bytes = getattr(module_common, _CACHED_MODULE).load(str(made)).zip_data
-    publish(cache.published, Topic.ARCHIVE, (name, zip_data))
+    return zip_data
