@@ -35,4 +35,4 @@ def reopen_log_files() -> None:
     """
     for handler in logging.root.handlers:
         if isinstance(handler, logging.FileHandler):
-            handler.stream = None  # type: ignore[assignment]  # ``FileHandler.emit`` opens it then
+            handler.stream = None  # ``FileHandler.emit`` opens it then

@@ -1,16 +1,25 @@
 """Runs a task in the process of the play, without a forked worker.
 
 A worker is a fork so that tasks of several hosts run in parallel and so that no state of a task is left in the play. A
-play with one host needs no parallel tasks. State is kept apart by copies, for tasks whose plugins are known to leave
+play with one host needs no parallel tasks. State is kept apart by copies, for tasks whose actions are known to leave
 none: Ansible's own and those of the collections that are loaded ahead. Every other task gets its worker.
+
+Which filters, tests and lookups a task uses shows when its templates ask for them. Where one is asked for that may
+leave something, the task goes on in a fork, before any code of that plugin is loaded: see ``_go_on_in_a_fork``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing.process
+import os
+import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
@@ -18,6 +27,16 @@ from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
 
 _WAITING_ACTIONS: Final = frozenset({"add_host", "async_status", "group_by", "pause", "reboot", "wait_for_connection"})
 """Ansible's own actions that wait: for the terminal, for time or, with core 2.21, for an answer of the play."""
+
+_HARMLESS_LOOKUPS: Final = frozenset({
+    "csvfile", "dict", "env", "file", "fileglob", "first_found", "indexed_items", "ini", "inventory_hostnames", "items",
+    "lines", "list", "nested", "pipe", "random_choice", "sequence", "subelements", "template", "together", "varnames",
+    "vars",
+})  # fmt: skip
+"""Ansible's own lookups that leave nothing in the process. ``url``, for one, leaves an opener."""
+
+_ANSIBLES_OWN: Final = frozenset({"", "ansible.builtin", "ansible.legacy"})
+_CURRENT_PROCESS: Final = "_current_process"
 
 _NORMAL_ACTION: Final = "ansible.legacy.normal"
 """The action of modules that have none of their own: Ansible's, or one of that name that a role brings."""
@@ -38,6 +57,7 @@ def install(plugins: OwnPlugins) -> None:
 
     process.start = start
     _proxy_display_by_thread()
+    _watch_plugins_of_templates()
 
 
 def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
@@ -88,10 +108,101 @@ def _run_here(process: Any, worker: ModuleType) -> None:
     process._task._parent = task._parent  # noqa: SLF001
     process._task_vars = dict(process._task_vars)  # noqa: SLF001
     try:
-        with _context(process), _standard_streams(worker), _displayed_by(process._final_q):  # noqa: SLF001
+        with _context(process), _standard_streams(worker), _of_task(process, worker):
             process._run()  # noqa: SLF001
+            if _thread.forked:
+                os._exit(0)
+    except _Forked:
+        pass
+    except BaseException:
+        if _thread.forked:
+            process._hard_exit(traceback.format_exc())  # noqa: SLF001
+        raise
     finally:
         host.vars, host.groups = variables, groups
+
+
+class _Forked(BaseException):
+    """The task went on in a fork and has ended there: what is above on the stack has to end here.
+
+    No ``Exception``, so that nobody takes it for a failure of the task.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """Takes the place of ``multiprocessing``'s handle of a worker, for Ansible's look at dead workers."""
+
+    returncode: int
+    pid: int
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+class _Nowhere:
+    """A queue that sends nothing: what a forked task has to send was sent by the fork."""
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        return lambda *_arguments, **_named: None
+
+
+def _go_on_in_a_fork() -> None:
+    """Return in a fork of this process, which is the task's worker from now on. Raises ``_Forked`` in this one.
+
+    Unlike a task that is begun again, nothing that it has done is done twice.
+    """
+    from ansible.utils.display import Display  # noqa: PLC0415
+
+    process, worker = _thread.process, _thread.worker
+    with Display()._lock:  # noqa: SLF001 - as ``WorkerProcess.start`` does
+        pid = os.fork()
+    if pid == 0:
+        _thread.process, _thread.forked = None, True
+        worker.sys = sys
+        setattr(multiprocessing.process, _CURRENT_PROCESS, process)
+        process._detach()  # noqa: SLF001
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        return
+    _, status = os.waitpid(pid, 0)
+    _thread.process, _thread.queue = None, _Nowhere()
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        process._popen = _Ended(code, pid)  # noqa: SLF001
+    raise _Forked
+
+
+def _watch_plugins_of_templates() -> None:
+    """Have the loaders of filters, tests and lookups fork a task before they find a plugin that may leave something."""
+    from ansible.plugins import loader  # noqa: PLC0415
+
+    for plugins, leave_nothing in (
+        (loader.filter_loader, None),
+        (loader.test_loader, None),
+        (loader.lookup_loader, _HARMLESS_LOOKUPS),
+    ):
+        _watch(plugins, leave_nothing)
+
+
+def _watch(plugins: Any, leave_nothing: frozenset[str] | None) -> None:
+    ordinary = plugins.get_with_context
+
+    def get_with_context(name: str, *arguments: Any, **named: Any) -> Any:
+        if _thread.process is not None and not leaves_nothing(name, leave_nothing):
+            _go_on_in_a_fork()
+        return ordinary(name, *arguments, **named)
+
+    plugins.get_with_context = get_with_context
+
+
+def leaves_nothing(name: str, known: frozenset[str] | None) -> bool:
+    """Return whether a plugin is Ansible's own, by its name in a template, and one of ``known`` (None: any).
+
+    Names without a collection are Ansible's where a task runs here: see ``OwnPlugins.are_alone_in_templates``.
+    """
+    collection, _, plugin = name.rpartition(".")
+    return collection in _ANSIBLES_OWN and (known is None or plugin in known)
 
 
 def _context(process: Any) -> contextlib.AbstractContextManager[object]:
@@ -124,7 +235,16 @@ def _standard_streams(worker: ModuleType) -> Iterator[None]:
         worker.sys = ordinary  # type: ignore[attr-defined]
 
 
-_queue_of_thread = threading.local()
+class _Thread(threading.local):
+    """What the task that runs here in this thread has: its queue, and its worker as long as it may be forked."""
+
+    queue: object = None
+    process: Any = None
+    worker: Any = None
+    forked: bool = False
+
+
+_thread = _Thread()
 
 
 def _proxy_display_by_thread() -> None:
@@ -135,7 +255,7 @@ def _proxy_display_by_thread() -> None:
     from ansible.utils.display import Display  # noqa: PLC0415
 
     def final_queue(display: Any) -> object:
-        return getattr(_queue_of_thread, "queue", None) or vars(display).get("_final_q")
+        return _thread.queue or vars(display).get("_final_q")
 
     def set_final_queue(display: Any, queue: object) -> None:
         vars(display)["_final_q"] = queue
@@ -144,9 +264,10 @@ def _proxy_display_by_thread() -> None:
 
 
 @contextlib.contextmanager
-def _displayed_by(queue: object) -> Iterator[None]:
-    _queue_of_thread.queue = queue
+def _of_task(process: Any, worker: ModuleType) -> Iterator[None]:
+    """Have this thread's messages and plugins be those of a task."""
+    _thread.queue, _thread.process, _thread.worker = process._final_q, process, worker  # noqa: SLF001
     try:
         yield
     finally:
-        _queue_of_thread.queue = None
+        _thread.queue = _thread.process = _thread.worker = None
