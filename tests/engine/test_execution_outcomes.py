@@ -90,6 +90,14 @@ async def test_a_run_ends_as_its_author_would_expect(engine: SubprocessEngine, t
     assert result.duration > 0
 
 
+@pytest.mark.parametrize("project", ["missing_tasks.yml", "missing_vars.yml"])
+async def test_a_missing_include_is_named_with_its_task(engine: SubprocessEngine, tmp_path: Path, project: str) -> None:
+    result = await engine.run(make_job(tmp_path, project), ignore)
+    assert result.message.startswith("Include what is not there: ")
+    assert "nope.yml" in result.message
+    assert result.failures[0].path.endswith(f"{project}:5")
+
+
 BROKEN = {
     "invalid_yaml.yml": ("YAML parsing failed", "invalid_yaml.yml:7:1"),
     "invalid_task.yml": ("conflicting action statements", "invalid_task.yml:5:7"),

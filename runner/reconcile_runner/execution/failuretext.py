@@ -18,7 +18,12 @@ _SOURCE_EXCERPT = re.compile(r"\s*\d+ |\s*\^|\s*\(source not shown|^\.\.\.")
 _ORIGIN = re.compile(r"Origin: (?P<where>.+)")
 _ERROR = re.compile(r"\[?ERROR[\]!]?[:!] ?")
 _USAGE_ERROR = re.compile(r"ansible-playbook: error: ")
-_UNINFORMATIVE = re.compile(r"non-zero return code|^MODULE FAILURE|^One or more items failed|^Module result deserializ")
+_UNINFORMATIVE = re.compile(
+    r"non-zero return code|^MODULE FAILURE|^One or more items failed|^Module result deserializ|Unknown error\.?$"
+)
+_REASONS = ("reason", "message")
+"""Where a result names its reason if not in ``msg``: included tasks, and included variables."""
+
 _OUTPUTS = ("stderr", "module_stderr", "module_stdout", "stdout")
 
 
@@ -49,7 +54,7 @@ def of_result(res: dict[str, Any], items: Sequence[str] = ()) -> str:
     message = plain(_as_text(res.get("msg", ""))).strip()
     if message and not _UNINFORMATIVE.search(message):
         return shorten(message)
-    details = items or [tail for tail in (_tail(res.get(name)) for name in _OUTPUTS) if tail][:1]
+    details = items or [tail for tail in (_tail(res.get(name)) for name in (*_REASONS, *_OUTPUTS)) if tail][:1]
     return (
         shorten(": ".join(filter(None, [message.removesuffix("."), "; ".join(details)]))) or "unknown playbook failure"
     )

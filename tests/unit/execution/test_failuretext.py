@@ -21,6 +21,12 @@ from reconcile_runner.execution import failuretext
             "The command exited with a non-zero return code: no",
         ),
         ({"stderr": "only that"}, "only that"),
+        ({"reason": "Could not find or access 'x.yml'"}, "Could not find or access 'x.yml'"),
+        (
+            {"msg": "Task failed: Action failed: Unknown error.", "message": "Could not find 'x.yml'"},
+            "Task failed: Action failed: Unknown error: Could not find 'x.yml'",
+        ),
+        ({"msg": "said in msg", "message": "and elsewhere"}, "said in msg"),
         ({"censored": "hidden", "msg": "secret"}, "hidden"),
         ({}, "unknown playbook failure"),
         ({"msg": None, "stderr": 5}, "null"),
