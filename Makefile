@@ -36,6 +36,8 @@ ISOLATED := env -u KUBECONFIG -u K8S_AUTH_KUBECONFIG -u K8S_AUTH_CONTEXT -u K8S_
 # COVERAGE=1 counts what the tests reach, branches, too; `make coverage` tells it.
 COVERAGE ?=
 PYTEST = $(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(WORKERS) --maxprocesses=4 --dist worksteal
+# A file's tests share namespaces and operators on their worker's control plane: one worker runs them all, in a row.
+BY_FILE = --dist loadfile
 
 .PHONY: help
 help: ## List the targets
@@ -81,11 +83,11 @@ engine: setup ## Run the tests of both engines: real Ansible, no API server
 
 .PHONY: integration
 integration: binaries ## Run the tests against a real API server, a control plane for each worker
-	@$(ISOLATED) $(PYTEST) tests/integration -m "not exhaustive" $(PYTEST_ARGS)
+	@$(ISOLATED) $(PYTEST) $(BY_FILE) tests/integration -m "not exhaustive" $(PYTEST_ARGS)
 
 .PHONY: exhaustive
 exhaustive: binaries ## Run what make test leaves out: the other versions of ansible-core, the benchmarks themselves
-	@$(ISOLATED) $(PYTEST) tests/engine tests/integration -m exhaustive $(PYTEST_ARGS)
+	@$(ISOLATED) $(PYTEST) $(BY_FILE) tests/engine tests/integration -m exhaustive $(PYTEST_ARGS)
 
 .PHONY: coverage
 coverage: setup ## Tell what the tests run with COVERAGE=1 reached, and fail where it is less than it was
