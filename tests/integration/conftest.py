@@ -1,4 +1,4 @@
-"""A real control plane for the integration tests: started once a session, in a directory of its own, gone with it."""
+"""A real control plane for the integration tests: one for each worker, in a directory of its own, gone with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from reconcile_devcluster.binaries.finder import find_programs
 from reconcile_devcluster.cluster import Cluster, ClusterSpec
 from reconcile_devcluster.controlplane import foreground
+from tests.support.ansible_support import RecordingProxy, recording_proxy
 from tests.support.operator_process import install_foo_crd
 
 if TYPE_CHECKING:
@@ -54,8 +55,14 @@ def kubeconfig(cluster: Cluster) -> Path:
 
 
 @pytest.fixture(scope="session")
-def foo_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Run a control plane with the Foo kind for tests of the whole operator: no other test leaves Foos there."""
-    with foreground(ClusterSpec(tmp_path_factory.mktemp("devcluster-foo")), find_programs) as running:
-        install_foo_crd(running.api)
+def foo_cluster(cluster: Cluster) -> Cluster:
+    """Return `cluster` with the Foo kind, for tests of the whole operator. Each has a namespace of its own."""
+    install_foo_crd(cluster.api)
+    return cluster
+
+
+@pytest.fixture
+def proxy(foo_cluster: Cluster) -> Iterator[RecordingProxy]:
+    """Run a proxy before `foo_cluster` that remembers requests."""
+    with recording_proxy(foo_cluster) as running:
         yield running

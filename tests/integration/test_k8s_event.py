@@ -13,13 +13,11 @@ from tests.support.ansible_support import (
     RecordingProxy,
     SeenRequest,
     clean_environment,
-    recording_proxy,
     run_module,
 )
 from tests.support.operator_process import Kube
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from reconcile_devcluster.cluster import Cluster
@@ -34,12 +32,6 @@ def kube(foo_cluster: Cluster) -> Kube:
     made = Kube(foo_cluster.api)
     made.create_namespace(NAMESPACE)
     return made
-
-
-@pytest.fixture
-def proxy(foo_cluster: Cluster) -> Iterator[RecordingProxy]:
-    with recording_proxy(foo_cluster) as running:
-        yield running
 
 
 def path_of(name: str = "", namespace: str = NAMESPACE) -> str:

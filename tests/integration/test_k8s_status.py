@@ -15,14 +15,13 @@ from tests.support.ansible_support import (
     RecordingProxy,
     SeenRequest,
     clean_environment,
-    recording_proxy,
     run_module,
 )
 from tests.support.operator_process import Kube, eventually, foo_path
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from reconcile_devcluster.cluster import Cluster
@@ -47,12 +46,6 @@ def kube(foo_cluster: Cluster) -> Kube:
     made = Kube(foo_cluster.api)
     made.create_namespace(NAMESPACE)
     return made
-
-
-@pytest.fixture
-def proxy(foo_cluster: Cluster) -> Iterator[RecordingProxy]:
-    with recording_proxy(foo_cluster) as running:
-        yield running
 
 
 class Foo:

@@ -14,14 +14,12 @@ from tests.support.ansible_support import (
     RecordingProxy,
     SeenRequest,
     clean_environment,
-    recording_proxy,
     run_playbook,
 )
 from tests.support.operator_process import Kube, eventually
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from reconcile_devcluster.cluster import Cluster
@@ -43,12 +41,6 @@ def kube(foo_cluster: Cluster) -> Kube:
     made.create_namespace(NAMESPACE)
     made.create_namespace(ELSEWHERE)
     return made
-
-
-@pytest.fixture
-def proxy(foo_cluster: Cluster) -> Iterator[RecordingProxy]:
-    with recording_proxy(foo_cluster) as running:
-        yield running
 
 
 class ByHand:

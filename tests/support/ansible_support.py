@@ -5,6 +5,7 @@ Nothing here knows what a test expects.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import http.client
 import importlib
@@ -13,6 +14,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -186,7 +188,7 @@ def play_module(name: str, arguments: KubeObject) -> None:
 
 @functools.cache
 def _modules_zygote() -> Zygote:
-    paths = os.pathsep.join(map(str, [REPOSITORY, *collection_paths()]))
+    paths = os.pathsep.join(map(str, collection_paths()))
     return Zygote(f"{__name__}:{import_for_modules.__name__}", {**os.environ, "PYTHONPATH": paths})
 
 
@@ -210,14 +212,30 @@ def run_module(name: str, arguments: KubeObject, environment: dict[str, str]) ->
     return result
 
 
+def import_command_line() -> None:
+    """Import what `ansible-playbook` imports first. Called in a zygote."""
+    importlib.import_module("ansible.cli.playbook")
+
+
+def play(playbook: str, *options: str) -> None:
+    """Be `ansible-playbook`. Called in a fork of a zygote."""
+    sys.argv = ["ansible-playbook", playbook, *options]
+    importlib.import_module("ansible.cli.playbook").main()
+
+
+@functools.cache
+def _playbooks_zygote() -> Zygote:
+    home = tempfile.TemporaryDirectory()
+    atexit.register(home.cleanup)
+    return Zygote(f"{__name__}:{import_command_line.__name__}", clean_environment(Path(home.name)))
+
+
 def run_playbook(playbook: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook of this virtual environment; the caller looks at the exit code."""
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), str(playbook), *options],
-        env=environment,
-        cwd=environment["HOME"],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    """Run ansible-playbook of this virtual environment; the caller looks at the exit code.
+
+    Its settings are those of `clean_environment`, whatever `environment` says of them.
+    """
+    return _playbooks_zygote().call(
+        f"{__name__}:{play.__name__}", str(playbook), *options,
+        environment=environment, cwd=environment["HOME"], timeout=DEADLINE,
+    )  # fmt: skip
