@@ -75,6 +75,7 @@ CASES = [
         " value for 'msg': 'nobody_set_me' is undefined",
     ),
     Case("no_hosts.yml", OK, RunStats()),
+    Case("prompts.yml", OK, RunStats(ok=3)),
     Case("roles/greets", OK, RunStats(ok=1)),
     Case("roles/fails", FAILED, RunStats(ok=2, failures=1), ("Give up",), "Give up: no friend here"),
 ]

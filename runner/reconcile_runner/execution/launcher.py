@@ -19,6 +19,7 @@ import select
 import shlex
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import IO, Any, NoReturn
@@ -112,12 +113,41 @@ def _close_terminals_at_once() -> None:
     PtyProcess.close = close
 
 
+def _start_programs_without_input() -> None:
+    """Have a run's program read the end of its input: nobody will ever answer a prompt.
+
+    Its terminal stays: the output is that of a terminal, and signals of it reach the run.
+    """
+    ordinary = PtyProcess.spawn
+
+    def spawn(
+        argv: list[str],
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        echo: bool = True,
+        preexec_fn: Callable[[], None] | None = None,
+        dimensions: tuple[int, int] = (24, 80),
+        pass_fds: tuple[int, ...] = (),
+    ) -> Any:
+        def before_exec() -> None:
+            if preexec_fn is not None:
+                preexec_fn()
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(nothing, 0)
+            os.close(nothing)
+
+        return ordinary(argv, cwd, env, echo, before_exec, dimensions, pass_fds)
+
+    PtyProcess.spawn = spawn
+
+
 def main() -> None:
     """Run jobs until the operator sends no more or has ended."""
     processes.adopt_orphans()
     processes.set_parent_death_signal(signal.SIGTERM)
     _write_events_at_once()
     _close_terminals_at_once()
+    _start_programs_without_input()
     signal.signal(signal.SIGTERM, _on_sigterm)
     channel = Channel()
     try:

@@ -98,7 +98,7 @@ def _exchange(connection: _socket.socket, message: bytes) -> bytes:
 
 def _control(request: int) -> bool:
     try:
-        ioctl(0, request, 0)
+        ioctl(1, request, 0)  # stdin is no terminal
     except OSError:
         return False
     return True

@@ -71,7 +71,7 @@ def _become(request: wire.PlayRequest, *, has_terminal: bool) -> bool:
     False if Ansible would have loaded differently with them.
     """
     if has_terminal:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        fcntl.ioctl(1, termios.TIOCSCTTY, 0)  # stdin is no terminal
     os.chdir(request.cwd)
     os.umask(request.umask)
     os.environ.clear()
