@@ -193,7 +193,9 @@ def may(cluster: Cluster, user: str, attributes: KubeObject) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("role", "verbs"), [("view", {"get"}), ("edit", {"get", "patch"}), ("admin", {"get", "patch"})], ids=str
+    ("role", "verbs"),
+    [("view", {"get"}), ("edit", {"get", "patch"}), ("admin", {"get", "patch"})],
+    ids=["view", "edit", "admin"],
 )
 def test_foos_belong_to_the_roles_that_people_have_already(
     installed: Kubectl, controllers_cluster: Cluster, role: str, verbs: set[str]
