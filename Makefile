@@ -86,7 +86,7 @@ integration: binaries ## Run the tests against a real API server, a control plan
 	@$(ISOLATED) $(PYTEST) $(BY_FILE) tests/integration -m "not exhaustive" $(PYTEST_ARGS)
 
 .PHONY: exhaustive
-exhaustive: binaries ## Run what make test leaves out: the other versions of ansible-core, the benchmarks themselves
+exhaustive: binaries ## Run what make test leaves out: the other versions of ansible-core, the benchmarks, and what takes long
 	@$(ISOLATED) $(PYTEST) $(BY_FILE) tests/engine tests/integration -m exhaustive $(PYTEST_ARGS)
 
 .PHONY: coverage

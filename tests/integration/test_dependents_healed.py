@@ -17,7 +17,7 @@ from reconcile_devcluster.cluster import Cluster
 from tests.support.operator_process import Kube, OperatorProcess, eventually, foo_path, operator
 from tools.testing.operator import OperatorProcessError
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.exhaustive]
 
 NAMESPACE = "dependents-healed"
 MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"

@@ -212,6 +212,7 @@ def test_down_leaves_no_process_and_a_restart_keeps_data_port_and_credentials(
         sys.stdout.write(f"\nsecond start to serving: {seconds:.1f} s\n")
 
 
+@pytest.mark.exhaustive
 def test_up_recovers_from_killed_programs(tmp_path: Path) -> None:
     with _background(tmp_path / "data") as api:
         api.call("POST", CONFIG_MAPS, _named("ConfigMap", "kept"))
@@ -249,6 +250,7 @@ def test_the_state_of_an_earlier_boot_harms_nobody(tmp_path: Path) -> None:
         assert api.is_ready()
 
 
+@pytest.mark.exhaustive
 def test_controllers_can_be_added_to_a_running_control_plane(tmp_path: Path) -> None:
     with _background(tmp_path / "data") as api:
         api.call("POST", CONFIG_MAPS, _named("ConfigMap", "kept"))

@@ -187,6 +187,7 @@ def test_a_broken_kubeconfig_is_refused_in_one_line(
     assert expected in said
 
 
+@pytest.mark.exhaustive
 def test_a_missing_crd_is_waited_for_not_ready_and_said_once(own_cluster: Cluster) -> None:
     with operator(own_cluster.kubeconfig) as running:
         missing = running.wait_for_message("kind is missing, waiting for its CRD")
@@ -268,6 +269,7 @@ def test_a_request_that_a_role_may_not_make_is_a_failure_that_says_so(
         has_no_traceback(running)
 
 
+@pytest.mark.exhaustive
 def test_an_unreachable_api_server_is_waited_for_at_the_start_and_in_between(own_cluster: Cluster) -> None:
     kube = Kube(own_cluster.api)
     install_foo_crd(own_cluster.api)
@@ -288,6 +290,7 @@ def test_an_unreachable_api_server_is_waited_for_at_the_start_and_in_between(own
         has_no_traceback(running)
 
 
+@pytest.mark.exhaustive
 def test_events_while_the_operator_is_down_are_made_good(own_cluster: Cluster) -> None:
     kube = Kube(own_cluster.api)
     install_foo_crd(own_cluster.api)

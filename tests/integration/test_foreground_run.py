@@ -17,6 +17,8 @@ from reconcile_devcluster.layout import DataDirectory
 from reconcile_devcluster.process import ProcessIdentity, wait
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.exhaustive
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

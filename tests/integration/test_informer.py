@@ -217,6 +217,7 @@ def restart_and_forget_history(cluster: Cluster) -> None:
     cluster.start_api_server()
 
 
+@pytest.mark.exhaustive
 async def test_history_that_is_gone_is_told_as_gone(own_cluster: Cluster) -> None:
     async with await connect(own_cluster.kubeconfig) as client:
         path = "/api/v1/namespaces/default/configmaps"
@@ -243,6 +244,7 @@ async def test_a_future_place_in_history_is_silence(kubeconfig: Path) -> None:
         assert [event async for event in events] == []
 
 
+@pytest.mark.exhaustive
 async def test_what_happens_while_the_api_server_is_away_is_made_good(own_cluster: Cluster) -> None:
     kind = Kind("Survivor")
     async with (

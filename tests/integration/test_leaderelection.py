@@ -151,6 +151,7 @@ def status_of(process: OperatorProcess, yard: Yard) -> str:
     return next(line for line in process.metrics().splitlines() if line.startswith(prefix)).removeprefix(prefix)
 
 
+@pytest.mark.exhaustive
 def test_when_the_leader_is_killed_the_standby_leads_and_runs_again_what_was_cut_off(
     cluster: Cluster, api: ApiServer, yard: Yard
 ) -> None:
@@ -173,6 +174,7 @@ def test_when_the_leader_is_killed_the_standby_leads_and_runs_again_what_was_cut
     assert spec_of(api, yard)["holderIdentity"] == ""
 
 
+@pytest.mark.exhaustive
 def test_a_leader_that_is_told_to_end_holds_the_lease_until_its_last_run_has_ended(
     cluster: Cluster, api: ApiServer, yard: Yard
 ) -> None:
@@ -229,6 +231,7 @@ def test_when_the_grace_period_is_over_runs_end_with_their_processes_and_the_suc
     assert yard.lines() == [f"run {one.name}", f"run {one.name}", f"end {one.name}"]
 
 
+@pytest.mark.exhaustive
 def test_a_leader_that_is_stopped_is_gone_with_its_runs_before_another_leads(
     cluster: Cluster, api: ApiServer, yard: Yard
 ) -> None:
@@ -277,6 +280,7 @@ class GoOperator:
         self._renewing.join(timeout=30)
 
 
+@pytest.mark.exhaustive
 def test_an_operator_in_go_that_holds_the_lease_keeps_this_one_from_acting_until_it_stops(
     cluster: Cluster, api: ApiServer, yard: Yard
 ) -> None:
@@ -317,6 +321,7 @@ def test_an_operator_in_go_that_takes_the_lease_ends_this_one_with_its_runs(
     assert yard.lines() == [f"run {made.name}"]
 
 
+@pytest.mark.exhaustive
 def test_a_leader_that_cannot_renew_ends_its_runs_and_itself(own_cluster: Cluster, yard: Yard, tmp_path: Path) -> None:
     api = install(own_cluster, tmp_path / "crds")
     with contender(own_cluster, yard) as process:

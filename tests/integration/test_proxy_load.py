@@ -37,6 +37,7 @@ async def run_of(operating: Proxied, owner: Owner, ready: asyncio.Barrier) -> No
         assert (await run.post(ELSEWHERE, config_map(name))).status == 201
 
 
+@pytest.mark.exhaustive
 async def test_a_thousand_concurrent_runs_get_their_own_owners(kubeconfig: Path) -> None:
     async with proxied(kubeconfig) as before:
         await LOADED.install(before.client)

@@ -240,6 +240,7 @@ def test_with_its_role_the_blog_post_is_published_and_goes_with_its_page(
     assert made.is_refused("GET", "/api/v1/configmaps") is in_namespace
 
 
+@pytest.mark.exhaustive
 def test_what_is_read_from_an_upstream_operators_directory_is_enough_for_all_its_kinds(
     cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path
 ) -> None:

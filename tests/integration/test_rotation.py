@@ -19,7 +19,7 @@ from tests.support.fakes.projected import Projected
 from tests.support.lifecycle import GROUP, Thing, definition
 from tests.support.operator_process import OperatorProcess, eventually, operator
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.exhaustive]
 
 KIND, ACCOUNT = "Rotated", "rotated-operator"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"

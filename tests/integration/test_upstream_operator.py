@@ -110,6 +110,7 @@ def while_another_is_reconciled(tenancy: Tenancy) -> None:
     tenancy.find("Deployment", name).comes_back()
 
 
+@pytest.mark.exhaustive
 def test_what_the_old_operator_began_is_finished(running: OperatorProcess, inherited: tuple[Hosted, Hosted]) -> None:
     site, backup = inherited
     backup.goes()
