@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-from tools.environment import ROOT, fail, tell
+from tools.environment import ROOT, VENV, fail, tell
 
 sys.path.insert(0, str(ROOT / "devcluster"))  # Not installed yet the first time.
 
@@ -42,9 +42,11 @@ _failed: list[str] = []
 
 def _install() -> None:
     """Run the steps of `make setup`; their lines are shown as they come."""
-    for step in ("tools.setup_venv", "tools.get_collections"):
+    # The second needs pip, which a distribution's Python may lack; the environment that the first has made has it.
+    steps = (("tools.setup_venv", sys.executable), ("tools.get_collections", str(VENV / "bin" / "python")))
+    for step, python in steps:
         with subprocess.Popen(
-            [sys.executable, "-m", step], cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [python, "-m", step], cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             for line in process.stderr or ():
                 _show(line)
