@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,6 @@ from tests.support.paths import TESTDATA
 pytestmark = pytest.mark.timeout(180)
 
 ISOLATION = TESTDATA / "isolation"
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[ForkserverEngine]:
-    engine = ForkserverEngine()
-    await engine.start()
-    yield engine
-    await engine.stop()
-
-
-@pytest.fixture
-async def ordinary() -> AsyncIterator[SubprocessEngine]:
-    engine = SubprocessEngine()
-    await engine.start()
-    yield engine
-    await engine.stop()
 
 
 async def report(engine: Engine, root: Path, playbook: str, **settings: Any) -> dict[str, Any]:

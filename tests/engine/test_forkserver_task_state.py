@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,6 @@ pytestmark = pytest.mark.timeout(180)
 
 TASKSTATE = TESTDATA / "taskstate"
 COLLECTIONS = {"ANSIBLE_COLLECTIONS_PATH": str(TASKSTATE / "collections")}
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[ForkserverEngine]:
-    engine = ForkserverEngine()
-    await engine.start()
-    yield engine
-    await engine.stop()
-
-
-@pytest.fixture
-async def ordinary() -> AsyncIterator[SubprocessEngine]:
-    engine = SubprocessEngine()
-    await engine.start()
-    yield engine
-    await engine.stop()
 
 
 async def report(engine: Engine, root: Path) -> dict[str, Any]:
