@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -278,6 +279,41 @@ def test_a_mistake_is_said_plainly(foo: Foo, options: dict[str, Any], message: s
     assert result.get("reason") == reason
     assert "Traceback" not in str(result)
     assert foo.status == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "reason"),
+    [
+        pytest.param({"name": "nobody"}, HTTPStatus.NOT_FOUND, "Not Found", id="no such object"),
+        pytest.param({"status": {"happy": "very"}}, HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable Entity", id="422"),
+    ],
+)
+def test_an_answer_has_the_shape_that_roles_know(
+    foo: Foo, options: dict[str, Any], status: HTTPStatus, reason: str
+) -> None:
+    """Roles ask `result.error.status`, as `operator_sdk.util.k8s_status` and kubernetes.core hand it back."""
+    result = foo.run(**({"status": {"happy": True}} | options))
+    error = result["error"]
+    assert error["status"] == result["code"] == status
+    assert error["reason"] == reason
+    assert json.loads(error["body"])["code"] == status
+
+
+def test_a_condition_that_is_not_valid_is_an_error_of_words(foo: Foo) -> None:
+    result = foo.run(conditions=[LINKED | {"lastTransitionTime": "26/03/2021 2:00PM"}])
+    assert result["failed"] is True
+    assert "conditions[0].lastTransitionTime" in result["error"]
+
+
+def test_a_time_that_upstream_takes_is_stored_as_the_api_server_wants_it(foo: Foo) -> None:
+    foo.set(conditions=[LINKED | {"lastTransitionTime": "2025-01-01 00:00:00+00:00"}])
+    [linked] = foo.status["conditions"]
+    assert linked["lastTransitionTime"] == "2025-01-01T00:00:00+00:00"
+
+
+def test_conditions_of_an_empty_list_leave_the_others_to_the_status(foo: Foo) -> None:
+    foo.set(status={"conditions": [LINKED]}, conditions=[])
+    assert [each["type"] for each in foo.status["conditions"]] == ["Linked"]
 
 
 def test_an_object_deleted_in_between_is_not_found(foo: Foo, proxy: RecordingProxy) -> None:

@@ -45,8 +45,8 @@ def condition(**fields: object) -> Condition:
             "conditions[0].lastTransitionTime: expected an RFC 3339 time such as 2025-01-31T12:00:00Z, found 'yest",
             id="time",
         ),
-        pytest.param([condition(lastHeartbeatTime="2025-02-30T00:00:00Z")], "lastHeartbeatTime", id="no such day"),
-        pytest.param([condition(lastHeartbeatTime="2025-02-03T00:00:00")], "lastHeartbeatTime", id="no time zone"),
+        pytest.param([condition(lastTransitionTime="2025-02-30T00:00:00Z")], "lastTransitionTime", id="no such day"),
+        pytest.param([condition(lastTransitionTime="2025-02-03T00:00:00")], "lastTransitionTime", id="no time zone"),
         pytest.param([condition(), condition()], "conditions[1].type: 'Ready' is there twice", id="twice"),
         pytest.param([condition(color="red")], "found 'color'", id="unknown field"),
     ],
@@ -75,6 +75,34 @@ def test_a_boolean_status_becomes_its_word_and_the_arguments_stay_as_they_are(co
     given = [condition(status=False)]
     assert conditions.normalise(given, "conditions", other_fields=False) == [condition(status="False")]
     assert given == [condition(status=False)]
+
+
+@pytest.mark.parametrize("field", ["lastTransitionTime", "lastHeartbeatTime"])
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        pytest.param("2026-01-02 03:04:05+01:00", "2026-01-02T03:04:05+01:00", id="as date --rfc-3339=seconds"),
+        pytest.param("2026-01-02 03:04:05.123+01:00", "2026-01-02T03:04:05.123+01:00", id="as date --rfc-3339=ns"),
+        pytest.param("2026-01-02T03:04Z", "2026-01-02T03:04:00Z", id="no seconds"),
+        pytest.param("2026-01-02 03:04-03:30", "2026-01-02T03:04:00-03:30", id="blank and no seconds"),
+        pytest.param("2026-01-02t03:04:05z", "2026-01-02T03:04:05Z", id="small letters"),
+    ],
+)
+def test_a_time_is_taken_as_upstream_takes_it_and_written_well(
+    conditions: ModuleType, field: str, given: str, written: str
+) -> None:
+    [got] = conditions.normalise([condition(**{field: given})], "conditions", other_fields=False)
+    assert got == condition(**{field: written})
+
+
+def test_a_heartbeat_that_upstream_would_not_look_at_is_left_to_the_api_server(conditions: ModuleType) -> None:
+    given = [condition(lastHeartbeatTime="yesterday")]
+    assert conditions.normalise(given, "conditions", other_fields=False) == given
+
+
+def test_what_has_no_value_is_left_out(conditions: ModuleType) -> None:
+    empty = condition(reason=None, message=None, lastTransitionTime="", lastHeartbeatTime=None)
+    assert conditions.normalise([empty], "conditions", other_fields=False) == [condition()]
 
 
 def test_other_fields_pass_where_they_are_allowed(conditions: ModuleType) -> None:

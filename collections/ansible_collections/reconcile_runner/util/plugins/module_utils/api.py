@@ -42,16 +42,18 @@ class RequestError(Exception):
     :param message: for people; names the kind, namespace and name.
     :param reason: the reason word of Kubernetes (NotFound, Forbidden, Conflict, Invalid …), or None.
     :param code: the HTTP status, or None where no answer was had.
+    :param answer: the answer as ``operator_sdk.util`` and kubernetes.core hand it back (``answer_of``), or None.
     """
 
-    def __init__(self, message, reason=None, code=None):
+    def __init__(self, message, reason=None, code=None, answer=None):
         super().__init__(message)
         self.reason = reason
         self.code = code
+        self.answer = answer
 
     def details(self):
-        """Return what a module hands back besides the message: ``reason`` and ``code``, where there are any."""
-        given = {"reason": self.reason, "code": self.code}
+        """Return what a module hands back besides the message: ``reason``, ``code`` and ``error``, as far as known."""
+        given = {"reason": self.reason, "code": self.code, "error": self.answer}
         return {key: value for key, value in given.items() if value is not None}
 
 
@@ -163,11 +165,25 @@ def _error(exc, target, action):
     message = answer.get("message") or exc.reason
     if exc.status == NOT_FOUND and action != "create":
         return RequestError(
-            f"{target}: not found: it does not exist, or was deleted meanwhile", reason="NotFound", code=exc.status
+            f"{target}: not found: it does not exist, or was deleted meanwhile",
+            reason="NotFound",
+            code=exc.status,
+            answer=answer_of(exc),
         )
     words = {401: "not authenticated", 403: "forbidden", 422: "the API server refuses it as invalid"}
     what = words.get(exc.status, f"HTTP status {exc.status}")
-    return RequestError(f"{target}: cannot {action} it: {what}: {message}", reason=reason, code=exc.status)
+    text = f"{target}: cannot {action} it: {what}: {message}"
+    return RequestError(text, reason=reason, code=exc.status, answer=answer_of(exc))
+
+
+def answer_of(exc):
+    """Return an error answer in the shape that roles know from ``operator_sdk.util`` and kubernetes.core.
+
+    :param exc: kubernetes' ``DynamicApiError``.
+    :returns: ``status`` (the HTTP status), ``reason`` (its phrase, such as ``Not Found``) and ``body`` (text).
+    """
+    body = exc.body.decode(errors="replace") if isinstance(exc.body, bytes) else exc.body
+    return {"status": exc.status, "reason": exc.reason, "body": body}
 
 
 def _answer(exc):

@@ -18,10 +18,13 @@ from datetime import datetime
 # The fields that operator_sdk.util.k8s_status accepts, and the one that Kubernetes added to conditions since.
 FIELDS = ("type", "status", "reason", "message", "observedGeneration", "lastHeartbeatTime", "lastTransitionTime")
 STATUSES = ("True", "False", "Unknown")
-TIMES = ("lastHeartbeatTime", "lastTransitionTime")
 
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]*")
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)")
+# As operator_sdk.util.k8s_status takes times: with a blank for the T, as `date --rfc-3339` does, or without seconds.
+_TIME = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<minute>\d\d:\d\d)(?P<second>:\d\d)?(?P<fraction>\.\d+)?"
+    r"(?P<zone>[Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)"
+)
 
 
 class ConditionError(ValueError):
@@ -29,7 +32,9 @@ class ConditionError(ValueError):
 
 
 def normalise(conditions, option, other_fields):
-    """Return checked copies of a task's conditions, a boolean ``status`` turned into its word.
+    """Return checked copies of a task's conditions, as they are to be written.
+
+    A boolean ``status`` is turned into its word, a time into RFC 3339, and what has no value is left out.
 
     :param conditions: what the task gave: a list of mappings.
     :param option: the option it was given in, for messages, such as ``conditions`` or ``status.conditions``.
@@ -53,7 +58,7 @@ def normalise(conditions, option, other_fields):
 def _normalise_one(condition, place, other_fields):
     if not isinstance(condition, dict):
         raise ConditionError(f"{place}: expected a mapping, found {_kind(condition)}")
-    condition = copy.deepcopy(condition)
+    condition = {key: copy.deepcopy(value) for key, value in condition.items() if value is not None}
     if isinstance(condition.get("status"), bool):
         condition["status"] = str(condition["status"])
     unknown = [key for key in condition if key not in FIELDS]
@@ -61,8 +66,7 @@ def _normalise_one(condition, place, other_fields):
         raise ConditionError(f"{place}: expected the fields {', '.join(FIELDS)}, found {unknown[0]!r}")
     _check_type_and_status(condition, place)
     _check_reason(condition, place)
-    for field in TIMES:
-        _check_time(condition, field, place)
+    _write_times_well(condition, place)
     return condition
 
 
@@ -81,19 +85,37 @@ def _check_reason(condition, place):
         raise ConditionError(f"{place}.reason: expected a single CamelCase word, found {_kind(reason)}")
 
 
-def _check_time(condition, field, place):
-    if field not in condition:
-        return
-    value = condition[field]
-    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
+def _write_times_well(condition, place):
+    """Turn the times into RFC 3339; an empty one is left out.
+
+    ``operator_sdk.util.k8s_status`` takes any text for ``lastHeartbeatTime``, so that one is the API server's to judge.
+    """
+    for field in ("lastHeartbeatTime", "lastTransitionTime"):
+        if condition.get(field) == "":
+            del condition[field]
+        if field not in condition:
+            continue
+        time = _rfc3339(condition[field])
+        if time is not None:
+            condition[field] = time
+        elif field == "lastTransitionTime":
+            raise ConditionError(
+                f"{place}.{field}: expected an RFC 3339 time such as 2025-01-31T12:00:00Z,"
+                f" found {_kind(condition[field])}",
+            )
+
+
+def _rfc3339(value):
+    """Return a time as RFC 3339 has it, or None where it is none."""
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    written = f"{match['day']}T{match['minute']}{match['second'] or ':00'}"
     try:
-        if not match:
-            raise ValueError(value)
-        datetime.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007 only whether such a day exists is asked
-    except ValueError as exc:
-        raise ConditionError(
-            f"{place}.{field}: expected an RFC 3339 time such as 2025-01-31T12:00:00Z, found {_kind(value)}",
-        ) from exc
+        datetime.strptime(written, "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007 only whether such a day exists is asked
+    except ValueError:
+        return None
+    return f"{written}{match['fraction'] or ''}{match['zone'].upper()}"
 
 
 def _kind(value):

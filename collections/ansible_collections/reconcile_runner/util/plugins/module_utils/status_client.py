@@ -49,6 +49,7 @@ def update_status(client, target, request):
             " others write the same object all the time",
             reason="Conflict",
             code=_api.CONFLICT,
+            answer=exc.answer,
         ) from exc
 
 

@@ -193,6 +193,11 @@ code:
   returned: failure, where the API server answered
   type: int
   sample: 403
+error:
+  description: The API server's answer - the HTTP status, its phrase and the body.
+  returned: failure, where the API server answered
+  type: dict
+  sample: {status: 403, reason: Forbidden, body: '{"kind": "Status", "code": 403}'}
 """
 
 import time

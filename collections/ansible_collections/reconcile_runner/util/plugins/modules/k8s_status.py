@@ -53,7 +53,7 @@ options:
         stay as they are, unless O(replace=true).
       - C(type) and C(status) (V(True), V(False) or V(Unknown); a boolean is accepted) are required. The other fields
         are C(reason) (a single CamelCase word), C(message), C(observedGeneration), C(lastHeartbeatTime) and
-        C(lastTransitionTime) (RFC 3339 times).
+        C(lastTransitionTime) (RFC 3339 times; as C(date --rfc-3339=seconds) writes them, too, and without seconds).
       - C(lastTransitionTime) changes only when C(status) does; then it is the one given here, else the present time.
     type: list
     elements: dict
@@ -85,7 +85,8 @@ notes:
     write is computed again, up to five times. So no condition that somebody else wrote in between is lost.
   - Different from C(operator_sdk.util.k8s_status) - O(replace_lists) defaults to V(true), a C(lastTransitionTime) given
     for a condition whose status stays the same is ignored, C(reason) may contain digits, O(replace) needs the
-    permission to patch the status instead of the one to update it, and C(metadata.managedFields) is not returned.
+    permission to patch the status instead of the one to update it, C(metadata.managedFields) is not returned, and the
+    text of a failure says more (RV(ignore:error) is the same).
 """
 
 EXAMPLES = r"""
@@ -148,6 +149,13 @@ code:
   returned: failure, where the API server answered
   type: int
   sample: 404
+error:
+  description:
+    - The API server's answer, as C(operator_sdk.util.k8s_status) hands it back - the HTTP status, its phrase and the
+      body. For a condition that is not valid, a text.
+  returned: failure, where the API server answered or a condition is not valid
+  type: raw
+  sample: {status: 404, reason: Not Found, body: '{"kind": "Status", "code": 404}'}
 """
 
 
@@ -177,14 +185,13 @@ def build_request(params):
     """
     status = dict(params["status"] or {})
     conditions = params["conditions"]
-    if status.get("conditions") is not None:
-        if conditions is not None:
-            raise ConditionError(
-                "conditions: given in the option status as well; expected them in one of the two",
-            )
-        conditions = normalise(status.pop("conditions"), "status.conditions", other_fields=True)
-    elif conditions is not None:
+    if conditions and status.get("conditions"):
+        raise ConditionError("conditions: given in the option status as well; expected them in one of the two")
+    if conditions:
+        status.pop("conditions", None)
         conditions = normalise(conditions, "conditions", other_fields=False)
+    elif status.get("conditions") is not None:
+        conditions = normalise(status.pop("conditions"), "status.conditions", other_fields=True)
     return Request(status, conditions, params["replace"], params["replace_lists"])
 
 
@@ -207,7 +214,7 @@ def run(module):
         request = build_request(params)
         outcome = update_status(connect(module, target), target, request)
     except ConditionError as exc:
-        module.fail_json(msg=str(exc))
+        module.fail_json(msg=str(exc), error=str(exc))
     except RequestError as exc:
         module.fail_json(msg=str(exc), **exc.details())
     if outcome.dropped:
