@@ -42,6 +42,27 @@ class ProxyAnswer(enum.StrEnum):
     REFUSED = "refused"
 
 
+class RequestScope(enum.StrEnum):
+    """Where the objects of a run's request are.
+
+    In the namespace of the object that the run is for, in another one, or in none or all of them.
+    """
+
+    OWN = "own"
+    OTHER = "other"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class UsedRight:
+    """What a request of a run needs a right for. ``resource`` may have a subresource (``pods/exec``)."""
+
+    group: str
+    resource: str
+    verb: str
+    scope: RequestScope
+
+
 class Phase(enum.StrEnum):
     """Where the time of a run goes, in order.
 
@@ -193,6 +214,11 @@ PROXY_REQUESTS: Final = Definition(
     "reconcile_runner_proxy_requests_total",
     "Total number of requests of runs, by where the proxy got the answer",
     ("answer",),
+)
+RIGHTS_USED: Final = Definition(
+    "reconcile_runner_rights_used_total",
+    "Total number of requests of runs, by the right that each needs",
+    ("group", "resource", "verb", "scope"),
 )
 
 DEFINITIONS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Definition))
@@ -347,6 +373,7 @@ class Metrics:
         self._triggered_requests = self._counter(TRIGGERED_REQUESTS)
         self._dependent_events = self._counter(DEPENDENT_EVENTS)
         self._proxy_requests = self._counter(PROXY_REQUESTS)
+        self._rights_used = self._counter(RIGHTS_USED)
 
     def for_queue(
         self,
@@ -398,6 +425,10 @@ class Metrics:
     def proxied(self, answer: ProxyAnswer) -> None:
         """Count a request of a run that the proxy has answered."""
         self._proxy_requests.labels(answer).inc()
+
+    def right_used(self, right: UsedRight) -> None:
+        """Count a request of a run by the right that it needs."""
+        self._rights_used.labels(right.group, right.resource, right.verb, right.scope).inc()
 
     def resource_exists(self, gvk: GroupVersionKind, key: ObjectKey, created_at: float) -> None:
         """Show an object of a watch, created at ``created_at`` (seconds since 1970)."""

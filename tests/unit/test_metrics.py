@@ -10,7 +10,16 @@ from reconcile_runner import metrics as metrics_module
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.controller.workqueue import Priority
 from reconcile_runner.execution.job import RunStatus
-from reconcile_runner.metrics import DEFINITIONS, Definition, Metrics, Phase, ProxyAnswer, ReconcileResult
+from reconcile_runner.metrics import (
+    DEFINITIONS,
+    Definition,
+    Metrics,
+    Phase,
+    ProxyAnswer,
+    ReconcileResult,
+    RequestScope,
+    UsedRight,
+)
 from tests.support.paths import REPOSITORY
 
 DOCS = REPOSITORY / "docs" / "reference" / "metrics.md"
@@ -62,6 +71,7 @@ def metrics() -> Metrics:
     metrics.trigger_fired(NAME, POD, 5)
     metrics.dependent_changed(NAME, POD)
     metrics.proxied(ProxyAnswer.CACHE)
+    metrics.right_used(UsedRight("apps", "deployments/scale", "patch", RequestScope.OWN))
     metrics.resource_exists(FOO, ObjectKey("default", "foo-01"), 1767225600.0)
     metrics.request_finished("GET", "127.0.0.1:6443", "200")
     metrics.show_leadership("my-operator", lambda: True)

@@ -153,7 +153,7 @@ def validate(
     """Check the watches file and print every error and warning."""
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
     try:
-        findings = load(watches_file, os.environ, lookup, unknown_keys=FindingSeverity.ERROR).warnings
+        findings = load(watches_file, os.environ, lookup, tolerated=FindingSeverity.ERROR).warnings
     except WatchesFileError as error:
         findings = error.findings
     for finding in findings:
@@ -172,6 +172,7 @@ def rbac(
     crds: flags.RbacCrds,
     kubeconfig: flags.RbacKubeconfig,
     leader_election_id: flags.RbacLeaderElectionId,
+    from_runs: flags.RbacFromRuns,
     ansible_roles_path: flags.RolesPath,
     ansible_collections_path: flags.CollectionsPath,
 ) -> None:
@@ -183,7 +184,8 @@ def rbac(
     from reconcile_runner.cli.rbaccommand import RbacSettings, manifest  # noqa: PLC0415
 
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
-    settings = RbacSettings(watches_file, lookup, name, namespace or (), crds, kubeconfig, leader_election_id)
+    names = namespace or ()
+    settings = RbacSettings(watches_file, lookup, name, names, crds, kubeconfig, leader_election_id, from_runs)
     try:
         made = manifest(settings)
     except RunnerError as error:

@@ -280,7 +280,7 @@ RbacCrds: TypeAlias = Annotated[
         "Directory of CRDs, which say how kinds are served.",
         read=Path,
         default=None,
-        shown="crds, where that is",
+        shown="crds and config/crd/bases, where those are",
     ),
 ]
 RbacKubeconfig: TypeAlias = Annotated[
@@ -296,6 +296,19 @@ RbacKubeconfig: TypeAlias = Annotated[
 ]
 RbacLeaderElectionId: TypeAlias = Annotated[
     str, flag("--leader-election-id", "NAME", "Print only the rights for the Lease of this name.")
+]
+
+RbacFromRuns: TypeAlias = Annotated[
+    Path | None,
+    flag(
+        "--from-runs",
+        "FILE",
+        "Metrics of the operator, - for standard input: print what its runs have used, and how that differs from what "
+        "files tell.",
+        read=Path,
+        default=None,
+        shown="none: what files tell",
+    ),
 ]
 
 BOOLEAN_FLAGS = frozenset(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from reconcile_runner.watches.watch import Watch
 
 ROLE_NAME: Final = "manager-role"
 ELECTION_ROLE_NAME: Final = "leader-election-role"
-_DEFAULT_CRDS: Final = Path("crds")
+STANDARD_INPUT: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class RbacSettings:
     crds: Path | None = None
     kubeconfig: Path | None = None
     lease: str = ""
+    runs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,24 @@ def manifest(settings: RbacSettings) -> Manifest:
     unknowns = rbac.Unknowns()
     kinds = _kinds(settings, unknowns)
     loaded = load(settings.watches_file, os.environ, settings.lookup)
-    needs = rbac.needs_of_watches(loaded.watches, kinds, settings.lookup, unknowns)
+    warnings = [str(warning) for warning in loaded.warnings]
+    if settings.runs is None:
+        needs = rbac.needs_of_watches(loaded.watches, kinds, settings.lookup, unknowns)
+    else:
+        needs = rbac.needs_with_runs(loaded.watches, kinds, rbac.needs_of_runs(_text_of(settings.runs), unknowns))
+        told = rbac.needs_of_watches(loaded.watches, kinds, settings.lookup, rbac.Unknowns())
+        warnings += rbac.difference(told, needs)
     roles = _roles(needs, settings.name or ROLE_NAME, settings.namespaces)
-    return Manifest(rbac.manifest_text(_comment(loaded.watches), roles), [*map(str, loaded.warnings), *unknowns.lines])
+    return Manifest(rbac.manifest_text(_comment(loaded.watches), roles), [*warnings, *unknowns.lines])
+
+
+def _text_of(runs: Path) -> str:
+    try:
+        return sys.stdin.read() if runs == STANDARD_INPUT else runs.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--from-runs: {runs} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--from-runs: found bytes in {runs} that are not UTF-8, expected text") from error
 
 
 def _check_names(settings: RbacSettings) -> None:
@@ -83,8 +100,7 @@ def _of_election(settings: RbacSettings) -> str:
 
 
 def _kinds(settings: RbacSettings, unknowns: rbac.Unknowns) -> rbac.KindTable:
-    directory = _DEFAULT_CRDS if settings.crds is None and _DEFAULT_CRDS.is_dir() else settings.crds
-    found = [] if directory is None else rbac.resources_of_crds(directory)
+    found = [it for directory in rbac.crd_directories(settings.crds) for it in rbac.resources_of_crds(directory)]
     if settings.kubeconfig is not None:
         found += asyncio.run(_served(settings.kubeconfig))
     return rbac.KindTable(found, unknowns)

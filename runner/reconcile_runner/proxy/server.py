@@ -7,6 +7,7 @@ become tunnels, and all else is streamed.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
@@ -20,6 +21,7 @@ from reconcile_runner.metrics import Metrics, ProxyAnswer
 from reconcile_runner.proxy.forward import IMPERSONATE_USER, Forwarder
 from reconcile_runner.proxy.reads import CACHE_HEADER, CACHE_HIT, CachedReads
 from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
+from reconcile_runner.proxy.rights import UsedRights
 from reconcile_runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
 from reconcile_runner.proxy.tunnel import bridge, tunnel
 from reconcile_runner.proxy.writes import WriteProxy
@@ -53,6 +55,7 @@ class Proxy:
         self._metrics = metrics
         self._port = port
         self.tokens = TokenRegistry()
+        self._rights = UsedRights(metrics)
         self._forwarder = Forwarder(client)
         self._reads = CachedReads(cache, discovery)
         self._writes = WriteProxy(
@@ -98,9 +101,12 @@ class Proxy:
             self._metrics.proxied(ProxyAnswer.REFUSED)
             return _status(401, "Unauthorized", "the token is not that of a run that goes on")
         request[RUN] = run
+        self._rights.count(request, run)
         response = await handler(request)
         is_cached = response.headers.get(CACHE_HEADER) == CACHE_HIT
         self._metrics.proxied(ProxyAnswer.CACHE if is_cached else ProxyAnswer.API_SERVER)
+        if response.status == HTTPStatus.CREATED:
+            self._rights.count_creation(request, run)
         return response
 
     def _run_of(self, request: web.Request) -> ProxiedRun | None:

@@ -17,6 +17,8 @@ from reconcile_runner.rbac.builtin import builtin_resources
 from reconcile_runner.rbac.unknowns import Place, Unknowns
 from reconcile_runner.rbac.yamlfiles import YamlFileError, documents
 
+DEFAULT_CRDS: Final = (Path("crds"), Path("config/crd/bases"))
+"""Where this project and operator-sdk have the CRDs of an operator."""
 CRD_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 
@@ -29,20 +31,35 @@ class KindTable:
     def __init__(self, resources: Iterable[Resource], unknowns: Unknowns) -> None:
         self._unknowns = unknowns
         self._by_kind: dict[tuple[str, str], Resource] = {}
+        self._by_name: dict[str, list[Resource]] = {}
         for resource in (*resources, *builtin_resources()):
             gvk = resource.gvk
             # kubernetes.core looks for a kind by any of these.
-            for name in (gvk.kind, resource.plural, gvk.kind.lower()):
+            for name in dict.fromkeys((gvk.kind, resource.plural, gvk.kind.lower())):
                 self._by_kind.setdefault((gvk.group, name), resource)
+                self._by_name.setdefault(name, []).append(resource)
 
     def find(self, gvk: GroupVersionKind, place: Place | None = None) -> Resource:
         """Return how a kind is served.
 
         ``place``: who asks, named where the kind is not known.
         """
+        return self._by_kind.get((gvk.group, gvk.kind)) or self._guessed(gvk, place)
+
+    def find_as_client(self, gvk: GroupVersionKind, place: Place | None = None) -> Resource:
+        """Return how the kind that a task names is served.
+
+        As the client of kubernetes.core finds it: a version without a group is one of any group, where the core group
+        has no such kind and one other has.
+        """
         known = self._by_kind.get((gvk.group, gvk.kind))
-        if known is not None:
-            return known
+        if known is not None or gvk.group:
+            return known or self._guessed(gvk, place)
+        of_version = [it for it in self._by_name.get(gvk.kind, ()) if it.gvk.version in {"", gvk.version}]
+        is_clear = len({it.gvk.group for it in of_version}) == 1
+        return of_version[0] if is_clear else self._guessed(gvk, place)
+
+    def _guessed(self, gvk: GroupVersionKind, place: Place | None) -> Resource:
         guess = Resource(gvk, _guessed_plural(gvk.kind), namespaced=True, subresources=frozenset({"status", "scale"}))
         self._unknowns.add(
             place,
@@ -50,6 +67,11 @@ class KindTable:
             "kind's CRD in the directory of --crds, or a cluster that serves it, --kubeconfig",
         )
         return guess
+
+
+def crd_directories(given: Path | None) -> list[Path]:
+    """Return the directory of ``--crds``, else those in the working directory where operators have their CRDs."""
+    return [given] if given is not None else [path for path in DEFAULT_CRDS if path.is_dir()]
 
 
 def resources_of_crds(directory: Path) -> list[Resource]:

@@ -67,10 +67,10 @@ class _Reader:
 
     def objects(self, default_kind: str = "") -> Iterator[tuple[DescribedObject, Resource]]:
         for obj in described_objects(self.call, default_kind):
-            yield obj, self.kinds.find(obj.gvk, self.call.place)
+            yield obj, self.kinds.find_as_client(obj.gvk, self.call.place)
 
     def find(self, gvk: GroupVersionKind) -> Resource:
-        return self.kinds.find(gvk, self.call.place)
+        return self.kinds.find_as_client(gvk, self.call.place)
 
     def is_on(self, option: str) -> bool:
         """Tell whether an option is on, or may be."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.controller.dependents import NEEDED_VERBS, is_event_kind
 from reconcile_runner.rbac.filesearch import FileSearch
@@ -39,6 +40,26 @@ def needs_of_watches(watches: Iterable[Watch], kinds: KindTable, lookup: Lookup,
     if not any(_is_of_every_secret(need) for need in needs):
         for place in unwatched_secrets:
             unknowns.add(place, _SECRETS_ARE_NOT_WATCHED)
+    return needs
+
+
+def needs_with_runs(watches: Iterable[Watch], kinds: KindTable, used: Iterable[Need]) -> list[Need]:
+    """Return what the operator needs where its runs need what they have ``used``, in any order and more than once.
+
+    The dependents of runs are of the kinds that runs have created.
+    """
+    used = list(used)
+    needs = list(used)
+    for watch in watches:
+        owner = kinds.find(watch.gvk)
+        needs += [use.need for use in _of_operator(watch, owner, kinds)]
+        for need in used:
+            if "create" not in need.verbs or "/" in need.resource:
+                continue
+            made = kinds.find(GroupVersionKind(need.group, "", need.resource))
+            dependents = _of_dependents(watch, owner, made)
+            if dependents is not None and not _is_secret(made):
+                needs.append(dependents.need)
     return needs
 
 

@@ -37,7 +37,7 @@ def lookups(text: str, place: Place, kinds: KindTable, unknowns: Unknowns) -> It
                 place, f"found {_shown(text, call)}, expected a kind in quotes; add by hand the right to read it"
             )
             continue
-        resource = kinds.find(GroupVersionKind.of({"apiVersion": version, "kind": kind}), place)
+        resource = kinds.find_as_client(GroupVersionKind.of({"apiVersion": version, "kind": kind}), place)
         if "resource_name" in options:
             yield Use(resource, frozenset({"get"}), name=_literal(options["resource_name"]))
         else:

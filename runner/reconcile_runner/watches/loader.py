@@ -18,7 +18,7 @@ from reconcile_runner.compat import ENV_COLLECTIONS_PATH, ENV_ROLES_PATH
 from reconcile_runner.logs import get_logger
 from reconcile_runner.watches.findings import Finding, FindingSeverity, WatchesFileError, describe
 from reconcile_runner.watches.lookup import Lookup
-from reconcile_runner.watches.validation import Entry, check
+from reconcile_runner.watches.validation import Entry, KindChecks, check
 from reconcile_runner.watches.watch import Watch
 from reconcile_runner.watches.yamltext import Document, YamlTextError, read
 
@@ -55,20 +55,26 @@ def load_watches(path: Path, lookup: Lookup | None = None) -> tuple[Watch, ...]:
 
 
 def load(
-    path: Path, environ: Mapping[str, str], lookup: Lookup, *, unknown_keys: FindingSeverity = FindingSeverity.WARNING
+    path: Path,
+    environ: Mapping[str, str],
+    lookup: Lookup,
+    *,
+    tolerated: FindingSeverity = FindingSeverity.WARNING,
+    kinds: KindChecks | None = None,
 ) -> WatchesFile:
     """Read and check a watches file.
 
-    ``environ`` expands ``$VAR`` and ``${VAR}``; ``lookup`` says where roles and playbooks are. An unknown key is a
-    warning, as upstream ignores it, unless ``unknown_keys`` says otherwise. Raises ``WatchesFileError`` with every
-    finding where one of them is an error.
+    ``environ`` expands ``$VAR`` and ``${VAR}``; ``lookup`` says where roles and playbooks are. ``tolerated`` is the
+    severity of what upstream's operator tolerates: unknown keys, a finalizer without a domain. With
+    ``kinds`` the kinds and paths of triggers are checked against them. Raises
+    ``WatchesFileError`` with every finding where one of them is an error.
     """
     document = _read_document(path, environ)
     entries = [Entry(path, document, number) for number in range(1, len(_entries(path, document)) + 1)]
     watches: list[Watch] = []
     findings: list[Finding] = list(_duplicates(entries))
     for entry in entries:
-        watch, found = check(entry, lookup, unknown_keys)
+        watch, found = check(entry, lookup, tolerated, kinds)
         findings += found
         watches += [watch] if watch is not None else []
     findings.sort(key=lambda finding: (finding.entry or 0, finding.line or 0))
@@ -102,14 +108,22 @@ def _entries(path: Path, document: Document) -> list[Any]:
 
 
 def _duplicates(entries: Iterable[Entry]) -> Iterable[Finding]:
-    first: dict[GroupVersionKind, Entry] = {}
+    first: dict[tuple[str, str], Entry] = {}
+    of_version: dict[GroupVersionKind, Entry] = {}
     for entry in entries:
-        if entry.gvk is None:
+        gvk = entry.gvk
+        if gvk is None:
             continue
-        earlier = first.setdefault(entry.gvk, entry)
-        if earlier is not entry:
-            message = f"found a second watch of this kind, expected one; the first is entry {earlier.number}"
+        same, any_version = of_version.setdefault(gvk, entry), first.setdefault((gvk.group, gvk.kind), entry)
+        if same is not entry:
+            message = f"found a second watch of this kind, expected one; the first is entry {same.number}"
             yield entry.finding(FindingSeverity.ERROR, message)
+        elif any_version is not entry:
+            message = (
+                f"found a second version of this kind, expected one: both entries run for each of its objects; the "
+                f"first is entry {any_version.number}"
+            )
+            yield entry.finding(FindingSeverity.WARNING, message, ("version",))
 
 
 def _unusable(path: Path, message: str) -> WatchesFileError:

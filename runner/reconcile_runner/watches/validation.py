@@ -10,11 +10,12 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from reconcile_runner.apimachinery.fieldpath import FieldPath
 from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector, Operator, Requirement
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.cache.event import EventType
@@ -91,16 +92,42 @@ class Entry:
         return Finding(severity, self.file, message, line, self.number, label, _spelt(path))
 
 
-def check(entry: Entry, lookup: Lookup, unknown_keys: FindingSeverity) -> tuple[Watch | None, list[Finding]]:
-    """Return the entry's watch (None if it has an error) and all its findings."""
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is to be said of a kind or path. The message begins with what was found, and ends with what was expected."""
+
+    severity: FindingSeverity
+    message: str
+
+
+class KindChecks(Protocol):
+    """What is known of kinds without a cluster."""
+
+    def doubt_of_kind(self, gvk: GroupVersionKind) -> Doubt | None:
+        """Say what is wrong with a kind; None: nothing, as far as is known."""
+
+    def doubt_of_path(self, gvk: GroupVersionKind, path: FieldPath) -> Doubt | None:
+        """Say what is wrong with a path in objects of a kind; None: nothing, as far as is known."""
+
+
+def check(
+    entry: Entry, lookup: Lookup, tolerated: FindingSeverity, kinds: KindChecks | None = None
+) -> tuple[Watch | None, list[Finding]]:
+    """Return the entry's watch (None if it has an error) and all its findings.
+
+    ``tolerated`` is the severity of what upstream tolerates; with ``kinds`` triggers are checked against them.
+    """
     if not isinstance(entry.value, dict):
         message = f"found {describe(entry.value)}, expected a mapping with version, kind and role or playbook"
         return None, [entry.finding(FindingSeverity.ERROR, message)]
     value, findings = _choose_content(entry, entry.value)
-    shape, broken = _shape(entry, value, lookup, unknown_keys)
+    shape, broken = _shape(entry, value, lookup, tolerated)
     findings += broken
     findings += _undefined_references(entry)
     findings += _warnings(entry)
+    findings += _unqualified_finalizer(entry, tolerated)
+    if kinds is not None:
+        findings += _doubts_of_triggers(entry, kinds)
     if shape is None or any(finding.severity is FindingSeverity.ERROR for finding in findings):
         return None, findings
     return _watch(shape), findings
@@ -137,7 +164,7 @@ def _playbook_first(entry: Entry, value: dict[str, Any], path: tuple[str, ...]) 
 
 
 def _shape(
-    entry: Entry, value: dict[str, Any], lookup: Lookup, unknown_keys: FindingSeverity
+    entry: Entry, value: dict[str, Any], lookup: Lookup, tolerated: FindingSeverity
 ) -> tuple[EntryShape | None, list[Finding]]:
     try:
         return EntryShape.model_validate(value, context=lookup), []
@@ -145,7 +172,7 @@ def _shape(
         errors = invalid.errors(include_url=False)
     findings = [
         entry.finding(
-            unknown_keys if error["type"] == UNKNOWN_KEY else FindingSeverity.ERROR, _message(error), error["loc"]
+            tolerated if error["type"] == UNKNOWN_KEY else FindingSeverity.ERROR, _message(error), error["loc"]
         )
         for error in errors
     ]
@@ -250,6 +277,47 @@ def _warnings(entry: Entry) -> Iterator[Finding]:
         if manages_status and is_of_own_kind and any(on.text.startswith("status") for on in trigger.on):
             message = "each status that a run writes starts runs again: this trigger is on the watch's own kind"
             yield entry.finding(FindingSeverity.WARNING, message, path)
+
+
+def _unqualified_finalizer(entry: Entry, tolerated: FindingSeverity) -> Iterator[Finding]:
+    finalizer = _read(FinalizerShape, {"name": _finalizer_name(entry), "vars": {"any": True}})
+    if finalizer is not None and "/" not in finalizer.name:
+        message = (
+            f"found {describe(finalizer.name)}, expected a name with a domain, such as example.com/{finalizer.name}: "
+            "another controller may use the same name"
+        )
+        yield entry.finding(tolerated, message, ("finalizer", "name"))
+
+
+def _doubts_of_triggers(entry: Entry, kinds: KindChecks) -> Iterator[Finding]:
+    """Yield what is wrong with the kinds and paths of triggers that can be read."""
+    triggers = entry.field("triggers")
+    for index, value in enumerate(triggers if isinstance(triggers, list) else ()):
+        trigger = _read(TriggerShape, value)
+        if trigger is None:
+            continue
+        of_kind = kinds.doubt_of_kind(_gvk(trigger))
+        doubts = [(of_kind, ("kind",))] if of_kind else _doubts_of_paths(entry, trigger, kinds)
+        for doubt, path in doubts:
+            if doubt is not None:
+                yield entry.finding(doubt.severity, doubt.message, ("triggers", index, *path))
+
+
+def _doubts_of_paths(
+    entry: Entry, trigger: TriggerShape, kinds: KindChecks
+) -> list[tuple[Doubt | None, tuple[str | int, ...]]]:
+    gvk = _gvk(trigger)
+    return [
+        (kinds.doubt_of_path(gvk, trigger.match.source), ("match", "source")),
+        (kinds.doubt_of_path(entry.gvk, trigger.match.field) if entry.gvk else None, ("match", "field")),
+        *((kinds.doubt_of_path(gvk, path), ("on", number)) for number, path in enumerate(trigger.on or ())),
+    ]
+
+
+def _finalizer_name(entry: Entry) -> object:
+    finalizer = entry.field("finalizer")
+    fields = finalizer.items() if isinstance(finalizer, dict) else ()
+    return next((value for key, value in fields if key.lower() == "name"), None)
 
 
 def _read(shape: type[_Shape], value: object) -> _Shape | None:

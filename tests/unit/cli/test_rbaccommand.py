@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from reconcile_runner.cli import app
+from reconcile_runner.metrics import Metrics, RequestScope, UsedRight
 from tests.support.paths import REPOSITORY
 
 PROJECT = REPOSITORY / "tests" / "testdata" / "watches" / "project"
@@ -110,6 +111,38 @@ def test_crds_in_the_working_directory_are_read_unless_others_are_named(project:
     assert elsewhere.exit_code == 0
 
 
+def test_the_crds_of_an_operator_sdk_project_are_read_as_well(project: Path) -> None:
+    (project / "config" / "crd").mkdir(parents=True)
+    (project / "crds").rename(project / "config" / "crd" / "bases")
+    printed = rbac()
+    assert "thingies" in roles(printed)[0][2]
+    assert printed.stderr == ""
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("is_piped", [False, True], ids=["file", "standard input"])
+def test_what_runs_have_used_takes_the_place_of_what_files_tell(is_piped: bool, project: Path) -> None:
+    metrics = Metrics()
+    for verb, resource in (("list", "nodes"), ("create", "jobs")):
+        scope = RequestScope.CLUSTER if resource == "nodes" else RequestScope.OWN
+        metrics.right_used(UsedRight("batch" if resource == "jobs" else "", resource, verb, scope))
+    file = project / "metrics.txt"
+    file.write_bytes(metrics.exposition())
+    arguments = ["rbac", "--namespace", "a", "--from-runs", "-" if is_piped else str(file)]
+    printed = CliRunner().invoke(app, arguments, input=file.read_bytes())
+    assert printed.exit_code == 0
+    assert roles(printed) == [
+        ("ClusterRole", "", {"nodes"}),
+        ("Role", "a", {"events", "jobs", "thingies", "thingies/status"}),
+    ]
+    assert printed.stderr.splitlines() == [
+        "warning: only runs tell of create on jobs.batch",
+        "warning: only runs tell of list on jobs.batch",
+        "warning: only runs tell of watch on jobs.batch",
+        "warning: no run has used list on pods so far",
+    ]
+
+
 @pytest.mark.usefixtures("project")
 def test_with_namespaces_there_is_a_role_for_each_and_one_for_what_those_cannot_give() -> None:
     of_namespace = {"events", "thingies", "thingies/status"}
@@ -132,7 +165,7 @@ def test_the_name_is_that_of_the_role() -> None:
 
 def test_every_flag_is_in_the_documentation() -> None:
     found = set(re.findall(r"^  (--[a-z-]+)", rbac("--help").stdout, re.MULTILINE)) - {"--help"}
-    assert len(found) == 8
+    assert len(found) == 9
     text = (REPOSITORY / "docs" / "reference" / "cli.md").read_text()
     assert [flag for flag in found if f"`{flag}`" not in text] == []
 
@@ -144,6 +177,8 @@ BAD = [
     (("--namespace", "a.b"), "error: --namespace: found 'a.b', expected the name of a namespace"),
     (("--leader-election-id", "X"), "error: --leader-election-id: found 'X', expected lower-case letters"),
     (("--kubeconfig", "none"), "error: "),
+    (("--from-runs", "none"), "error: --from-runs: none cannot be read: no such file or directory"),
+    (("--from-runs", "watches.yaml"), "error: --from-runs: found"),
 ]
 
 

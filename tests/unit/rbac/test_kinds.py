@@ -77,3 +77,46 @@ def test_a_bad_crd_is_an_error_that_names_the_file(workplace: Workplace, content
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--crds: found no directory"):
         resources_of_crds(tmp_path / "none")
+
+
+BARE_VERSIONS = [
+    ("v1", "Deployment", "apps", "deployments"),
+    ("v1", "Ingress", "networking.k8s.io", "ingresses"),
+    ("v1", "CronJob", "batch", "cronjobs"),
+    ("v1", "Realm", "example.com", "realms"),
+    ("v1", "Pod", "", "pods"),
+    ("v1", "Event", "", "events"),
+    ("apps/v1", "Deployment", "apps", "deployments"),
+]
+
+
+@pytest.mark.parametrize(("version", "kind", "group", "plural"), BARE_VERSIONS, ids=str)
+def test_a_version_without_a_group_is_one_of_any_group_as_for_the_client(
+    workplace: Workplace, version: str, kind: str, group: str, plural: str
+) -> None:
+    unknowns = Unknowns()
+    workplace.write("crds/realms.yaml", CRD)
+    table = KindTable(resources_of_crds(workplace.directory / "crds"), unknowns)
+    found = table.find_as_client(GroupVersionKind.of({"apiVersion": version, "kind": kind}))
+    assert (found.gvk.group, found.plural, unknowns.lines) == (group, plural, [])
+
+
+def test_a_version_without_a_group_that_several_groups_have_is_a_guess() -> None:
+    unknowns = Unknowns()
+    two = [Resource(GroupVersionKind(group, "v1", "Thing"), "things", namespaced=True) for group in ("a.b", "c.d")]
+    found = KindTable(two, unknowns).find_as_client(GroupVersionKind("", "v1", "Thing"))
+    assert found.gvk.group == ""
+    assert len(unknowns.lines) == 1
+
+
+def test_a_kind_of_another_version_is_not_what_the_client_finds() -> None:
+    unknowns = Unknowns()
+    own = Resource(GroupVersionKind("a.b", "v2", "Thing"), "things", namespaced=True)
+    assert KindTable([own], unknowns).find_as_client(GroupVersionKind("", "v1", "Thing")) is not own
+
+
+def test_a_watch_names_its_group() -> None:
+    """Only tasks are read by the client of kubernetes.core."""
+    unknowns = Unknowns()
+    KindTable([], unknowns).find(GroupVersionKind("", "v1", "Deployment"))
+    assert len(unknowns.lines) == 1

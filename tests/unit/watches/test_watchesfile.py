@@ -66,9 +66,17 @@ def test_a_valid_file_is_loaded_with_the_warnings_at_its_head(path: Path) -> Non
     assert said(loaded) == expected_findings(path)
 
 
+def test_a_finalizer_without_a_domain_is_an_error_where_asked_for() -> None:
+    with pytest.raises(WatchesFileError) as refused:
+        load(WATCHES / "valid_unqualified_finalizer.yaml", ENVIRON, LOOKUP, tolerated=FindingSeverity.ERROR)
+    [message] = said(refused.value)
+    [as_warning] = expected_findings(WATCHES / "valid_unqualified_finalizer.yaml")
+    assert message == as_warning.replace("warning: ", "error: ")
+
+
 def test_an_unknown_key_is_an_error_where_asked_for() -> None:
     with pytest.raises(WatchesFileError) as refused:
-        load(WATCHES / "valid_warnings.yaml", ENVIRON, LOOKUP, unknown_keys=FindingSeverity.ERROR)
+        load(WATCHES / "valid_warnings.yaml", ENVIRON, LOOKUP, tolerated=FindingSeverity.ERROR)
     fields = [finding.field for finding in refused.value.findings if finding.severity is FindingSeverity.ERROR]
     assert fields == [
         "maxWorkers",
@@ -345,7 +353,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 def test_the_projects_own_watches_file_is_valid_and_says_what_the_design_says() -> None:
     lookup = Lookup(roles_path="", collections_path="", working_directory=REPOSITORY)
-    loaded = load(REPOSITORY / "watches.yaml", {}, lookup, unknown_keys=FindingSeverity.ERROR)
+    loaded = load(REPOSITORY / "watches.yaml", {}, lookup, tolerated=FindingSeverity.ERROR)
     assert loaded.warnings == ()
     assert loaded.watches == (
         Watch(

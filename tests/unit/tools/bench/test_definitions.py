@@ -13,7 +13,7 @@ from tools.bench import definitions
 
 def test_watches_hold_the_foo_of_the_repository_and_every_size_of_role(tmp_path: Path) -> None:
     file = definitions.write_watches(tmp_path)
-    watches = load(file, {}, Lookup("", "", tmp_path), unknown_keys=FindingSeverity.ERROR).watches
+    watches = load(file, {}, Lookup("", "", tmp_path), tolerated=FindingSeverity.ERROR).watches
     foo, *noops = watches
     assert foo.gvk == GroupVersionKind("tutorial.my.domain", "v1", "Foo")
     assert foo.controller_name == definitions.FOO_CONTROLLER
@@ -38,7 +38,7 @@ def test_another_operator_is_given_no_key_that_it_does_not_know(tmp_path: Path) 
 
 def test_the_role_that_sleeps_is_foo_s_in_a_file_of_its_own(tmp_path: Path) -> None:
     file = definitions.write_sleeping_watches(tmp_path)
-    (foo,) = load(file, {}, Lookup("", "", tmp_path), unknown_keys=FindingSeverity.ERROR).watches
+    (foo,) = load(file, {}, Lookup("", "", tmp_path), tolerated=FindingSeverity.ERROR).watches
     assert foo.controller_name == definitions.FOO_CONTROLLER
     assert foo.triggers == ()
     assert definitions.SLEEP in (tmp_path / "roles" / "sleep" / "tasks" / "main.yml").read_text()

@@ -1,0 +1,4 @@
+"""What Ansible itself says of arguments, asked in a process of its own before anything is run.
+
+``inspector`` starts ``program``, which alone imports Ansible; ``arguments`` asks about ``--ansible-args``.
+"""
