@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """Python minors with a file of their own, because ansible-core differs between them."""
 
-CORES = {"2.19": "3.11", "2.20": "3.12", "2.21": "3.12"}
+CORES = {"2.16": "3.11", "2.17": "3.11", "2.18": "3.11", "2.19": "3.11", "2.20": "3.12", "2.21": "3.12"}
 """Each ansible-core that the tests run on, and the oldest Python that it runs on."""
 
 COLLECTIONS_PYTHON = "3.13"
