@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, metadata
-from reconcile_runner.rbac.tasks import Call
-from reconcile_runner.rbac.variables import Variables, is_template
-from reconcile_runner.rbac.yamlfiles import YamlFileError, documents_of, text_of
+from reconcile_runner.content.tasks import Call
+from reconcile_runner.content.variables import Variables, is_template
+from reconcile_runner.content.yamlfiles import YamlFileError, documents_of, text_of
 
 _DEFINITION: Final = ("resource_definition", "definition", "inline")
 _API_VERSION: Final = ("api_version", "api", "version")

@@ -12,10 +12,10 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
 from reconcile_runner.client.discovery import Resource
+from reconcile_runner.content.unknowns import Place, Unknowns
+from reconcile_runner.content.yamlfiles import YamlFileError, documents
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.rbac.builtin import builtin_resources
-from reconcile_runner.rbac.unknowns import Place, Unknowns
-from reconcile_runner.rbac.yamlfiles import YamlFileError, documents
 
 DEFAULT_CRDS: Final = (Path("crds"), Path("config/crd/bases"))
 """Where this project and operator-sdk have the CRDs of an operator."""

@@ -14,12 +14,12 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
+from reconcile_runner.content.tasks import Call
+from reconcile_runner.content.unknowns import Unknowns
+from reconcile_runner.content.variables import is_template
 from reconcile_runner.rbac.definitions import DescribedObject, UnknownKindError, described_objects
 from reconcile_runner.rbac.kinds import KindTable
 from reconcile_runner.rbac.rules import Need
-from reconcile_runner.rbac.tasks import Call
-from reconcile_runner.rbac.unknowns import Unknowns
-from reconcile_runner.rbac.variables import is_template
 
 POD: Final = GroupVersionKind("", "v1", "Pod")
 NODE: Final = GroupVersionKind("", "v1", "Node")

@@ -11,16 +11,16 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
+from reconcile_runner.content.filesearch import FileSearch
+from reconcile_runner.content.tasks import TaskWalk, calls_of
+from reconcile_runner.content.unknowns import Place, Unknowns
+from reconcile_runner.content.variables import Variables
+from reconcile_runner.content.yamlfiles import YamlFileError, text_of
 from reconcile_runner.controller.dependents import NEEDED_VERBS, is_event_kind
-from reconcile_runner.rbac.filesearch import FileSearch
 from reconcile_runner.rbac.kinds import KindTable
 from reconcile_runner.rbac.modules import EVENT, Use, uses
 from reconcile_runner.rbac.rules import Need
-from reconcile_runner.rbac.tasks import TaskWalk
 from reconcile_runner.rbac.templatelookups import lookups
-from reconcile_runner.rbac.unknowns import Place, Unknowns
-from reconcile_runner.rbac.variables import Variables
-from reconcile_runner.rbac.yamlfiles import YamlFileError, text_of
 from reconcile_runner.reconciler.finalizer import for_deletion
 from reconcile_runner.watches.loader import Lookup
 from reconcile_runner.watches.watch import Watch
@@ -112,12 +112,12 @@ def _of_contents(watch: Watch, kinds: KindTable, lookup: Lookup, unknowns: Unkno
         variables = Variables(top=(run.vars,))
         search = FileSearch(lookup, lookup.working_directory)
         if run.playbook is not None:
-            calls = walk.playbook(run.playbook, variables, search)
+            tasks = walk.playbook(run.playbook, variables, search)
         elif run.role is not None:
-            calls = walk.role(run.role, variables, search)
+            tasks = walk.role(run.role, variables, search)
         else:
             continue
-        for call in calls:
+        for call in calls_of(tasks):
             for use in uses(call, kinds, unknowns):
                 yield use, call.place
         yield from _of_lookups(walk, run, kinds, unknowns)

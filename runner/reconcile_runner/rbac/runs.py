@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from reconcile_runner.content.unknowns import Unknowns
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.metrics import RIGHTS_USED, RequestScope
 from reconcile_runner.rbac.rules import Need
-from reconcile_runner.rbac.unknowns import Unknowns
 
 _EXPECTED = f"the operator's metrics, with {RIGHTS_USED.name}"
 

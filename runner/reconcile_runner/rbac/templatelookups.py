@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
+from reconcile_runner.content.unknowns import Place, Unknowns
 from reconcile_runner.rbac.kinds import KindTable
 from reconcile_runner.rbac.modules import Use
-from reconcile_runner.rbac.unknowns import Place, Unknowns
 
 _CALL: Final = re.compile(
     r"""\b(?:lookup|query|q)\(\s*['"](?:kubernetes\.core\.|community\.kubernetes\.|community\.okd\.)?k8s['"]\s*(?P<rest>,|\))"""

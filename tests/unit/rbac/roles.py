@@ -11,11 +11,11 @@ import yaml
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
+from reconcile_runner.content.filesearch import FileSearch
+from reconcile_runner.content.tasks import Call, TaskWalk, calls_of
+from reconcile_runner.content.unknowns import Unknowns as Findings
+from reconcile_runner.content.variables import Variables
 from reconcile_runner.rbac import KindTable, Unknowns, needs_of_watches, rules_of
-from reconcile_runner.rbac.filesearch import FileSearch
-from reconcile_runner.rbac.tasks import Call, TaskWalk
-from reconcile_runner.rbac.unknowns import Unknowns as Findings
-from reconcile_runner.rbac.variables import Variables
 from reconcile_runner.watches.loader import Lookup
 from reconcile_runner.watches.watch import Watch
 
@@ -59,7 +59,7 @@ class Workplace:
 
     def calls(self, tasks: object, **variables: object) -> list[Call]:
         """Return the calls of a role of these tasks."""
-        return list(TaskWalk(self.unknowns).role(self.role(tasks), Variables(top=(variables,)), self.search))
+        return list(calls_of(TaskWalk(self.unknowns).role(self.role(tasks), Variables(top=(variables,)), self.search)))
 
     def rights(self, *watches: Watch) -> Rights:
         """Return what the watches need."""

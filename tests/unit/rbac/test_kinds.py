@@ -6,9 +6,9 @@ import pytest
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
+from reconcile_runner.content.unknowns import Place, Unknowns
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.rbac.kinds import KindTable, resources_of_crds
-from reconcile_runner.rbac.unknowns import Place, Unknowns
 from tests.unit.rbac.roles import Workplace
 
 CRD = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from reconcile_runner.content.unknowns import Place
 from reconcile_runner.rbac.rules import rules_of
 from reconcile_runner.rbac.templatelookups import lookups
-from reconcile_runner.rbac.unknowns import Place
 from tests.unit.rbac.roles import Rights, Workplace, rights_of
 
 TEXTS: list[tuple[str, Rights]] = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile_runner.rbac.variables import Variables, is_template
+from reconcile_runner.content.variables import Variables, is_template
 
 KNOWN = Variables(
     top=({"kind": "Pod", "nested": {"one": {"two": "deep"}}, "templated": "{{ elsewhere }}"},),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile_runner.rbac.yamlfiles import YamlFileError, documents, documents_of
+from reconcile_runner.content.yamlfiles import YamlFileError, documents, documents_of
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Nothing is evaluated, and an unknown tag (``!vault``) is left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,21 @@ class YamlFileError(Exception):
     """A file cannot be read, or is no YAML. The message says what was found."""
 
 
+class WrittenMapping(dict[Any, Any]):
+    """A mapping that knows the line (1-based) in which it begins."""
+
+    line = 0
+
+
 class _Loader(yaml.SafeLoader):
-    """A safe loader to which no tag is an error."""
+    """A safe loader to which no tag is an error, and whose mappings know their lines."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> Iterator[WrittenMapping]:
+    made = WrittenMapping()
+    made.line = node.start_mark.line + 1
+    yield made
+    made.update(loader.construct_mapping(node))
 
 
 def _untagged(loader: _Loader, suffix: str, node: yaml.Node) -> object:
@@ -28,6 +42,7 @@ def _untagged(loader: _Loader, suffix: str, node: yaml.Node) -> object:
     return node.value
 
 
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Loader.add_multi_constructor("!", _untagged)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from reconcile_runner.rbac.tasks import Call, TaskWalk
-from reconcile_runner.rbac.variables import Variables
+from reconcile_runner.content.tasks import Call, TaskWalk, calls_of
+from reconcile_runner.content.variables import Variables
 from reconcile_runner.watches.watch import Watch
 from tests.unit.rbac.roles import THING, Workplace
 
@@ -209,7 +209,7 @@ class TestRoles:
 class TestPlaybooks:
     def play(self, workplace: Workplace, playbook: object) -> list[str]:
         file = workplace.write("playbooks/it.yml", playbook)
-        return names(list(TaskWalk(workplace.unknowns).playbook(file, Variables(), workplace.search)))
+        return names(list(calls_of(TaskWalk(workplace.unknowns).playbook(file, Variables(), workplace.search))))
 
     def test_all_sections_of_a_play_are_read(self, workplace: Workplace) -> None:
         workplace.role([read("role {{ given }}")], "other")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconcile_runner.rbac.variables import is_template
+from reconcile_runner.content.variables import is_template
 from reconcile_runner.watches.loader import Lookup
 
 _TEMPLATED = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)

@@ -1,4 +1,4 @@
-"""The modules whose tasks need rights, each by one short name."""
+"""The modules whose tasks say something without being run, each by one short name."""
 
 from __future__ import annotations
 

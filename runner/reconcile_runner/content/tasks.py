@@ -1,21 +1,21 @@
 """Walks through the tasks of roles and playbooks, and what they include.
 
-Each task that calls a module of interest comes out as a ``Call``.
+Each comes out as a ``Task``; ``calls_of`` says which modules of interest it calls.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from reconcile_runner.rbac.filesearch import FileSearch
-from reconcile_runner.rbac.modulenames import canonical
-from reconcile_runner.rbac.unknowns import Place, Unknowns
-from reconcile_runner.rbac.variables import Variables, is_template
-from reconcile_runner.rbac.yamlfiles import YamlFileError, documents
+from reconcile_runner.content.filesearch import FileSearch
+from reconcile_runner.content.modulenames import canonical
+from reconcile_runner.content.unknowns import Place, Unknowns
+from reconcile_runner.content.variables import Variables, is_template
+from reconcile_runner.content.yamlfiles import WrittenMapping, YamlFileError, documents
 
 _BLOCK: Final = ("block", "rescue", "always")
 _PLAY_TASKS: Final = ("pre_tasks", "tasks", "post_tasks", "handlers")
@@ -25,6 +25,58 @@ _LOOPS: Final = ("loop", "with_items", "with_list")
 _GROUP: Final = "group"
 _MAX_LOOP_ITEMS: Final = 1000
 _WORDS: Final = re.compile(r"""(\w+)=((?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s])+)""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What a task inherits: variables, module defaults, the places of files, and what stands around it."""
+
+    variables: Variables
+    search: FileSearch
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    around: tuple[Mapping[str, Any], ...] = ()
+
+    def inside(self, outer: Mapping[str, Any]) -> _Context:
+        """Return the context inside a play, a block or an include."""
+        defaults = {**self.defaults, **_defaults_of(outer.get("module_defaults"))}
+        variables = self.variables.with_overrides(outer.get("vars"))
+        return replace(self, variables=variables, defaults=defaults, around=(*self.around, outer))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task, an include, a block, or an entry of ``roles:``, as it is written.
+
+    ``variables`` hold inside it. ``around`` are the plays, blocks and includes that it stands in, outermost first.
+    """
+
+    place: Place
+    keywords: Mapping[str, Any]
+    variables: Variables
+    search: FileSearch
+    around: tuple[Mapping[str, Any], ...] = ()
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """Return the module by its one name here; empty for one of no interest, and for a block."""
+        return _module_of(self.keywords)[0]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Return what the task gives its module, as it is written, with defaults of the module."""
+        module, args = _module_of(self.keywords)
+        return {**self.defaults.get(_GROUP, {}), **self.defaults.get(module, {}), **args}
+
+    @property
+    def is_block(self) -> bool:
+        """Whether this is a block, whose tasks come out by themselves."""
+        return "block" in self.keywords
+
+    @property
+    def line(self) -> int | None:
+        """Return the line (1-based) in which it begins; None where it was not read from a file."""
+        return self.keywords.line if isinstance(self.keywords, WrittenMapping) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +90,19 @@ class Call:
     search: FileSearch
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """What a task inherits: variables, module defaults, the places of files."""
-
-    variables: Variables
-    search: FileSearch
-    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def inside(self, outer: Mapping[str, Any]) -> _Context:
-        """Return the context inside a play or block."""
-        defaults = {**self.defaults, **_defaults_of(outer.get("module_defaults"))}
-        return replace(self, variables=self.variables.with_overrides(outer.get("vars")), defaults=defaults)
+def calls_of(tasks: Iterable[Task]) -> Iterator[Call]:
+    """Yield the calls of modules of interest, one for each turn of a task's loop."""
+    for task in tasks:
+        module, args = task.module, task.arguments
+        if module and module not in _INCLUDE_TASKS | _INCLUDE_ROLE:
+            for variables in _loop(task.keywords, task.variables):
+                yield Call(task.place, module, variables.resolve(args), variables, task.search)
 
 
 class TaskWalk:
     """One walk through all that a watch runs with one set of variables.
 
-    Iterate over ``calls``.
+    Iterate over what ``role`` or ``playbook`` gives; ``files`` are those that were read for it.
     """
 
     def __init__(self, unknowns: Unknowns) -> None:
@@ -63,15 +110,15 @@ class TaskWalk:
         self._visited: set[tuple[Path, str]] = set()
         self.files: dict[Path, None] = {}
 
-    def role(self, directory: Path, variables: Variables, search: FileSearch) -> Iterator[Call]:
-        """Yield the calls of a role."""
+    def role(self, directory: Path, variables: Variables, search: FileSearch) -> Iterator[Task]:
+        """Yield the tasks of a role."""
         yield from self._role(directory, _Context(variables, search), {}, "main")
 
-    def playbook(self, file: Path, variables: Variables, search: FileSearch) -> Iterator[Call]:
-        """Yield the calls of a playbook."""
+    def playbook(self, file: Path, variables: Variables, search: FileSearch) -> Iterator[Task]:
+        """Yield the tasks of a playbook."""
         yield from self._playbook(file, _Context(variables, search))
 
-    def _playbook(self, file: Path, context: _Context) -> Iterator[Call]:
+    def _playbook(self, file: Path, context: _Context) -> Iterator[Task]:
         if not self._is_new(file, context):
             return
         for play in self._listed(file):
@@ -81,7 +128,7 @@ class TaskWalk:
             else:
                 yield from self._play(play, file, context)
 
-    def _play(self, play: Mapping[str, Any], file: Path, context: _Context) -> Iterator[Call]:
+    def _play(self, play: Mapping[str, Any], file: Path, context: _Context) -> Iterator[Task]:
         context = replace(context, search=replace(context.search.beside(file), play=file.parent)).inside(play)
         for name in _texts(play.get("vars_files")):
             for found in context.search.files("vars", name):
@@ -91,20 +138,21 @@ class TaskWalk:
         for section in _PLAY_TASKS:
             yield from self._tasks(play.get(section), file, context)
 
-    def _role_entry(self, entry: object, context: _Context, place: Place) -> Iterator[Call]:
+    def _role_entry(self, entry: object, context: _Context, place: Place) -> Iterator[Task]:
         """Follow an entry of ``roles:`` of a play, or of ``dependencies:`` of a role."""
         if isinstance(entry, str):
             entry = {"role": entry}
         if not isinstance(entry, dict):
             return
         params = {key: value for key, value in entry.items() if key not in {"role", "name", "vars"}}
+        yield Task(place, entry, context.inside(entry).variables, context.search, context.around)
         given = entry.get("vars")
         params |= given if isinstance(given, dict) else {}
         yield from self._role_called(str(entry.get("role") or entry.get("name") or ""), context, params, "main", place)
 
     def _role_called(
         self, name: str, context: _Context, params: object, tasks_from: str, place: Place
-    ) -> Iterator[Call]:
+    ) -> Iterator[Task]:
         name = str(context.variables.resolve(name))
         directory = context.search.role_named(name)
         if directory is None:
@@ -112,7 +160,7 @@ class TaskWalk:
             return
         yield from self._role(directory, context, params, tasks_from)
 
-    def _role(self, directory: Path, context: _Context, params: object, tasks_from: str) -> Iterator[Call]:
+    def _role(self, directory: Path, context: _Context, params: object, tasks_from: str) -> Iterator[Task]:
         variables = context.variables
         for file in _files_of(directory / "vars", "main"):
             variables = variables.with_overrides(self._loaded(file))
@@ -129,40 +177,42 @@ class TaskWalk:
             for file in _files_of(directory / folder, name):
                 yield from self._file(file, context)
 
-    def _file(self, file: Path, context: _Context) -> Iterator[Call]:
+    def _file(self, file: Path, context: _Context) -> Iterator[Task]:
         if self._is_new(file, context):
             yield from self._tasks(self._listed(file), file, replace(context, search=context.search.beside(file)))
 
-    def _tasks(self, tasks: object, file: Path, context: _Context) -> Iterator[Call]:
+    def _tasks(self, tasks: object, file: Path, context: _Context) -> Iterator[Task]:
         for number, task in enumerate(tasks if isinstance(tasks, list) else (), 1):
             if isinstance(task, dict):
                 yield from self._task(task, Place(file, f"task {task.get('name') or number!r}"), context)
 
-    def _task(self, task: Mapping[str, Any], place: Place, context: _Context) -> Iterator[Call]:
+    def _task(self, task: Mapping[str, Any], place: Place, context: _Context) -> Iterator[Task]:
         if "register" in task:
             context.variables.assigned.names.add(str(task["register"]))
-        context = context.inside(task)
-        if "block" in task:
+        inner = context.inside(task)
+        found = Task(place, task, inner.variables, inner.search, context.around, inner.defaults)
+        yield found
+        if found.is_block:
             for section in _BLOCK:
-                yield from self._tasks(task.get(section), place.file, context)
+                yield from self._tasks(task.get(section), place.file, inner)
             return
-        module, args = _module_of(task)
+        module, args = found.module, found.arguments
         if module == "set_fact":
             context.variables.assigned.names.update(map(str, args))
-        if not module:
-            return
-        args = {**context.defaults.get(_GROUP, {}), **context.defaults.get(module, {}), **args}
-        for variables in _loop(task, context.variables):
-            inner = replace(context, variables=variables)
-            if module in _INCLUDE_TASKS:
-                yield from self._included(args, place, inner)
-            elif module in _INCLUDE_ROLE:
-                tasks_from = str(variables.resolve(args.get("tasks_from", "main")))
-                yield from self._role_called(str(args.get("name", "")), inner, task.get("vars"), tasks_from, place)
-            else:
-                yield Call(place, module, variables.resolve(args), variables, inner.search)
+        if module in _INCLUDE_TASKS | _INCLUDE_ROLE:
+            for variables in _loop(task, inner.variables):
+                yield from self._inside_include(module, args, place, task, replace(inner, variables=variables))
 
-    def _included(self, args: Mapping[str, Any], place: Place, context: _Context) -> Iterator[Call]:
+    def _inside_include(
+        self, module: str, args: Mapping[str, Any], place: Place, task: Mapping[str, Any], context: _Context
+    ) -> Iterator[Task]:
+        if module in _INCLUDE_TASKS:
+            yield from self._included(args, place, context)
+            return
+        tasks_from = str(context.variables.resolve(args.get("tasks_from", "main")))
+        yield from self._role_called(str(args.get("name", "")), context, task.get("vars"), tasks_from, place)
+
+    def _included(self, args: Mapping[str, Any], place: Place, context: _Context) -> Iterator[Task]:
         name = str(context.variables.resolve(args.get("file") or args.get("_raw_params") or ""))
         found = context.search.files("tasks", name)
         if not found:
