@@ -23,6 +23,9 @@ from tests.support.paths import REPOSITORY
 SUPPORTED = {"2.19": (11, 13), "2.20": (12, 14), "2.21": (12, 14)}
 """Each supported core, and the oldest and newest Python 3 minor that its controller runs on."""
 
+_PYTHONS = {"2.18": (11, 13), **SUPPORTED}
+"""The same for all that an environment can be made of."""
+
 
 def is_installed(core: str) -> bool:
     """Whether a core is the one in the environment of the tests."""
@@ -71,7 +74,7 @@ def _install(core: str, environment: Path) -> None:
 
 
 def _interpreter(core: str) -> str:
-    oldest, newest = SUPPORTED[core]
+    oldest, newest = _PYTHONS[core]
     for minor in range(newest, oldest - 1, -1):
         with contextlib.suppress(NoInterpreterError):
             return interpreter(minor)

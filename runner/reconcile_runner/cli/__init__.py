@@ -22,11 +22,11 @@ from reconcile_runner import logs
 from reconcile_runner.cli import electionflags, flags, metricsflags, upstreamflags, values
 from reconcile_runner.cli.envvars import kind_settings, log_events, namespaces
 from reconcile_runner.cli.usage import Commands
-from reconcile_runner.cli.version import commit, version_line
+from reconcile_runner.cli.version import commit, installed, version_line
 from reconcile_runner.compat import ENV_GATHERING
 from reconcile_runner.errors import ConfigError, RunnerError
 from reconcile_runner.options import LogFormat, LogLevel, Options
-from reconcile_runner.watches.loader import FindingSeverity, Lookup, WatchesFileError, load, load_watches
+from reconcile_runner.watches.loader import Finding, FindingSeverity, Lookup, WatchesFileError, load, load_watches
 from reconcile_runner.watches.watch import Watch
 
 Serve: TypeAlias = Callable[[Options, tuple[Watch, ...]], int]
@@ -150,10 +150,11 @@ def validate(
     ansible_roles_path: flags.RolesPath,
     ansible_collections_path: flags.CollectionsPath,
 ) -> None:
-    """Check the watches file and print every error and warning."""
+    """Check the watches file, and what it runs, and print every error and warning."""
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
     try:
-        findings = load(watches_file, os.environ, lookup, tolerated=FindingSeverity.ERROR).warnings
+        loaded = load(watches_file, os.environ, lookup, tolerated=FindingSeverity.ERROR)
+        findings = (*loaded.warnings, *_refused_tasks(loaded.watches, lookup))
     except WatchesFileError as error:
         findings = error.findings
     for finding in findings:
@@ -161,6 +162,13 @@ def validate(
     errors = sum(finding.severity is FindingSeverity.ERROR for finding in findings)
     typer.echo(f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
     raise typer.Exit(1 if errors else 0)
+
+
+def _refused_tasks(watches: Sequence[Watch], lookup: Lookup) -> Sequence[Finding]:
+    # Here and not above: ``run`` needs none of it.
+    from reconcile_runner.porting.check import is_strict, refused_tasks  # noqa: PLC0415
+
+    return refused_tasks(watches, lookup) if is_strict(installed("ansible-core")) else ()
 
 
 @app.command()

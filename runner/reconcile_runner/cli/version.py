@@ -53,16 +53,17 @@ def version_line() -> str:
     versions = {
         "runner version": __version__,
         "commit": commit(),
-        "kubernetes client version": _installed("kubernetes"),
-        "ansible-core version": _installed("ansible-core"),
-        "ansible-runner version": _installed("ansible-runner"),
+        "kubernetes client version": installed("kubernetes"),
+        "ansible-core version": installed("ansible-core"),
+        "ansible-runner version": installed("ansible-runner"),
         "python version": platform.python_version(),
         "platform": f"{platform.system().lower()}/{platform.machine()}",
     }
     return ", ".join(f'{name}: "{value}"' for name, value in versions.items())
 
 
-def _installed(distribution: str) -> str:
+def installed(distribution: str) -> str:
+    """Return the version of an installed distribution, or ``not installed``."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
