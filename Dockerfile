@@ -1,5 +1,7 @@
 # The operator's image: stage `runner` is the base for operators of your own, `operator` adds Foo to it. See docs/reference/image.md.
 #
+# CORE, for example 2.18, is the ansible-core in place of the newest one that the base's Python runs.
+#
 # Settings for pip inside the build (a mirror, a certificate authority) come as secrets, `pip.conf` and `ca.crt`; `make
 # image` hands over those of this machine. They are mounted while pip runs, and are in no layer.
 
@@ -20,12 +22,15 @@ RUN export DEBIAN_FRONTEND=noninteractive \
 RUN python3 -m venv /build/pip && python3 -m venv --without-pip /opt/reconcile-runner/venv
 WORKDIR /build
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
-COPY requirements/runtime-py*.txt requirements/build.txt requirements/
+COPY requirements/runtime-py*.txt requirements/core-*.txt requirements/build.txt requirements/
+ARG CORE=
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     minor=$(python3 -c 'import sys; print("%d%d" % sys.version_info[:2])') \
  && /build/pip/bin/pip --python /opt/reconcile-runner/venv/bin/python --disable-pip-version-check --quiet \
     install --no-cache-dir --no-compile --require-hashes --only-binary=:all: -r "requirements/runtime-py${minor}.txt" \
+ && if [ -n "${CORE}" ]; then /build/pip/bin/pip --python /opt/reconcile-runner/venv/bin/python --disable-pip-version-check \
+    --quiet install --no-cache-dir --no-compile --require-hashes --only-binary=:all: -r "requirements/core-${CORE}.txt"; fi \
  && /build/pip/bin/pip --disable-pip-version-check --quiet \
     install --no-cache-dir --require-hashes --only-binary=:all: -r requirements/build.txt
 COPY requirements/collections.txt requirements/

@@ -22,6 +22,8 @@ BENCH_ARGS ?=
 # pulled.
 IMAGE ?=
 BASE_IMAGE ?=
+# The ansible-core of the image, for example 2.18; empty: the newest. The image's tag says it.
+CORE ?=
 BUILDER ?=
 # Where the image is saved as a docker-archive, too.
 IMAGE_ARCHIVE ?=
@@ -168,9 +170,9 @@ log-lines: setup ## Make the tables of log lines in docs/reference/logs.md from 
 	@$(BIN)/python -m tools.loglines
 
 .PHONY: image
-image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
+image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, CORE=2.18, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
 	@"$(BASE_PYTHON)" -m tools.image build $(if $(IMAGE),--image "$(IMAGE)") --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \
-		--archive "$(IMAGE_ARCHIVE)" $(if $(FRESH),--fresh)
+		--core "$(CORE)" --archive "$(IMAGE_ARCHIVE)" $(if $(FRESH),--fresh)
 
 .PHONY: image-report
 image-report: python ## Print what is in the image: packages (CycloneDX), and what is known against them

@@ -10,18 +10,18 @@ import re
 import ssl
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tools import operatorname
 from tools.environment import ROOT
 from tools.image import base
-from tools.image.builder import Builder, Recipe
+from tools.image.builder import Builder, BuilderError, Recipe
 from tools.progress import say
 
 RUNNER_IMAGE: Final = "localhost/reconcile-runner:dev"
-"""Name of the base that operators are built on."""
+"""Name of the base that operators are built on; ``with_core`` names its variants."""
 
 _BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 """Where distributions keep the certificate authorities they trust."""
@@ -32,34 +32,54 @@ def default_image() -> str:
     return operatorname.read().image
 
 
+def with_core(image: str, core: str) -> str:
+    """Return the name of an image's variant: ``name:dev`` with core 2.18 is ``name:dev-core2.18``."""
+    return f"{image}-core{core}" if core else image
+
+
+def cores() -> list[str]:
+    """Return the versions of ansible-core that an image can be built with in place of the newest."""
+    files = (ROOT / "requirements").glob("core-*.txt")
+    return sorted((file.stem.removeprefix("core-") for file in files), key=lambda core: int(core.partition(".")[2]))
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be built.
 
     Attributes:
-        image: Name of the operator's image.
+        image: Name of the operator's image; empty for the one that the manifests name, or its variant with this core.
         base_image: What it is built on; empty for the Dockerfile's default, `mmdebstrap:SUITE` for one made here.
         archive: Where it is saved as a docker-archive, too; None for nowhere.
         fresh: Whether nothing of earlier builds is used.
+        core: The ansible-core in both images, for example `2.18`; empty for the newest that the base's Python runs.
 
     """
 
-    image: str = field(default_factory=default_image)
+    image: str = ""
     base_image: str = ""
     archive: Path | None = None
     fresh: bool = False
+    core: str = ""
+
+    @property
+    def operator_image(self) -> str:
+        """Return the name of the operator's image."""
+        return self.image or with_core(default_image(), self.core)
 
 
 def build(wish: Wish, builder: Builder) -> None:
     """Build both images, and save the operator's where that is asked for. Raises ``BuilderError``."""
-    arguments = {"RUNNER_COMMIT": commit()}
+    if wish.core and wish.core not in cores():
+        raise BuilderError(f"CORE: found {wish.core!r}, expected one of {', '.join(cores())}")
+    arguments = {"RUNNER_COMMIT": commit()} | ({"CORE": wish.core} if wish.core else {})
     if base.is_own(wish.base_image):
         arguments["BASE_IMAGE"] = base.make(wish.base_image, builder, fresh=wish.fresh)
     elif wish.base_image:
         arguments["BASE_IMAGE"] = wish.base_image
     secrets = pip_secrets(os.environ, Path.home())
     labels = {"org.opencontainers.image.version": version()}
-    for image, target in ((RUNNER_IMAGE, "runner"), (wish.image, "operator")):
+    for image, target in ((with_core(RUNNER_IMAGE, wish.core), "runner"), (wish.operator_image, "operator")):
         # The second build finds the stages of the first.
         fresh = wish.fresh and target == "runner"
         title = {"org.opencontainers.image.title": operatorname.read().name} if target == "operator" else {}
@@ -67,8 +87,8 @@ def build(wish: Wish, builder: Builder) -> None:
         builder.build(recipe)
         say(f"{image}: {builder.size(image)}", who="image")
     if wish.archive is not None:
-        builder.save(wish.image, wish.archive)
-        say(f"{wish.image} is saved as {wish.archive}", who="image")
+        builder.save(wish.operator_image, wish.archive)
+        say(f"{wish.operator_image} is saved as {wish.archive}", who="image")
 
 
 def derive(image: str, base_image: str, context: Path, builder: Builder) -> None:

@@ -7,7 +7,7 @@ import pytest
 import reconcile_runner
 from tests.unit.tools.image.programs import Programs
 from tools.image import build
-from tools.image.builder import Builder, Program
+from tools.image.builder import Builder, BuilderError, Program
 
 
 def test_the_base_of_other_operators_is_built_before_the_operator(programs: Programs) -> None:
@@ -25,7 +25,30 @@ def test_the_base_of_other_operators_is_built_before_the_operator(programs: Prog
 def test_without_a_base_the_dockerfile_chooses(programs: Programs) -> None:
     programs.add("docker")
     build.build(build.Wish(), Builder(Program.DOCKER))
-    assert not [part for call in programs.calls() for part in call if part.startswith("BASE_IMAGE")]
+    assert not [part for call in programs.calls() for part in call if part.startswith(("BASE_IMAGE", "CORE"))]
+
+
+def test_an_older_core_is_an_argument_of_both_builds_and_in_both_names(programs: Programs) -> None:
+    programs.add("docker")
+    build.build(build.Wish(core=build.cores()[0]), Builder(Program.DOCKER))
+    builds = [call for call in programs.calls() if call[1] == "build"]
+    assert [call[call.index("--tag") + 1] for call in builds] == [
+        f"localhost/reconcile-runner:dev-core{build.cores()[0]}",
+        f"{build.default_image()}-core{build.cores()[0]}",
+    ]
+    assert all(f"CORE={build.cores()[0]}" in call for call in builds)
+
+
+def test_a_name_that_is_given_is_the_name_whatever_the_core(programs: Programs) -> None:
+    programs.add("docker")
+    build.build(build.Wish("localhost/my-operator:1", core=build.cores()[0]), Builder(Program.DOCKER))
+    assert "localhost/my-operator:1" in programs.calls()[-2] + programs.calls()[-1]
+
+
+def test_a_core_without_requirements_is_refused_with_those_that_there_are(programs: Programs) -> None:
+    programs.add("docker")
+    with pytest.raises(BuilderError, match=r"CORE: found '1\.9', expected one of .*2\.19, 2\.20"):
+        build.build(build.Wish(core="1.9"), Builder(Program.DOCKER))
 
 
 def test_an_archive_is_saved_where_it_is_asked_for(programs: Programs, tmp_path: Path) -> None:
