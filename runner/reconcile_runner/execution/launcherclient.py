@@ -22,6 +22,7 @@ import orjson
 
 from reconcile_runner.errors import ExecutionError
 from reconcile_runner.execution import frames, tempdir
+from reconcile_runner.execution.inherited import environment_of_runs
 from reconcile_runner.execution.job import Job
 from reconcile_runner.execution.jobevent import JobEvent, parse_event
 from reconcile_runner.execution.processes import descendants_or_marked, kill_until_gone, living_descendants
@@ -81,7 +82,7 @@ class LauncherClient:
     async def _spawn(cls, temporary: Path | None) -> Self:
         with contextlib.ExitStack() as until_started:
             stderr = until_started.enter_context(tempfile.TemporaryFile())
-            environment = dict(os.environ)
+            environment = environment_of_runs(os.environ)
             if temporary:
                 tempdir.make(temporary)
                 until_started.callback(tempdir.remove, str(temporary))

@@ -23,6 +23,7 @@ from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.controller.dependentscan import scan_for_dependents
 from reconcile_runner.controller.source import WatchSources
 from reconcile_runner.controller.workqueue import WorkQueue
+from reconcile_runner.execution import inherited
 from reconcile_runner.execution.artifacts import ArtifactStore
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.job import RunSettings
@@ -76,6 +77,7 @@ async def build(
     client = await parts.enter_async_context(await connect(options.kubeconfig, observe=metrics.request_finished))
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
     user_metrics_url = await start_servers(options, checks, metrics, client, clock, parts)
+    _say_what_runs_do_not_inherit()
     environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
@@ -108,6 +110,13 @@ async def build(
     units = [_build_unit(_with_period(watch, options), shared) for watch in watches]
     checks.start_is_complete()
     return _group(watches, units, shared)
+
+
+def _say_what_runs_do_not_inherit() -> None:
+    if variables := inherited.withheld(os.environ):
+        _log.warning("variables that name an API server are not for runs", variables=variables)
+    if problem := inherited.unusable_locale():
+        _log.warning("runs get the locale C.UTF-8", error=f"Ansible refuses that of the operator: {problem}")
 
 
 def _group(watches: tuple[Watch, ...], units: list[_Unit], shared: _Shared) -> Operator:
