@@ -88,6 +88,7 @@ async def test_custom_objects_and_pods_are_listed_and_watched(kubeconfig: Path) 
             assert (earth["kind"], rover["kind"], rover["apiVersion"]) == ("Planet", "Pod", "v1")
             assert rover["spec"]["containers"][0]["name"] == "main"
             assert "managedFields" not in rover["metadata"]
+            assert b'"f:containers"' in (pods.managed_fields(ObjectKey("planets", "rover")) or b"")
 
 
 async def test_metadata_alone_is_fetched_and_kept(kubeconfig: Path) -> None:

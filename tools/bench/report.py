@@ -26,6 +26,7 @@ class Unit(enum.StrEnum):
     MEGABYTES = "MB"
     PERCENT_OF_A_CORE = "% of a core"
     RATIO = "x"
+    REQUESTS = "requests"
 
     @property
     def more_is_better(self) -> bool:

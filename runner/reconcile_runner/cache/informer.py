@@ -23,6 +23,7 @@ from reconcile_runner.apimachinery.objects import (
     uid,
 )
 from reconcile_runner.cache.event import Event, EventType, Listener
+from reconcile_runner.cache.managedfields import ManagedFields
 
 ALL_NAMESPACES: Final = ""
 MAX_RECENT_VERSIONS: Final = 2048
@@ -70,6 +71,7 @@ class Informer:
         self.gvk = gvk
         self.metadata_only = metadata_only
         self._objects: dict[ObjectKey, KubeObject] = {}
+        self._managed_fields = ManagedFields()
         self._indexes: dict[FieldPath, Indexer] = {}
         self._listeners: list[Listener] = []
         self._list_listeners: list[Callable[[str], None]] = []
@@ -90,8 +92,12 @@ class Informer:
         await self._synced.wait()
 
     def get(self, key: ObjectKey) -> KubeObject | None:
-        """Return an object, or None. It is shared: never change it."""
+        """Return an object without ``managedFields``, or None. It is shared: never change it."""
         return self._objects.get(key)
+
+    def managed_fields(self, key: ObjectKey) -> bytes | None:
+        """Return the ``managedFields`` of the object that ``get`` returns as JSON; None: it has none."""
+        return self._managed_fields.json_of(key)
 
     def keys(self) -> KeysView[ObjectKey]:
         """Return the keys of all objects, as a live view."""
@@ -173,6 +179,7 @@ class Informer:
         if old is not None and uid(old) != uid(obj):
             self._remove(key, old)
             old = None
+        self._managed_fields.put(key, metadata(obj).pop("managedFields", None))
         new = self._reduced(obj)
         self._objects[key] = new
         self._remember(resource_version(obj))
@@ -187,6 +194,7 @@ class Informer:
         key = key_of(obj)
         self._remember(resource_version(obj))
         if key in self._objects:
+            metadata(obj).pop("managedFields", None)
             self._remove(key, self._reduced(obj))
 
     def _remember(self, version: str) -> None:
@@ -195,6 +203,7 @@ class Informer:
             self._recent.popitem(last=False)
 
     def _remove(self, key: ObjectKey, last: KubeObject) -> None:
+        self._managed_fields.drop(key)
         self._index(key, self._objects.pop(key), None)
         self._tell(Event(EventType.DELETED, last))
 
@@ -203,7 +212,6 @@ class Informer:
 
         Items in lists of built-in kinds have no kind, and partial objects have another one: all get their own.
         """
-        metadata(obj).pop("managedFields", None)
         own = {"apiVersion": self.gvk.api_version, "kind": self.gvk.kind}
         return {**own, "metadata": metadata(obj)} if self.metadata_only else {**obj, **own}
 

@@ -7,10 +7,10 @@ how long to wait before that.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, metadata, resource_version
 from reconcile_runner.backoff import Backoff
@@ -71,12 +71,16 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The kind of a list, as the API server names it, and whether items have a kind."""
+    """The form of a kind's lists: what the API server says in them besides the items.
+
+    ``items_have_kind``: None where there was no item. ``metadata`` is without the resourceVersion; of custom resources
+    it has an empty ``continue``.
+    """
 
     api_version: str
     kind: str
     items_have_kind: bool | None
-    """None: there was no item."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Reflector:
@@ -193,7 +197,8 @@ class Reflector:
                 break
             params = {**limit, "continue": token}
         has_kind = "kind" in objects[0] if objects else None
-        self._listing = Listing(page.get("apiVersion") or "", page.get("kind") or "", has_kind)
+        meta = {name: value for name, value in metadata(page).items() if name != "resourceVersion"}
+        self._listing = Listing(page.get("apiVersion") or "", page.get("kind") or "", has_kind, meta)
         self._store.replace(objects)
         return resource_version(page)
 

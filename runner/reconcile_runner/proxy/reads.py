@@ -1,8 +1,8 @@
 """Answers reads from the cache.
 
-The answers are the API server's, without ``managedFields``. Not answered here: kinds that are not watched, watches,
-subresources other than ``status``, tables, pages, selectors over other fields, and objects that the cache does not
-have; nor anything while a cache is incomplete, disconnected, or does not show yet what the run itself wrote.
+The answers are the API server's, field for field. Not answered here: kinds that are not watched, watches, subresources
+other than ``status``, tables, pages, selectors over other fields, and objects that the cache does not have; nor
+anything while a cache is incomplete, disconnected, or does not show yet what the run itself wrote.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ MAX_LISTED: Final = 500
 CACHE_HEADER: Final = "X-Cache"
 CACHE_HIT: Final = "HIT"
 """What an answer from the cache has among its headers."""
+
+_NOT_CUT_DOWN: Final = frozenset({GroupVersionKind("apps", "v1", "DaemonSet")})
+"""Kinds whose whole objects have an annotation that the API server leaves out where it answers with metadata alone."""
 
 _META: Final = {"apiVersion": "meta.k8s.io/v1"}
 _PARTIAL: Final = "PartialObjectMetadata"
@@ -78,17 +81,26 @@ class CachedReads:
         """Return the answer to a GET, or None where the API server must give it."""
         partial = _asks_for_partial(request.headers.get("Accept", ""))
         resource = self._plurals.known_plural(info.group, info.version, info.plural)
-        if partial is None or resource is None or info.subresource not in ("", "status"):
+        if partial is None or resource is None or not _is_served(info, resource):
             return None
         view = self._views.view(resource.gvk, info.namespace, whole=not partial)
+        if view is not None and partial and not view.informer.metadata_only and resource.gvk in _NOT_CUT_DOWN:
+            return None
         if view is None or not writes.are_shown_by(view.informer, info.storage):
             return None
-        body = _get(request, info, view) if info.name else _list(request, info, view, partial=partial)
+        body = _get(request, info, view) if info.name else _list(request, info, view, resource, partial=partial)
         if body is None:
             return None
         if info.name and partial:
             body = _cut_down(body)
         return web.Response(body=orjson.dumps(body), content_type="application/json", headers={CACHE_HEADER: CACHE_HIT})
+
+
+def _is_served(info: RequestInfo, resource: Resource) -> bool:
+    """Tell whether a path is one of the kind's: its scope, and a status where the kind has one."""
+    if info.subresource and not (info.name and info.subresource == "status" and "status" in resource.subresources):
+        return False
+    return resource.namespaced or not info.namespace
 
 
 def _asks_for_partial(accept: str) -> bool | None:
@@ -110,27 +122,45 @@ def _get(request: web.Request, info: RequestInfo, view: View) -> KubeObject | No
     query = {name: value for name, value in request.query.items() if value}
     if query.pop("resourceVersion", "") not in _ANY_VERSION or query:
         return None
-    return view.informer.get(info.key)
+    return _stored(view.informer, info.key)
 
 
-def _list(request: web.Request, info: RequestInfo, view: View, *, partial: bool) -> KubeObject | None:
+def _stored(kind: Informer, key: ObjectKey) -> KubeObject | None:
+    """Return an object as the API server sent it; to be encoded, not to be looked into."""
+    obj, managed_fields = kind.get(key), kind.managed_fields(key)
+    if obj is None or managed_fields is None:
+        return obj
+    return {**obj, "metadata": {**metadata(obj), "managedFields": orjson.Fragment(managed_fields)}}
+
+
+def _list(
+    request: web.Request, info: RequestInfo, view: View, resource: Resource, *, partial: bool
+) -> KubeObject | None:
     query = _read_query(request, view)
-    if query is None or info.subresource:
+    if query is None or ("metadata.namespace" in query.fields and not resource.namespaced):
         return None
     keys = _candidates(info, query, view.informer)
     if keys is None:
         return None
-    found = [obj for key in sorted(keys) if (obj := view.informer.get(key)) is not None and _matches(query, obj)]
+    found = [key for key in keys if (obj := view.informer.get(key)) is not None and _matches(query, obj)]
     if len(found) > (query.limit or MAX_LISTED) or len(found) > MAX_LISTED:
         return None
-    head = _META | {"kind": f"{_PARTIAL}List"} if partial else _whole_head(view)
+    found.sort(key=_place_in_list)
+    items: list[KubeObject] | None = [obj for key in found if (obj := _stored(view.informer, key)) is not None]
+    head, meta = _whole_head(view), view.listing.metadata
     if partial:
-        items = [_cut_down(obj) for obj in found]
-    elif _items_have_kind(view):
-        items = found
-    else:
-        items = [{name: value for name, value in obj.items() if name not in ("apiVersion", "kind")} for obj in found]
-    return {**head, "metadata": {"resourceVersion": view.resource_version}, "items": items}
+        head, meta = {"kind": f"{_PARTIAL}List", **_META}, {}
+        items = [_cut_down(obj) for obj in items or ()] or None  # as the API server says of such a list without items
+    elif not _items_have_kind(view):
+        items = [
+            {name: part for name, part in obj.items() if name not in ("apiVersion", "kind")} for obj in items or ()
+        ]
+    return {**head, "metadata": {**meta, "resourceVersion": view.resource_version}, "items": items}
+
+
+def _place_in_list(key: ObjectKey) -> str:
+    """Return what the API server orders a list by, which is the object's key in etcd."""
+    return str(key)
 
 
 def _read_query(request: web.Request, view: View) -> _Query | None:
@@ -143,9 +173,11 @@ def _read_query(request: web.Request, view: View) -> _Query | None:
         return None  # a parameter is given twice
     if query.pop("watch", "") not in _OFF:
         return None
-    if query.pop("resourceVersion", "") not in {*_ANY_VERSION, view.resource_version}:
+    version = query.pop("resourceVersion", "")
+    if version not in {*_ANY_VERSION, view.resource_version}:
         return None
-    if query.pop("resourceVersionMatch", "NotOlderThan") != "NotOlderThan":
+    match = query.pop("resourceVersionMatch", "")
+    if match and (match != "NotOlderThan" or not version):
         return None
     selector = parse_label_selector(query.pop("labelSelector", ""))
     fields = parse_field_selector(query.pop("fieldSelector", ""))

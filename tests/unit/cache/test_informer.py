@@ -90,12 +90,28 @@ def test_a_deletion_carries_the_last_state_and_an_unknown_one_is_no_event(store:
     assert [event.object["spec"]["name"] for event in events] == ["joe"]
 
 
-def test_what_is_stored_says_its_kind_and_not_who_manages_which_field(kind: Informer, store: Store) -> None:
+def test_what_is_stored_says_its_kind_and_keeps_apart_who_manages_which_field(kind: Informer, store: Store) -> None:
     store.replace([foo("a")])
     stored = kind.get(key("a"))
     assert stored is not None
     assert (stored["apiVersion"], stored["kind"]) == ("example.com/v1", "Foo")
     assert "managedFields" not in stored["metadata"]
+    assert kind.managed_fields(key("a")) == b'[{"manager":"kubectl"}]'
+
+
+def test_who_manages_which_field_is_that_of_the_state_that_is_stored(kind: Informer, store: Store) -> None:
+    store.replace([foo("a")])
+    newer = foo("a", 2)
+    newer["metadata"]["managedFields"] = []
+    store.upsert(newer)
+    assert kind.managed_fields(key("a")) == b"[]"
+    newest = foo("a", 3)
+    del newest["metadata"]["managedFields"]
+    store.upsert(newest)
+    assert kind.managed_fields(key("a")) is None
+    store.upsert(foo("a", 4))
+    store.delete(foo("a", 5))
+    assert kind.managed_fields(key("a")) is None
 
 
 def test_a_metadata_only_cache_holds_metadata_only_under_the_objects_own_kind() -> None:

@@ -366,7 +366,9 @@ async def test_an_optional_kind_that_is_forbidden_ends_the_informer() -> None:
 async def test_it_says_how_a_list_is_worded_and_where_in_history_the_store_is(watched: Watched) -> None:
     watched.client.answer(PATH, {**page("10", "a"), "kind": "FooList", "apiVersion": "example.com/v1"})
     watch = await watched.start()
-    assert watched.informer.listing == Listing("example.com/v1", "FooList", items_have_kind=False)
+    assert watched.informer.listing == Listing(
+        "example.com/v1", "FooList", items_have_kind=False, metadata={"continue": ""}
+    )
     assert watched.informer.resource_version == "10"
     watch.bookmark("12")
     await settle()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -20,7 +20,9 @@ from reconcile_runner.proxy.reads import MAX_LISTED, MAX_SCANNED, CachedReads
 from reconcile_runner.proxy.requestinfo import parse_path
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
-RESOURCE = Resource(FOO, "foos", namespaced=True)
+RESOURCE = Resource(FOO, "foos", namespaced=True, subresources=frozenset({"status"}))
+PLAIN = Resource(GroupVersionKind("example.com", "v1", "Foo"), "foos", namespaced=False)
+"""The kind as it could be: cluster-scoped, without a status."""
 FOOS = "/apis/example.com/v1/namespaces/ns/foos"
 
 
@@ -31,6 +33,7 @@ class FakeKnowledge:
     kind: Informer
     is_connected: bool = True
     items_have_kind: bool | None = True
+    resource: Resource = RESOURCE
 
     def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
         if not self.is_connected or (whole and self.kind.metadata_only):
@@ -38,7 +41,7 @@ class FakeKnowledge:
         return View(self.kind, "77", Listing("example.com/v1", "FooList", self.items_have_kind))
 
     def known_plural(self, group: str, version: str, plural: str) -> Resource | None:
-        return RESOURCE if (group, version, plural) == ("example.com", "v1", "foos") else None
+        return self.resource if (group, version, plural) == ("example.com", "v1", "foos") else None
 
 
 def foo(number: int, **labels: str) -> KubeObject:
@@ -79,6 +82,40 @@ def test_an_object_and_a_list_are_answered() -> None:
     )
     assert [item["metadata"]["name"] for item in listed["items"]] == ["foo-1", "foo-2"]
     assert all(item["kind"] == "Foo" for item in listed["items"])
+
+
+def test_who_manages_which_field_is_part_of_an_object() -> None:
+    managed = [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]
+    obj = foo(1)
+    obj["metadata"]["managedFields"] = managed
+    knowledge = knowledge_of([obj])
+    one, listed = ask(knowledge, f"{FOOS}/foo-1"), ask(knowledge, FOOS)
+    accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    partial = ask(knowledge, f"{FOOS}/foo-1", accept=accept)
+    assert one is not None
+    assert listed is not None
+    assert partial is not None
+    for found in (one, listed["items"][0], partial):
+        assert found["metadata"]["managedFields"] == managed
+
+
+def test_a_list_is_ordered_as_etcd_orders_keys() -> None:
+    objects = [foo(number) for number in range(4)]
+    for obj, namespace in zip(objects, ("ns", "ns-b", "ns", "a"), strict=True):
+        obj["metadata"]["namespace"] = namespace
+    listed = ask(knowledge_of(objects), "/apis/example.com/v1/foos")
+    assert listed is not None
+    assert [item["metadata"]["namespace"] for item in listed["items"]] == ["a", "ns-b", "ns", "ns"]
+
+
+@pytest.mark.parametrize(
+    "path", [f"{FOOS}/foo-1", FOOS, "/apis/example.com/v1/foos?fieldSelector=metadata.namespace%3Dns"]
+)
+def test_a_kind_in_no_namespace_has_none(path: str) -> None:
+    knowledge = knowledge_of([foo(1)])
+    knowledge.resource = PLAIN
+    assert ask(knowledge, path) is None
+    assert ask(knowledge, "/apis/example.com/v1/foos") is not None
 
 
 @pytest.mark.parametrize(("says", "has"), [(True, True), (False, False), (None, True)])
@@ -164,6 +201,8 @@ def test_metadata_alone_answers_only_who_asks_for_metadata() -> None:
         "labelSelector=a&labelSelector=b",
         "limit=x",
         "timeoutSeconds=1",
+        "resourceVersionMatch=NotOlderThan",
+        "resourceVersionMatch=Exact&resourceVersion=77",
     ],
 )
 def test_what_is_unusual_is_left_to_the_api_server(query: str) -> None:
@@ -174,3 +213,5 @@ def test_a_subresource_other_than_status_is_left_to_the_api_server() -> None:
     knowledge = knowledge_of([foo(1)])
     assert ask(knowledge, f"{FOOS}/foo-1/status") is not None
     assert ask(knowledge, f"{FOOS}/foo-1/scale") is None
+    knowledge.resource = replace(RESOURCE, subresources=frozenset())
+    assert ask(knowledge, f"{FOOS}/foo-1/status") is None
