@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.errors import ConflictError
@@ -147,6 +149,141 @@ async def test_a_replacement_keeps_the_owner_unless_it_speaks_of_owners(kubeconf
             assert (kept["ownerReferences"], kept["labels"]) == ([reference(owner)], {"a": "b"})
             await run.call("PUT", f"{MAPS}/{name}", config_map(name, ownerReferences=[]))
         assert "ownerReferences" not in await stored(operating, f"{MAPS}/{name}")
+
+
+RANGES = "/api/v1/namespaces/default/limitranges"
+"""Objects of a kind that a PUT may create, too."""
+APPLY_YAML, PROTOBUF = "application/apply-patch+yaml", "application/vnd.kubernetes.protobuf"
+
+
+def encoded(number: int, *parts: bytes) -> bytes:
+    """Return a field of a protobuf message that holds a string or a message of less than 16 KiB."""
+    value = b"".join(parts)
+    length = [len(value)] if len(value) < 128 else [len(value) % 128 + 128, len(value) // 128]
+    return bytes([number * 8 + 2, *length]) + value
+
+
+def in_protobuf(obj: KubeObject) -> bytes:
+    """Return a LimitRange as clients in Go send it (apimachinery's and core's `generated.proto`)."""
+    meta = obj["metadata"]
+    fields = [encoded(1, meta["name"].encode())]
+    for name, text in meta.get("annotations", {}).items():
+        fields.append(encoded(12, encoded(1, name.encode()), encoded(2, text.encode())))
+    for one in meta.get("ownerReferences", ()):
+        numbers = {1: "kind", 3: "name", 4: "uid", 5: "apiVersion"}
+        fields.append(encoded(13, *(encoded(number, one[name].encode()) for number, name in numbers.items())))
+    (limit,) = obj["spec"]["limits"]
+    quantity = encoded(2, encoded(1, b"cpu"), encoded(2, encoded(1, limit["max"]["cpu"].encode())))
+    raw = encoded(1, *fields) + encoded(2, encoded(1, encoded(1, limit["type"].encode()), quantity))
+    return b"k8s\x00" + encoded(1, encoded(1, b"v1"), encoded(2, b"LimitRange")) + encoded(2, raw)
+
+
+ENCODINGS: dict[str, tuple[str, Callable[[KubeObject], bytes]]] = {
+    "json": ("application/json", lambda obj: json.dumps(obj).encode()),
+    "yaml": ("application/yaml", lambda obj: yaml.safe_dump(obj).encode()),
+    "protobuf": (PROTOBUF, in_protobuf),
+}
+NOBODYS, OWN, FOREIGN = "nobody's", "own", "foreign"
+
+
+def owners_afterwards(method: str, stored_as: str, sent: str) -> set[str]:
+    """Return whose an object is after a write of a run.
+
+    `stored_as`: whose it was; empty: it was not there. `sent`: whom the body names; empty: nobody.
+    """
+    before = {stored_as} if stored_as in (OWN, FOREIGN) else set()
+    named = {sent} if sent else set()
+    if method == "PUT" and sent:
+        return named
+    if stored_as in ("", OWN):
+        return {OWN} | named
+    return named | before if method == "PATCH" else named
+
+
+@pytest.mark.parametrize("encoding", list(ENCODINGS))
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_whose_an_object_is_after_a_write_does_not_hang_on_its_encoding(
+    kubeconfig: Path, method: str, encoding: str
+) -> None:
+    content_type, encode = ENCODINGS[encoding]
+    async with operator(kubeconfig) as operating:
+        owner, other = await parent(operating), await parent(operating)
+        references = {OWN: reference(owner), FOREIGN: reference(other)}
+        with operating.run_for(owner) as run:
+            for stored_as in ("",) if method == "POST" else ("", NOBODYS, OWN, FOREIGN):
+                for sent in ("", OWN, FOREIGN):
+                    obj = limit_range(next(_names))
+                    path = f"{RANGES}/{obj['metadata']['name']}"
+                    if stored_as:
+                        await operating.client.create(RANGES, named(obj, references.get(stored_as)))
+                    body = encode(named(obj, references.get(sent)))
+                    answer = await run.call(
+                        method,
+                        RANGES if method == "POST" else path,
+                        body,
+                        params={"fieldManager": "role", "force": "true"} if method == "PATCH" else {},
+                        headers={
+                            "Content-Type": APPLY_YAML
+                            if method == "PATCH" and encoding != "protobuf"
+                            else content_type,
+                            "Accept": "application/vnd.kubernetes.protobuf, */*",
+                        },
+                    )
+                    if (method, encoding) == ("PATCH", "protobuf"):
+                        assert answer.status == 415, "no API server takes it"
+                        continue
+                    assert answer.status in (200, 201), answer.body
+                    found = await operating.client.get(path)
+                    uids = {name: one["uid"] for name, one in references.items()}
+                    owners = {one["uid"] for one in found["metadata"].get("ownerReferences", ())}
+                    wanted = {uids[name] for name in owners_afterwards(method, stored_as, sent)}
+                    assert owners == wanted, (method, stored_as, sent)
+                    assert found["metadata"]["annotations"] == {"a": "ü" * 100}
+                    assert found["spec"]["limits"][0]["max"] == {"cpu": "8"}
+
+
+def limit_range(name: str) -> KubeObject:
+    spec = {"limits": [{"type": "Container", "max": {"cpu": "8"}}]}
+    meta = {"name": name, "annotations": {"a": "ü" * 100}}
+    return {"apiVersion": "v1", "kind": "LimitRange", "metadata": meta, "spec": spec}
+
+
+def named(obj: KubeObject, owner: KubeObject | None) -> KubeObject:
+    """Return an object with an owner in its body, or without."""
+    return {**obj, "metadata": {**obj["metadata"], "ownerReferences": [owner]}} if owner else obj
+
+
+@pytest.mark.parametrize("encoding", list(ENCODINGS))
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_an_owner_out_of_reach_is_named_in_annotations_whatever_the_encoding(
+    kubeconfig: Path, method: str, encoding: str
+) -> None:
+    content_type, encode = ENCODINGS[encoding]
+    async with operator(kubeconfig) as operating:
+        owner, obj = await parent(operating), limit_range(next(_names))
+        namespace = next(_names)
+        await operating.client.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        ranges = f"/api/v1/namespaces/{namespace}/limitranges"
+        path = f"{ranges}/{obj['metadata']['name']}"
+        with operating.run_for(owner) as run:
+            for _ in range(2 if method == "PUT" else 1):
+                target = ranges if method == "POST" else path
+                answer = await run.call(method, target, encode(obj), headers={"Content-Type": content_type})
+                assert answer.status in (200, 201), answer.body
+                meta = await stored(operating, path)
+                assert meta["annotations"] == obj["metadata"]["annotations"] | {
+                    "operator-sdk/primary-resource": f"default/{owner.key.name}",
+                    "operator-sdk/primary-resource-type": "Parent.watching.test",
+                }
+                assert "ownerReferences" not in meta
+
+
+async def test_an_encoding_that_cannot_be_read_creates_nothing(kubeconfig: Path) -> None:
+    async with operator(kubeconfig) as operating:
+        owner = await parent(operating)
+        with operating.run_for(owner) as run:
+            answer = await run.call("POST", MAPS, b"\xd9\xd9\xf7", headers={"Content-Type": "application/cbor"})
+        assert (answer.status, answer.body["reason"]) == (415, "UnsupportedMediaType")
 
 
 async def test_events_reviews_and_dry_runs_pass_as_they_are(kubeconfig: Path) -> None:

@@ -1,42 +1,39 @@
 """Sends a run's writes on, and sets the owner of what it creates.
 
-POST, server-side apply and PUT set the owner. Apply and PUT contain the whole object: on an object that has the owner
-they would remove it, so it is set again; an object without it belongs to somebody else and stays so. Other patches are
-sent on unchanged.
+POST, server-side apply and PUT set the owner, in each encoding that the API server takes. Apply and PUT contain the
+whole object: on an object that has the owner they would remove it, so it is set again; an object without it belongs to
+somebody else and stays so. Other patches are sent on unchanged.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-import orjson
 from aiohttp import hdrs, web
 
-from reconcile_runner.apimachinery.objects import KubeObject, key_of, metadata
+from reconcile_runner.apimachinery.objects import KubeObject, metadata
 from reconcile_runner.apimachinery.owners import Owner, has_owner, set_owner
-from reconcile_runner.client import ACCEPT_PARTIAL, HttpClient, PatchType
+from reconcile_runner.client import ACCEPT_PARTIAL, HttpClient
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.controller.dependents import Dependents, is_event_kind
-from reconcile_runner.errors import NotFoundError
-from reconcile_runner.logs import get_logger
-from reconcile_runner.proxy.bodies import APPLY, DECODABLE, JSON, decode, encode, media_type
+from reconcile_runner.errors import ApiError, NotFoundError
+from reconcile_runner.proxy.bodies import APPLY, DECODABLE, JSON, YAML, decode, encode, media_type
 from reconcile_runner.proxy.consistency import Write, changed_nothing
 from reconcile_runner.proxy.forward import Answer, Forwarder
+from reconcile_runner.proxy.protobuf import PROTOBUF
+from reconcile_runner.proxy.protobuf import with_owner as protobuf_with_owner
 from reconcile_runner.proxy.reads import Views
 from reconcile_runner.proxy.requestinfo import RequestInfo
 from reconcile_runner.proxy.tokens import ProxiedRun
 
-FIELD_MANAGER: Final = "ansible-reconcile-runner"
-"""The field manager of an owner that was set in a request of its own."""
-
-_BINARY: Final = ("application/cbor", "application/vnd.kubernetes.protobuf")
+_BINARY: Final = ("application/cbor", PROTOBUF)
+_ALSO_JSON: Final = frozenset({JSON, "application/*", "*/*"})
+"""What an ``Accept`` has that takes JSON, too."""
 
 STREAMED: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 """Subresources that are no objects: requests to them are sent on unchanged."""
-
-_log = get_logger(__name__)
 
 
 class WriteProxy:
@@ -61,7 +58,6 @@ class WriteProxy:
         self._views = views
         self._dependents = dependents
         self._injects = injects
-        self._unreadable_types: set[str] = set()
 
     async def serve(self, request: web.Request, info: RequestInfo, run: ProxiedRun) -> web.StreamResponse:
         """Send a write on.
@@ -89,44 +85,16 @@ class WriteProxy:
             or not _can_be_owned(info, resource, owner)
         ):
             return await self._forwarder.fetch(request, body, _answer_as_json(request))
-        if media_type(request.headers.get(hdrs.CONTENT_TYPE, "")) not in DECODABLE:
-            answer = await self._forwarder.fetch(request, body, _answer_as_json(request))
-            return await self._set_owner_afterwards(request, resource, owner, answer)
         with_owner = _with_owner(request, info, owner, body)
         if with_owner is None:
             return await self._forwarder.fetch(request, body, _answer_as_json(request))
-        changed = {hdrs.CONTENT_TYPE: APPLY if request.method == hdrs.METH_PATCH else JSON, **_answer_as_json(request)}
+        changed = {hdrs.CONTENT_TYPE: with_owner.media_type, **_answer_as_json(request)}
         if request.method != hdrs.METH_POST and not await self._takes_owner(info, resource, owner):
             answer = await self._forwarder.fetch(request, body, _answer_as_json(request))
             if answer.status != HTTPStatus.CREATED:
                 return answer
             # It was deleted after the look, so this request created it, without an owner: send it again with one.
-        return await self._forwarder.fetch(request, with_owner, changed)
-
-    async def _set_owner_afterwards(
-        self, request: web.Request, resource: Resource, owner: Owner, answer: Answer
-    ) -> Answer:
-        """Set the owner of an object once it is created.
-
-        Its encoding cannot be read (kubectl's protobuf).
-        """
-        if answer.status != HTTPStatus.CREATED or _is_dry_run(request):
-            return answer
-        obj = _object_of(answer, resource)
-        if obj is None:
-            self._warn_of_type(request)
-            return answer
-        key = key_of(obj)
-        if set_owner(obj, owner, key.namespace) is obj:
-            return answer
-        identity = {"apiVersion": resource.gvk.api_version, "kind": resource.gvk.kind, "metadata": {"name": key.name}}
-        stored = await self._client.patch(
-            resource.path(key.namespace, key.name),
-            set_owner(identity, owner, key.namespace),
-            patch_type=PatchType.APPLY,
-            params={"fieldManager": FIELD_MANAGER, "force": "true"},
-        )
-        return replace(answer, body=orjson.dumps(stored))
+        return await self._forwarder.fetch(request, with_owner.content, changed)
 
     async def _takes_owner(self, info: RequestInfo, resource: Resource, owner: Owner) -> bool:
         """Tell whether an apply or a PUT creates the object, or it has the owner."""
@@ -140,11 +108,18 @@ class WriteProxy:
         except NotFoundError:
             return True
 
-    def _warn_of_type(self, request: web.Request) -> None:
-        found = media_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
-        if found not in self._unreadable_types:
-            self._unreadable_types.add(found)
-            _log.warning("an object gets no owner: its encoding cannot be read", content_type=found, path=request.path)
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A body with an owner, and its encoding."""
+
+    content: bytes
+    media_type: str
+
+    @classmethod
+    def of(cls, content: bytes | None, media_type: str) -> _Body | None:
+        """Return a body; None where there is no content."""
+        return cls(content, media_type) if content is not None else None
 
 
 def _may_create(request: web.Request) -> bool:
@@ -161,16 +136,27 @@ def _can_be_owned(info: RequestInfo, resource: Resource, owner: Owner) -> bool:
     return not is_owner_itself
 
 
-def _with_owner(request: web.Request, info: RequestInfo, owner: Owner, body: bytes) -> bytes | None:
+def _with_owner(request: web.Request, info: RequestInfo, owner: Owner, body: bytes) -> _Body | None:
     """Return a run's body with the owner set.
 
-    None where it has the owner, or must not get it.
+    None where it has the owner, must not get it, or is for the API server to refuse. Raises ``ApiError`` for an
+    encoding that cannot be read: nothing may be created without its owner, and clients then send JSON.
     """
+    encoding = media_type(request.headers.get(hdrs.CONTENT_TYPE, ""))
+    replaces = request.method == hdrs.METH_PUT
+    if encoding == PROTOBUF:
+        return _Body.of(protobuf_with_owner(body, owner, info.namespace, replaces=replaces), PROTOBUF)
+    if encoding not in DECODABLE:
+        known = f"{JSON}, {YAML}, {PROTOBUF}"
+        message = f"the body of the request was in an unknown format - accepted media types include: {known}"
+        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     obj = decode(body)
-    if obj is None or (request.method == hdrs.METH_PUT and "ownerReferences" in metadata(obj)):
+    if obj is None or (replaces and "ownerReferences" in metadata(obj)):
         return None
     new = set_owner(obj, owner, info.namespace)
-    return encode(new) if new is not obj else None
+    if new is obj:
+        return None
+    return _Body.of(encode(new), APPLY if request.method == hdrs.METH_PATCH else JSON)
 
 
 def _answer_as_json(request: web.Request) -> dict[str, str]:
@@ -178,8 +164,8 @@ def _answer_as_json(request: web.Request) -> dict[str, str]:
 
     Empty unless the run prefers protobuf or CBOR and accepts JSON, too.
     """
-    accepted = [part.strip() for part in request.headers.get(hdrs.ACCEPT, "").split(",")]
-    return {hdrs.ACCEPT: JSON} if accepted[0].startswith(_BINARY) and JSON in accepted else {}
+    accepted = [media_type(part) for part in request.headers.get(hdrs.ACCEPT, "").split(",")]
+    return {hdrs.ACCEPT: JSON} if accepted[0] in _BINARY and not _ALSO_JSON.isdisjoint(accepted) else {}
 
 
 def _object_of(answer: Answer, resource: Resource) -> KubeObject | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 import pytest_asyncio
-from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import KubeObject
 from tests.support.fakes.faultserver import Exchange, FaultServer, answering
@@ -108,25 +108,32 @@ async def test_nothing_is_created_while_it_cannot_be_told_what_it_is(b: Bench) -
     assert b.bodies("POST") == []
 
 
-async def test_what_comes_as_protobuf_gets_its_owner_afterwards(b: Bench) -> None:
-    stored = marked(THING)
-    b.server.on(THINGS, answering(201, {**THING, "metadata": {"name": "one", "namespace": "n"}}))
-    b.server.on(ONE, by_method(patch=(200, stored)))
-    accept = "application/vnd.kubernetes.protobuf,application/json"
-    assert await b.call("POST", THINGS, b"k8s\x00binary", PROTOBUF, accept) == (201, stored)
-    created, owned = b.server.requests[-2:]
-    assert (created.body, created.headers["accept"]) == (b"k8s\x00binary", "application/json")
-    assert owned.target == f"{ONE}?fieldManager=ansible-reconcile-runner&force=true"
-    assert orjson.loads(owned.body) == stored
+async def test_an_encoding_that_cannot_be_read_is_refused_as_the_api_server_refuses_it(b: Bench) -> None:
+    code, answer = await b.call("POST", THINGS, b"\xd9\xd9\xf7", "application/cbor")
+    assert (code, answer["reason"], answer["code"]) == (415, "UnsupportedMediaType", 415)
+    assert b.bodies("POST") == []
 
 
-async def test_an_encoding_that_cannot_be_read_either_way_passes_with_one_warning(b: Bench) -> None:
-    b.server.on(THINGS, answering(201, b"k8s\x00answer", {"Content-Type": PROTOBUF}))
-    with capture_logs() as logs:
-        for _ in range(2):
-            assert (await b.call("POST", THINGS, b"k8s\x00binary", PROTOBUF, PROTOBUF))[0] == 201
-    assert b.server.requests[-1].body == b"k8s\x00binary"
-    assert [line["content_type"] for line in logs if "gets no owner" in line["event"]] == [PROTOBUF]
+@pytest.mark.parametrize(
+    ("accept", "sent"),
+    [
+        (f"{PROTOBUF},application/json", "application/json"),
+        (f"{PROTOBUF}, */*", "application/json"),
+        ("application/cbor, application/json;q=0.5", "application/json"),
+        (PROTOBUF, PROTOBUF),
+        ("application/json;as=Table, */*", "application/json;as=Table, */*"),
+    ],
+)
+async def test_an_answer_is_asked_for_as_json_where_the_run_takes_that(b: Bench, accept: str, sent: str) -> None:
+    b.server.on(THINGS, answering(201, THING))
+    await b.call("POST", THINGS, THING, accept=accept)
+    assert b.server.requests[-1].headers["accept"] == sent
+
+
+async def test_protobuf_that_is_none_is_for_the_api_server_to_refuse(b: Bench) -> None:
+    b.server.on(THINGS, answering(400, status(400, "BadRequest")))
+    assert (await b.call("POST", THINGS, b"k8s\x00\x12\x7f", PROTOBUF))[0] == 400
+    assert b.server.requests[-1].body == b"k8s\x00\x12\x7f"
 
 
 async def test_yaml_is_sent_as_json(b: Bench) -> None:
