@@ -18,7 +18,7 @@ from reconcile_runner.client.api import (
 from reconcile_runner.client.http import HttpClient, connect
 from reconcile_runner.client.outage import OutageLog
 from reconcile_runner.client.retry import MAX_CONFLICTS, retry_on_conflict
-from reconcile_runner.client.upgrade import Upgraded
+from reconcile_runner.client.upgrade import Refused, Upgraded
 
 __all__ = [
     "ACCEPT_JSON",
@@ -31,6 +31,7 @@ __all__ = [
     "OutageLog",
     "PatchBody",
     "PatchType",
+    "Refused",
     "Upgraded",
     "WatchEvent",
     "WatchEventType",

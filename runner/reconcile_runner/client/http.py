@@ -32,9 +32,9 @@ from reconcile_runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, P
 from reconcile_runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
 from reconcile_runner.client.decoding import decode_event, decode_object, error_of_answer
 from reconcile_runner.client.outage import OutageLog
-from reconcile_runner.client.upgrade import Upgraded, open_upgrade
+from reconcile_runner.client.upgrade import Refused, Upgraded, open_upgrade
 from reconcile_runner.clock import Clock, SystemClock
-from reconcile_runner.errors import ApiUnreachableError, UnauthorizedError
+from reconcile_runner.errors import ApiUnreachableError
 from reconcile_runner.logs import get_logger
 
 _log = get_logger(__name__)
@@ -214,34 +214,14 @@ class HttpClient:
         kept = _without_own(headers)
         return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NO_AUTO_HEADERS)
 
-    async def websocket(self, path_qs: str, protocols: Sequence[str] = ()) -> aiohttp.ClientWebSocketResponse:
-        """Open a WebSocket (exec, attach, port-forward); a 401 is tried once more.
+    async def upgrade(self, method: str, path_qs: str, headers: Mapping[str, str], body: bytes) -> Upgraded | Refused:
+        """Open a connection for the protocol that ``headers`` name (WebSocket, SPDY).
 
-        The caller closes it.
-
-        Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
-        """
-        url = URL(self.server + path_qs, encoded=True)
-        credentials = self._cluster.credentials
-        header = await credentials.authorization()
-        async with self._outage_noted("GET"):
-            try:
-                return await self._upgrade(url, protocols, header)
-            except UnauthorizedError:
-                if not await credentials.renew(header):
-                    raise
-            return await self._upgrade(url, protocols, await credentials.authorization())
-
-    async def upgrade(self, method: str, path_qs: str, headers: Mapping[str, str], body: bytes) -> Upgraded:
-        """Open a connection for the protocol that ``headers`` name (SPDY).
-
-        A 401 is tried once more. Close it.
-
-        Raises ``ApiError`` for the status of a refused upgrade, ``ApiUnreachableError`` where nothing answered.
+        A 401 is tried once more. Close it. Raises ``ApiUnreachableError`` where nothing answered.
         """
         credentials = self._cluster.credentials
 
-        async def try_once(header: str) -> Upgraded:
+        async def try_once(header: str) -> Upgraded | Refused:
             own = _without_own(headers)
             if header:
                 own["Authorization"] = header
@@ -249,26 +229,12 @@ class HttpClient:
 
         header = await credentials.authorization()
         async with self._outage_noted(method):
-            try:
-                return await try_once(header)
-            except UnauthorizedError:
-                if not await credentials.renew(header):
-                    raise
+            answer = await try_once(header)
+            if not isinstance(answer, Refused) or answer.status != HTTPStatus.UNAUTHORIZED:
+                return answer
+            if not await credentials.renew(header):
+                return answer
             return await try_once(await credentials.authorization())
-
-    async def _upgrade(self, url: URL, protocols: Sequence[str], header: str) -> aiohttp.ClientWebSocketResponse:
-        try:
-            return await self._forwards.ws_connect(
-                url,
-                protocols=protocols,
-                headers={"Authorization": header} if header else {},
-                ssl=self._tls(),
-                server_hostname=self._cluster.server_name or None,
-                proxy=self._cluster.proxy or None,
-                max_msg_size=0,
-            )
-        except aiohttp.WSServerHandshakeError as error:
-            raise error_of_answer(error.status, error.headers or {}, b"") from error
 
     async def _request(
         self,

@@ -71,7 +71,7 @@ class Answer:
 
     def response(self) -> web.Response:
         """Return the answer for the run."""
-        return web.Response(status=self.status, reason=self.reason, headers=_kept(self.headers), body=self.body)
+        return web.Response(status=self.status, reason=self.reason, headers=kept_headers(self.headers), body=self.body)
 
 
 class Forwarder:
@@ -111,18 +111,21 @@ class Forwarder:
 
 def request_headers(request: web.Request) -> CIMultiDict[str]:
     """Return a run's headers without its token and without those of the connection."""
-    headers = _kept(request.headers)
+    headers = kept_headers(request.headers)
     if headers.get(IMPERSONATE_USER) == request[RUN].token:
         headers.popall(IMPERSONATE_USER)
     return headers
 
 
-def _kept(headers: Mapping[str, str]) -> CIMultiDict[str]:
+def kept_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return headers without those of one connection."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in NOT_PASSED_ON)
 
 
 async def _stream(request: web.Request, upstream: ClientResponse) -> web.StreamResponse:
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=_kept(upstream.headers))
+    response = web.StreamResponse(
+        status=upstream.status, reason=upstream.reason, headers=kept_headers(upstream.headers)
+    )
     if upstream.content_length is not None:
         response.content_length = upstream.content_length
     await response.prepare(request)

@@ -23,7 +23,7 @@ from reconcile_runner.proxy.reads import CACHE_HEADER, CACHE_HIT, CachedReads
 from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
 from reconcile_runner.proxy.rights import UsedRights
 from reconcile_runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
-from reconcile_runner.proxy.tunnel import bridge, tunnel
+from reconcile_runner.proxy.tunnel import tunnel
 from reconcile_runner.proxy.writes import WriteProxy
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -121,13 +121,9 @@ class Proxy:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:
-            match request.headers.get("Upgrade", "").lower():
-                case "":
-                    return await self._serve_plain(request)
-                case "websocket":
-                    return await bridge(request, self._client)
-                case _:
-                    return await tunnel(request, self._client)
+            if request.headers.get("Upgrade"):
+                return await tunnel(request, self._client)
+            return await self._serve_plain(request)
         except ApiUnreachableError as error:
             return _status(502, "BadGateway", str(error))
         except ApiError as error:

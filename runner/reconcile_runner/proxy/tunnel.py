@@ -1,71 +1,34 @@
 """Connections that are upgraded from HTTP: exec, attach, port-forward.
 
-WebSockets are bridged message by message. Any other protocol (SPDY, which older clients speak) becomes a tunnel of raw
-bytes, once the API server has agreed to it.
+Whatever the protocol (WebSocket; SPDY, which older clients speak), it becomes a tunnel of raw bytes once the API server
+has agreed to it. Where it has not, the run gets its answer as it came.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
 
-from aiohttp import WSCloseCode, WSMsgType, web
-from aiohttp.client_ws import ClientWebSocketResponse
+from aiohttp import web
 from multidict import CIMultiDict
 
-from reconcile_runner.client import HttpClient, Upgraded
-from reconcile_runner.proxy.forward import request_headers
+from reconcile_runner.client import HttpClient, Refused, Upgraded
+from reconcile_runner.proxy.forward import kept_headers, request_headers
 
 CHUNK_BYTES = 2**16
 """Bytes of one read at most."""
-
-Socket: TypeAlias = ClientWebSocketResponse | web.WebSocketResponse
-
-
-async def bridge(request: web.Request, client: HttpClient) -> web.StreamResponse:
-    """Join the run's WebSocket to one of the API server's until either closes."""
-    headers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
-    offered = [name.strip() for name in headers.split(",") if name.strip()]
-    upstream = await client.websocket(request.raw_path, offered)
-    downstream = web.WebSocketResponse(protocols=[upstream.protocol] if upstream.protocol else [], max_msg_size=0)
-    try:
-        await downstream.prepare(request)
-        async with asyncio.TaskGroup() as pumps:
-            pumps.create_task(_pump(upstream, downstream), name="websocket from API server")
-            pumps.create_task(_pump(downstream, upstream), name="websocket to API server")
-    finally:
-        await upstream.close()
-    return downstream
-
-
-async def _pump(source: Socket, sink: Socket) -> None:
-    """Copy messages until the source closes, then close the sink with the same code.
-
-    The code is the close frame's: ``close_code`` is 1006 where the API server hung up before its frame was answered.
-    """
-    while True:
-        message = await source.receive()
-        match message.type:
-            case WSMsgType.BINARY:
-                await sink.send_bytes(message.data)
-            case WSMsgType.TEXT:
-                await sink.send_str(message.data)
-            case WSMsgType.CLOSE:
-                await sink.close(code=message.data or WSCloseCode.OK)
-                return
-            case _:  # cut off, or closed by the other pump with its own code
-                await sink.close(code=WSCloseCode.INTERNAL_ERROR)
-                return
 
 
 async def tunnel(request: web.Request, client: HttpClient) -> web.StreamResponse:
     """Join the run's connection to one of the API server's until either closes."""
     body = await request.read() if request.can_read_body else b""
-    upgraded = await client.upgrade(request.method, request.raw_path, _upgrade_headers(request), body)
+    answer = await client.upgrade(request.method, request.raw_path, _upgrade_headers(request), body)
+    if isinstance(answer, Refused):
+        headers = kept_headers(answer.headers)
+        return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=answer.body)
     try:
-        return await _join(request, upgraded)
+        return await _join(request, answer)
     finally:
-        upgraded.close()
+        answer.close()
 
 
 def _upgrade_headers(request: web.Request) -> CIMultiDict[str]:

@@ -1,28 +1,15 @@
-"""Requests that are passed on for others, and WebSockets."""
+"""Requests that are passed on for others."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from reconcile_runner.client import HttpClient
-from reconcile_runner.client.credentials import TokenFile
-from reconcile_runner.errors import ApiUnreachableError, NotFoundError
-from tests.support.fakes.clock import FakeClock
+from reconcile_runner.errors import ApiUnreachableError
 from tests.support.fakes.faultserver import FaultServer, answering, refusing, streaming
-from tests.support.fakes.wire import ADDED, PATH, client_of, rewrite_unnoticed
-
-
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
-    path.write_text("old\n")
-    return path
+from tests.support.fakes.wire import ADDED, PATH, client_of
 
 
 async def test_a_forwarded_request_is_passed_on_as_it_is_with_the_operators_credentials(
@@ -55,42 +42,6 @@ async def test_forwarding_to_nowhere_is_unreachable() -> None:
     async with refusing() as url, client_of(url) as client:
         with pytest.raises(ApiUnreachableError):
             await client.forward("GET", PATH, {}, None)
-
-
-@asynccontextmanager
-async def websocket_server(accepted: str) -> AsyncIterator[str]:
-    async def echo(request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {accepted}":
-            return web.Response(status=401)
-        echoing = web.WebSocketResponse(protocols=["v5.channel.k8s.io"])
-        await echoing.prepare(request)
-        async for message in echoing:
-            await echoing.send_bytes(message.data)
-        return echoing
-
-    app = web.Application()
-    app.router.add_get("/exec", echo)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-async def test_a_websocket_speaks_the_protocol_that_was_asked_for_after_a_renewed_token(token_file: Path) -> None:
-    async with websocket_server("new") as url, client_of(url, TokenFile(token_file, FakeClock())) as client:
-        rewrite_unnoticed(token_file, "new")
-        upgraded = await client.websocket("/exec?command=ls", ["v5.channel.k8s.io"])
-        assert upgraded.protocol == "v5.channel.k8s.io"
-        await upgraded.send_bytes(b"hello")
-        assert (await upgraded.receive()).data == b"hello"
-        await upgraded.close()
-
-
-async def test_a_refused_upgrade_is_an_api_error(client: HttpClient, server: FaultServer) -> None:
-    with pytest.raises(NotFoundError):
-        await client.websocket("/exec")
 
 
 async def test_sockets_are_kept_alive(server: FaultServer, client: HttpClient) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from reconcile_runner.client import HttpClient
+from reconcile_runner.client import HttpClient, Upgraded
 from reconcile_runner.client.config import Cluster
 from reconcile_runner.client.credentials import StaticCredentials
 from reconcile_runner.client.tls import ClientTls, make_context
@@ -49,7 +49,9 @@ async def test_a_new_authority_counts_for_requests_forwards_upgrades_and_watches
         await client.get(PATH)
         (await client.forward("GET", PATH, {}, None)).release()
         server.on(PATH, answering(101))
-        (await client.upgrade("POST", PATH, {"Upgrade": "SPDY/3.1"}, b"")).close()
+        upgraded = await client.upgrade("POST", PATH, {"Upgrade": "SPDY/3.1"}, b"")
+        assert isinstance(upgraded, Upgraded)
+        upgraded.close()
 
 
 async def test_an_authority_that_has_gone_is_trusted_no_longer(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Upgrades, to a server that speaks raw TCP after its 101: protocols tunnelled as bytes, and how WebSockets end."""
+"""Upgrades, to a server that speaks raw TCP after its 101: bytes both ways, how WebSockets end, refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.proxy.bench import OPERATORS_TOKEN, proxy_before
 
 Talk: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 AGREED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n"
-REFUSED = b'{"kind":"Status","code":403,"reason":"Forbidden","message":"you may not"}'
+REFUSED = b'{ "kind": "Status", "code": 403, "reason": "Forbidden", "message": "you may not" }'
 
 
 @asynccontextmanager
@@ -112,12 +112,14 @@ async def test_the_server_hears_that_the_run_hung_up(tmp_path: Path) -> None:
 async def test_a_refusal_is_the_api_servers(tmp_path: Path) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" % len(REFUSED) + REFUSED)
+        lines = b"X-Kubernetes-Pf-Flowschema-Uid: u\r\nContent-Length: %d\r\n\r\n" % len(REFUSED)
+        writer.write(b"HTTP/1.1 403 Forbidden\r\n" + lines + REFUSED)
 
     async with tunnelled(tmp_path, talk) as (reader, _, _):
         head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 403 ")
-        assert b"you may not" in await reader.readuntil(b"}")
+        assert head.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+        assert b"X-Kubernetes-Pf-Flowschema-Uid: u\r\n" in head
+        assert await reader.readexactly(len(REFUSED)) == REFUSED
 
 
 # One frame each (RFC 6455, 5.2): the final one, binary or close, its length, its payload.
@@ -134,13 +136,17 @@ def handshake(request: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("last", "code"),
+    ("last", "end"),
     [
-        pytest.param(NORMAL_CLOSURE, aiohttp.WSCloseCode.OK, id="a server that says goodbye and does not wait"),
-        pytest.param(b"", aiohttp.WSCloseCode.INTERNAL_ERROR, id="a server that breaks off"),
+        pytest.param(
+            NORMAL_CLOSURE, (aiohttp.WSMsgType.CLOSE, 1000), id="a server that says goodbye and does not wait"
+        ),
+        pytest.param(b"", (aiohttp.WSMsgType.CLOSED, None), id="a server that breaks off"),
     ],
 )
-async def test_the_run_is_told_how_a_websocket_ended(tmp_path: Path, last: bytes, code: int) -> None:
+async def test_the_run_is_told_how_a_websocket_ended(
+    tmp_path: Path, last: bytes, end: tuple[aiohttp.WSMsgType, int | None]
+) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(handshake((await reader.readuntil(b"\r\n\r\n")).decode()) + OUTPUT + last)
         writer.close()
@@ -153,6 +159,25 @@ async def test_the_run_is_told_how_a_websocket_ended(tmp_path: Path, last: bytes
         session.ws_connect(f"{url}/api/v1/namespaces/n/pods/p/exec") as socket,
     ):
         assert (await socket.receive()).data == OUTPUT[2:]
-        end = await socket.receive()
-        assert (end.type, end.data) == (aiohttp.WSMsgType.CLOSE, code)
+        last_message = await socket.receive()
+        assert (last_message.type, last_message.data) == end
+    server.close()
+
+
+async def test_a_refused_websocket_is_answered_as_the_api_server_answered(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n" % len(REFUSED) + REFUSED)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "k", "Sec-WebSocket-Version": "13"}
+    async with (
+        proxy_before(address, tmp_path) as (url, token),
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+        session.get(f"{url}/api/v1/namespaces/n/pods/p/exec", headers=headers) as answer,
+    ):
+        assert (answer.status, answer.content_type, await answer.read()) == (403, "application/json", REFUSED)
     server.close()
