@@ -139,8 +139,25 @@ async def direct(client: HttpClient, asked: Asked) -> Said:
         return said(answer.status, answer.headers["Content-Type"], await answer.read())
 
 
-async def prepared(client: HttpClient, kind: CommonKind) -> list[KubeObject]:
-    """Make objects of a kind that did not stay as they were created: by roles, and by the operator itself."""
+@asynccontextmanager
+async def prepared(client: HttpClient, *kinds: CommonKind) -> AsyncIterator[list[KubeObject]]:
+    """Yield objects that did not stay as they were created: roles worked on them, and the operator itself.
+
+    They go afterwards: tests of other files look at what there is of a kind anywhere.
+    """
+    made: list[KubeObject] = []
+    try:
+        for kind in kinds:
+            made += await objects_of(client, kind)
+        yield made
+    finally:
+        for obj in made:
+            kind = next(one for one in kinds if one.name == obj["kind"])
+            key = key_of(obj)
+            await client.delete(kind.path(key.namespace, key.name), params={"gracePeriodSeconds": "0"})
+
+
+async def objects_of(client: HttpClient, kind: CommonKind) -> list[KubeObject]:
     if kind.plural in DEFINITIONS:
         await ensure(client, CRDS, DEFINITIONS[kind.plural])
         await until(lambda: is_served(client, kind), f"{kind.name} is served")
@@ -193,10 +210,12 @@ async def worked_on(client: HttpClient, kind: CommonKind, obj: KubeObject) -> Ku
 @asynccontextmanager
 async def reading(kubeconfig: Path, kind: CommonKind, *, whole: bool) -> AsyncIterator[tuple[Proxied, Run]]:
     """Run a proxy whose cache holds a kind's objects, as they are now."""
-    async with await connect(kubeconfig) as client:
-        objects = await prepared(client, kind)
     settings = {"whole": [kind.gvk] if whole else [], "partial": [] if whole else [kind.gvk]}
-    async with proxied(kubeconfig, injects=False, whole=settings["whole"], partial=settings["partial"]) as operating:
+    async with (
+        await connect(kubeconfig) as client,
+        prepared(client, kind) as objects,
+        proxied(kubeconfig, injects=False, whole=settings["whole"], partial=settings["partial"]) as operating,
+    ):
         informer = operating.cache.required_informer(kind.gvk)
         assert informer is not None
         for obj in objects:
@@ -263,10 +282,12 @@ async def test_what_a_run_reads_is_what_the_api_server_says(
 
 async def test_what_a_run_watches_is_what_the_api_server_says(foo_cluster: Cluster) -> None:
     """Every kind at once, from the beginning; the API server ends a watch after a second."""
-    async with await connect(foo_cluster.kubeconfig) as client:
-        for kind in KINDS:
-            await prepared(client, kind)
-    async with proxied(foo_cluster.kubeconfig, injects=False, whole=[kind.gvk for kind in KINDS]) as operating:
+    whole = [kind.gvk for kind in KINDS]
+    async with (
+        await connect(foo_cluster.kubeconfig) as client,
+        prepared(client, *KINDS),
+        proxied(foo_cluster.kubeconfig, injects=False, whole=whole) as operating,
+    ):
         query = {"watch": "true", "resourceVersion": "0", "timeoutSeconds": "1"}
 
         async def past_the_proxy(asked: Asked) -> list[Any]:
