@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
+from reconcile_runner.compat import META_VARIABLE
 from reconcile_runner.content.tasks import Task
 from reconcile_runner.content.yamlfiles import YamlFileError, text_of
 from reconcile_runner.porting.expressions import names_set_in, never_prints, only_expression, parse_template
@@ -42,6 +43,9 @@ _RESULTS: Final[Mapping[str, Mapping[str, ValueType]]] = {
     "k8s": {"result": ValueType.MAPPING},
 }
 """Members of what modules return, by the module's short name."""
+
+_OF_THE_OBJECT: Final = frozenset({"name", "namespace"})
+"""Members of the variable that holds an object's metadata; both are texts."""
 
 _LOOPS: Final = re.compile(r"loop|with_\w+")
 _MAY_SET_ANYTHING: Final = re.compile(r"(.*\.)?(include_vars|setup|gather_facts|set_stats|add_host|\w+_facts)")
@@ -109,6 +113,8 @@ class Names:
 
     def of_member(self, name: str, member: str) -> Types:
         """Return the types that a member of a variable can have; see ``Values``."""
+        if name == META_VARIABLE:
+            return frozenset({ValueType.TEXT}) if member in _OF_THE_OBJECT else ANYTHING
         modules = self.assignments.registered.get(name, [])
         if name in self.hidden or not modules or name in self.assignments.facts:
             return ANYTHING

@@ -446,6 +446,19 @@ def test_validate_takes_an_unknown_key_for_an_error_and_still_prints_warnings() 
     assert any(line.startswith("error: ") and "did you mean reconcilePeriod?" in line for line in lines)
 
 
+@pytest.mark.parametrize(("core", "warned"), [("2.18.19", "0 errors, 0 warnings"), ("2.19.14", "0 errors, 4 warnings")])
+def test_validate_warns_of_tasks_that_the_installed_core_refuses(
+    core: str, warned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconcile_runner.cli.installed", lambda _: core)
+    monkeypatch.chdir(REPOSITORY / "tests" / "testdata" / "operators-of-2.18" / "memcached-operator")
+    result = invoke("validate")
+    assert result.exit_code == 0
+    *findings, summary = result.stdout.splitlines()
+    assert summary == warned
+    assert all(line.startswith("warning: roles/memcached/tasks/main.yml:") for line in findings)
+
+
 def test_version_says_what_takes_part_in_a_run() -> None:
     result = invoke("version")
     assert result.exit_code == 0

@@ -89,6 +89,12 @@ def test_a_line_says_where_what_why_and_what_to_write_instead() -> None:
     assert warnings(text) == [f"{place}: {reason}"]
 
 
+def test_name_and_namespace_of_the_object_are_texts() -> None:
+    tasks = [{"debug": None, "when": "ansible_operator_meta.namespace"}, {"debug": None, "when": "name_of_it"}]
+    write("roles/it/vars/main.yml", {"name_of_it": "{{ ansible_operator_meta.name }}"})
+    assert ["is a text" in line for line in warnings(tasks)] == [True, True]
+
+
 def test_a_finalizers_role_is_looked_at_too() -> None:
     write("roles/last/tasks/main.yml", [{"debug": None, "when": "1"}])
     [said] = warnings([], finalizer=Finalizer("example.com/f", role=Path.cwd() / "roles" / "last"))
