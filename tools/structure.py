@@ -8,6 +8,7 @@ joins anyway.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -180,7 +181,8 @@ def _columns(count: int, row: int) -> list[float]:
 def _middle(name: str, arrows: Iterable[tuple[str, str]], x: Mapping[str, float]) -> float:
     """Return the mean of where the neighbours of a node are."""
     near = [x[other if one == name else one] for one, other in arrows if name in (one, other)]
-    return sum(near) / len(near) if near else x[name]
+    # fsum, whose result does not depend on the order: that of a set is another in each process.
+    return math.fsum(near) / len(near) if near else x[name]
 
 
 def _ends(
