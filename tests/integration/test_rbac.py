@@ -119,6 +119,9 @@ EVENT_AGAIN = ("", "events", "patch")
 """Needed where an Event is said once more, which does not happen in every test."""
 
 
+UNWATCHED = "dependents of this kind may not be listed and watched: what happens to them reconciles nothing"
+
+
 def events_of(kube: Kube, namespace: str, name: str) -> set[str]:
     items = kube.api.call("GET", f"/api/v1/namespaces/{namespace}/events")["items"]
     return {str(item["reason"]) for item in items if item["involvedObject"]["name"] == name}
@@ -203,6 +206,49 @@ def test_with_its_role_the_app_service_makes_its_dependents_and_heals_them(
     # The API server's own log says that each of these rights was used, and no other one.
     used = printed(EXAMPLES / "appservice", "--from-runs", str(metrics))
     assert rights_in(used) == rights_in(roles)
+
+
+def test_a_namespace_without_rights_costs_the_others_no_dependents(
+    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    refused = f"{namespace}-refused"
+    kube.create_namespace(refused)
+    crds.install(cluster.api, EXAMPLES / "blogpost" / "crds")
+    flags = ("--namespace", namespace, "--crds", "crds", "--ansible-roles-path", "roles")
+    made = account(cluster, tmp_path, namespace, printed(EXAMPLES / "blogpost", *flags))
+    page = f"/api/v1/namespaces/{namespace}/configmaps/blogpost-first"
+    with example(made.kubeconfig, "blogpost", f"{namespace},{refused}") as running:
+        spec = {"title": "Hello", "author": "Jane"}
+        body = {"apiVersion": "iximiuz.com/v1", "kind": "BlogPost", "metadata": {"name": "first"}, "spec": spec}
+        kube.api.call("POST", f"/apis/iximiuz.com/v1/namespaces/{namespace}/blogposts", body)
+        # The warning about the other namespace says that both have been asked for.
+        running.wait_for_message(UNWATCHED, namespace=refused)
+        before = uid(kube, page)
+        kube.api.call("DELETE", page)
+        eventually(lambda: uid(kube, page) not in {"", before}, "another page")
+        assert [line["namespace"] for line in running.messages(UNWATCHED)] == [refused]
+
+
+def test_with_roles_in_two_namespaces_alone_foo_looks_where_its_trigger_hears(
+    cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    second, outside, friend = f"{namespace}-second", f"{namespace}-outside", f"jack-{namespace}"
+    for name in (second, outside):
+        kube.create_namespace(name)
+    roles = printed(REPOSITORY, "--namespace", namespace, "--namespace", second)
+    assert [role["kind"] for role in roles] == ["Role", "Role"]
+    made = account(cluster, tmp_path, namespace, roles)
+    env = {"WATCH_NAMESPACE": f"{namespace}, {second},", "ANSIBLE_GATHERING": "explicit"}
+    kube.create_pod(outside, friend)
+    with operator(made.kubeconfig, env=env) as running:
+        kube.create_foo(namespace, "foo", friend)
+        eventually(lambda: kube.happy(namespace, "foo") is False, "a Foo without a friend where it may look")
+        for place in (second, namespace):
+            kube.create_pod(place, friend)
+            eventually(lambda: kube.happy(namespace, "foo") is True, f"a friend in {place}")
+            kube.delete_pod(place, friend)
+            eventually(lambda: kube.happy(namespace, "foo") is False, f"no friend in {place}")
+        assert refusals(running) == []
 
 
 def uid(kube: Kube, path: str) -> str:

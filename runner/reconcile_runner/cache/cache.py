@@ -18,7 +18,7 @@ from reconcile_runner.cache.reflector import Health, Listing, Reflector
 from reconcile_runner.client import ApiClient, OutageLog
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.clock import Clock
-from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, KindNotFoundError
+from reconcile_runner.errors import ApiError, ApiUnreachableError, KindNotFoundError
 from reconcile_runner.logs import get_logger
 
 __all__ = ["ALL_NAMESPACES", "Cache", "Indexer", "Informer", "NamespaceStore", "View"]
@@ -28,9 +28,6 @@ RECONNECT_TIMEOUT: Final = 5.0
 
 The API server ends each watch every few minutes.
 """
-
-FORBIDDEN_PERIOD: Final = 300.0
-"""Seconds between two attempts at an optional kind that may not be listed."""
 
 _log = get_logger(__name__)
 
@@ -54,7 +51,6 @@ class _Entry:
     informer: Informer
     reflectors: list[Reflector] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
-    is_forbidden: bool = False
 
 
 class Cache:
@@ -80,9 +76,9 @@ class Cache:
         ``problem``; it must be asked for before ``run`` (else ``RuntimeError``), and is whole if anyone asks for that.
 
         Nothing waits for a kind that is not required. It is watched for as long as the API server serves it; once it
-        is gone, it is empty, and the next call watches it again. A kind that may not be listed costs one warning, and
-        an attempt each ``FORBIDDEN_PERIOD``. ``whole`` counts in the first call only. If the kind is required too, its
-        informer is shared, unless it holds less than is asked for.
+        is gone, it is empty, and the next call watches it again. A namespace in which it may not be listed costs one
+        warning, and an attempt each ``reflector.FORBIDDEN_PERIOD``; the others are watched. ``whole`` counts in the
+        first call only. If the kind is required too, its informer is shared, unless it holds less than is asked for.
         """
         if required:
             return self._require(gvk, whole=whole)
@@ -119,12 +115,12 @@ class Cache:
         return (entry.informer for entry in self._required.values())
 
     def view(self, gvk: GroupVersionKind, namespace: str, *, whole: bool) -> View | None:
-        """Return a kind in a namespace (empty: all), if listed and with an open watch.
+        """Return a kind in a namespace (empty: all), if listed there and with an open watch.
 
         ``whole``: None also where only metadata is held.
         """
         for entry in (self._required.get(gvk), self._optional.get(gvk)):
-            if entry is None or (whole and entry.informer.metadata_only) or not entry.informer.has_synced:
+            if entry is None or (whole and entry.informer.metadata_only):
                 continue
             for reflector in entry.reflectors:
                 if reflector.health.namespace not in (ALL_NAMESPACES, namespace):
@@ -189,10 +185,7 @@ class Cache:
                 informer.clear()
 
     async def _keep_optional(self, entry: _Entry) -> None:
-        """Fill a kind's informer until the kind is gone.
-
-        A kind that may not be read is tried each ``FORBIDDEN_PERIOD``.
-        """
+        """Fill a kind's informer until the kind is gone."""
         informer, backoff, outage = entry.informer, Backoff(), OutageLog(self._clock)
         while True:
             try:
@@ -201,31 +194,18 @@ class Cache:
             except KindNotFoundError:
                 informer.clear()
                 return
-            except ForbiddenError as error:
-                self._warn_once(entry, error)
-                await self._clock.sleep(FORBIDDEN_PERIOD)
             except (ApiError, ApiUnreachableError) as error:
                 if outage.should_log(type(error).__name__):
                     _log.warning("dependents cannot be watched, trying again", gvk=str(informer.gvk), error=str(error))
                 await self._clock.sleep(backoff.next())
 
     async def _run_reflectors(self, entry: _Entry, resource: Resource, *, optional: bool) -> None:
-        """Run a kind's reflectors until one returns. Raises what an optional one raises."""
+        """Run a kind's reflectors until one returns."""
         entry.reflectors = self._make_reflectors(entry.informer, resource, optional=optional)
         try:
             await _run_until_one_returns(entry.reflectors)
         finally:
             entry.reflectors = []
-
-    def _warn_once(self, entry: _Entry, error: ForbiddenError) -> None:
-        if entry.is_forbidden:
-            return
-        entry.is_forbidden = True
-        _log.warning(
-            "dependents of this kind may not be listed and watched: what happens to them reconciles nothing",
-            gvk=str(entry.informer.gvk),
-            error=str(error),
-        )
 
     def _make_reflectors(self, informer: Informer, resource: Resource, *, optional: bool) -> list[Reflector]:
         namespaces = self._namespaces if resource.namespaced else (ALL_NAMESPACES,)

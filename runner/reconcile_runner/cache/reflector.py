@@ -50,6 +50,8 @@ MIN_WATCH_DURATION: Final = 5.0
 """Seconds that a watch must have lasted for no pause before the next one."""
 MIN_LIST_PERIOD: Final = 30.0
 """Seconds between two lists for the second one to follow without a pause."""
+FORBIDDEN_PERIOD: Final = 300.0
+"""Seconds between two attempts at an optional kind that may not be listed."""
 BACKOFF_RESET_DURATION: Final = 120.0
 """Seconds that a watch must have lasted to reset the back-off (as client-go's)."""
 
@@ -87,8 +89,8 @@ class Reflector:
     """Lists and watches one kind in one namespace, or in all (``namespace`` empty).
 
     ``run`` returns when the kind is gone or no longer served as ``resource`` says; the caller makes another reflector
-    then. If the kind may not be read, ``run`` tries again and again; of an ``optional`` kind it raises
-    ``ForbiddenError``.
+    then. If the kind may not be read there, ``run`` tries again and again; of an ``optional`` kind each
+    ``FORBIDDEN_PERIOD``, after one warning.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Reflector:
         self._log = _log.bind(gvk=str(resource.gvk), namespace=namespace)
         self._resource_version = ""
         self._listing: Listing | None = None
+        self._was_refused = False
         self._connected = False
         self._since = clock.monotonic()
         self._opened_at: float | None = None
@@ -157,9 +160,7 @@ class Reflector:
                 self._log.info("history is gone, listing again", error=str(error))
                 self._resource_version = ""
             except ForbiddenError as error:
-                if self._optional:
-                    raise
-                self._warn(error)
+                asked_pause = self._take_refusal(error)
             except ApiError as error:
                 self._warn(error)
                 asked_pause = error.retry_after or 0.0
@@ -277,6 +278,20 @@ class Reflector:
             self._log.debug("discovery failed", error=str(error))
             return False
         return (now.plural, now.namespaced) != (self._resource.plural, self._resource.namespaced)
+
+    def _take_refusal(self, error: ForbiddenError) -> float:
+        """Return the seconds to wait before the next attempt."""
+        if not self._optional:
+            self._warn(error)
+            return 0.0
+        if not self._was_refused:
+            self._was_refused = True
+            self._log.warning(
+                "dependents of this kind may not be listed and watched: what happens to them reconciles nothing",
+                error=str(error),
+            )
+        self._resource_version = ""
+        return FORBIDDEN_PERIOD
 
     def _warn(self, error: ApiError) -> None:
         if self._outage.should_log(f"{error.status} {error.reason}"):

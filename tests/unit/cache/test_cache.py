@@ -11,8 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import KubeObject
-from reconcile_runner.cache.cache import FORBIDDEN_PERIOD, RECONNECT_TIMEOUT, Cache
-from reconcile_runner.cache.event import Event
+from reconcile_runner.cache.cache import RECONNECT_TIMEOUT, Cache
+from reconcile_runner.cache.event import Event, EventType
+from reconcile_runner.cache.reflector import FORBIDDEN_PERIOD
 from reconcile_runner.client import ACCEPT_JSON, ACCEPT_PARTIAL, WatchEventType
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.errors import ApiUnreachableError, ForbiddenError, NotFoundError
@@ -204,6 +205,32 @@ async def test_a_followed_kind_that_is_forbidden_costs_one_warning_and_few_reque
             assert set(kind.keys()) == {key("a")}
             assert served.cache.view(FOO, "", whole=False) is not None
     assert len([line for line in logs if "may not be listed and watched" in line["event"]]) == 1
+
+
+@pytest.mark.parametrize("forbidden", ["t1", "t2"])
+async def test_a_namespace_that_is_forbidden_costs_the_others_nothing(forbidden: str) -> None:
+    served = Served("t1", "t2")
+    paths = {name: f"/apis/example.com/v1/namespaces/{name}/foos" for name in ("t1", "t2")}
+    allowed = {"t1": "t2", "t2": "t1"}[forbidden]
+    served.list_at(paths[allowed], foo("a", namespace=allowed))
+    served.client.answer(paths[forbidden], FORBIDDEN)
+    seen: list[Event] = []
+    with capture_logs() as logs:
+        async with served.running():
+            kind = served.cache.get_informer(FOO, whole=False, required=False)
+            kind.add_event_handler(seen.append)
+            for _ in range(3):
+                await settle(50)
+                await served.clock.advance(FORBIDDEN_PERIOD)
+            assert served.cache.view(FOO, allowed, whole=False) is not None
+            assert served.cache.view(FOO, forbidden, whole=False) is None
+            assert served.cache.view(FOO, "", whole=False) is None
+            [watch] = [watch for watch in served.client.watches if not watch.closed]
+            watch.send(WatchEventType.DELETED, foo("a", namespace=allowed))
+            await settle(50)
+    assert [event.type for event in seen] == [EventType.CREATED, EventType.DELETED]
+    refused = [line["namespace"] for line in logs if "may not be listed and watched" in line["event"]]
+    assert refused == [forbidden]
 
 
 async def test_a_followed_kind_that_is_removed_is_empty_until_it_is_followed_again() -> None:

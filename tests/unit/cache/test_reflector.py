@@ -11,7 +11,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
-from reconcile_runner.cache.reflector import Listing, Reflector
+from reconcile_runner.cache.reflector import FORBIDDEN_PERIOD, Listing, Reflector
 from reconcile_runner.client import ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST, WatchEventType
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, GoneError, NotFoundError
@@ -356,11 +356,20 @@ async def test_health_tells_whether_it_is_connected_and_when_it_last_heard(watch
     assert health() == (False, opened + 60.0)
 
 
-async def test_an_optional_kind_that_is_forbidden_ends_the_informer() -> None:
+async def test_an_optional_kind_that_is_forbidden_is_said_once_and_tried_now_and_then() -> None:
     watched = Watched(optional=True)
     watched.client.answer(PATH, ForbiddenError(403, "Forbidden", "no"))
-    with pytest.raises(ForbiddenError):
-        await watched.informer.run()
+    with capture_logs() as logs:
+        task = watched.run()
+        await watched.clock.advance(3 * FORBIDDEN_PERIOD - 1.0)
+        assert watched.lists == 3
+        watched.client.answer(PATH, page("10", "a"))
+        await watched.clock.advance(1.0)
+        assert watched.store.told == ["put a", "list a"]
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert [line["error"] for line in logs if "may not be listed and watched" in line["event"]] == ["no"]
 
 
 async def test_it_says_how_a_list_is_worded_and_where_in_history_the_store_is(watched: Watched) -> None:
