@@ -27,7 +27,7 @@ from reconcile_runner.execution import inherited
 from reconcile_runner.execution.artifacts import ArtifactStore
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.job import RunSettings
-from reconcile_runner.execution.pool import Engine
+from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.inspection.arguments import check_arguments
 from reconcile_runner.leaderelection import Leadership
@@ -37,7 +37,7 @@ from reconcile_runner.manager.servers import start_servers
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import Options
 from reconcile_runner.proxy import Proxy
-from reconcile_runner.reconciler.environment import run_environment
+from reconcile_runner.reconciler.environment import RunEnvironment
 from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.jobrunner import JobRunner
 from reconcile_runner.reconciler.objectwriter import ObjectWriter
@@ -78,7 +78,7 @@ async def build(
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
     user_metrics_url = await start_servers(options, checks, metrics, client, clock, parts)
     _say_what_runs_do_not_inherit()
-    environment = run_environment(options, os.environ, Path.cwd(), user_metrics_url)
+    environment = RunEnvironment(options, os.environ, Path.cwd(), user_metrics_url)
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
     checks.add(Probe.READYZ, "caches", cache.problem)
@@ -87,12 +87,11 @@ async def build(
     proxy = Proxy(client, discovery, cache, dependents, metrics, options.proxy_port, injects=options.inject_owner_ref)
     await proxy.start()
     parts.push_async_callback(proxy.stop)
-    settings = _run_settings(options, environment)
-    await _start_engine(engine, inputs, settings, parts)
+    await _start_engine(engine, inputs, _run_settings(options, environment.variables()), parts)
     recorder = EventRecorder(client, clock, leadership.is_leading)
     shared = _Shared(
         options=options,
-        settings=settings,
+        environment=environment,
         leadership=leadership,
         metrics=metrics,
         clock=clock,
@@ -143,13 +142,10 @@ def _group(watches: tuple[Watch, ...], units: list[_Unit], shared: _Shared) -> O
 
 
 async def _start_engine(engine: Engine, inputs: InputDir, settings: RunSettings, parts: AsyncExitStack) -> None:
-    """Start the engine.
-
-    Where the engine keeps what a run loads, a warm-up runs beside everything else.
-    """
+    """Start the engine. Beside everything else, an empty run tells what would let every run fail."""
     await engine.start()
     parts.push_async_callback(engine.stop)
-    if isinstance(engine, ForkserverEngine):
+    if isinstance(engine, ForkserverEngine | SubprocessEngine):
         work = warm_up(engine, inputs, settings)
         parts.push_async_callback(_end, asyncio.create_task(work, name="warm-up"))
 
@@ -172,7 +168,7 @@ class _Shared:
     """What the parts of all watches are made from."""
 
     options: Options
-    settings: RunSettings
+    environment: RunEnvironment
     leadership: Leadership
     metrics: Metrics
     clock: Clock
@@ -203,7 +199,7 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
     objects = shared.cache.get_informer(watch.gvk, whole=True, required=True)
     jobs = JobRunner(
         watch,
-        _settings_for(watch, shared),
+        partial(_settings_for, watch, shared),
         shared.engine,
         shared.inputs,
         shared.proxy,
@@ -241,8 +237,10 @@ def _run_settings(options: Options, environment: dict[str, str]) -> RunSettings:
 
 
 def _settings_for(watch: Watch, shared: _Shared) -> RunSettings:
+    """Return the settings of a run of a watch that starts now."""
+    settings = _run_settings(shared.options, shared.environment.variables())
     verbosity = shared.options.verbosity_for(watch.gvk)
-    return replace(shared.settings, verbosity=verbosity, max_artifacts=watch.max_runner_artifacts)
+    return replace(settings, verbosity=verbosity, max_artifacts=watch.max_runner_artifacts)
 
 
 def _with_period(watch: Watch, options: Options) -> Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -39,12 +40,15 @@ class ProxyAccess(Protocol):
 
 
 class JobRunner:
-    """Runs the jobs of one watch. An object's annotations win over ``settings``."""
+    """Runs the jobs of one watch.
+
+    ``settings`` returns those of a run that starts now; an object's annotations win over them.
+    """
 
     def __init__(
         self,
         watch: Watch,
-        settings: RunSettings,
+        settings: Callable[[], RunSettings],
         engine: Engine,
         inputs: InputDir,
         proxy: ProxyAccess,
@@ -88,7 +92,7 @@ class JobRunner:
         self._inputs.remove(self._watch.gvk, key)
 
     def _settings_for(self, annotations: AnnotationSettings) -> RunSettings:
-        settings = self._settings
+        settings = self._settings()
         if annotations.verbosity is not None:
             settings = replace(settings, verbosity=annotations.verbosity)
         if annotations.max_artifacts is not None:

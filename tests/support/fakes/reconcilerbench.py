@@ -98,7 +98,7 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
     reconciler = AnsibleReconciler(
         watch,
         cached,
-        JobRunner(watch, settings, engine, inputs, proxy, discovery, metrics, clock),
+        JobRunner(watch, lambda: settings, engine, inputs, proxy, discovery, metrics, clock),
         ObjectWriter(watch, client, discovery, metrics, clock),
         recorder,
     )

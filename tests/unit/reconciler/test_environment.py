@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from reconcile_runner.options import Options
 from reconcile_runner.reconciler import environment
-from reconcile_runner.reconciler.environment import FORWARDING_COLLECTIONS, OWN_COLLECTIONS, run_environment
+from reconcile_runner.reconciler.environment import FORWARDING_COLLECTIONS, OWN_COLLECTIONS, RunEnvironment
 
 OWN = f"{OWN_COLLECTIONS}:{FORWARDING_COLLECTIONS}"
 
@@ -35,7 +35,7 @@ def test_the_directories_of_the_project_are_there() -> None:
 
 
 def test_without_any_setting_ansibles_default_comes_first(project: Path, home: Path) -> None:
-    made = run_environment(Options(), {}, project)
+    made = RunEnvironment(Options(), {}, project).variables()
     assert made == {
         "ANSIBLE_COLLECTIONS_PATH": f"{home}/.ansible/collections:/usr/share/ansible/collections:{OWN}",
     }
@@ -43,20 +43,22 @@ def test_without_any_setting_ansibles_default_comes_first(project: Path, home: P
 
 def test_paths_of_the_environment_are_made_absolute(project: Path, home: Path) -> None:
     environ = {"ANSIBLE_ROLES_PATH": "roles:/r", "ANSIBLE_COLLECTIONS_PATH": "mine:~/theirs:/c"}
-    made = run_environment(Options(), environ, project)
+    made = RunEnvironment(Options(), environ, project).variables()
     assert made["ANSIBLE_ROLES_PATH"] == f"{project}/roles:/r"
     assert made["ANSIBLE_COLLECTIONS_PATH"] == f"{project}/mine:{home}/theirs:/c:{OWN}"
 
 
 def test_flags_win_over_the_environment(project: Path) -> None:
     environ = {"ANSIBLE_ROLES_PATH": "/env", "ANSIBLE_COLLECTIONS_PATH": "/env"}
-    made = run_environment(Options(ansible_roles_path="/flag", ansible_collections_path="/flag"), environ, project)
+    made = RunEnvironment(
+        Options(ansible_roles_path="/flag", ansible_collections_path="/flag"), environ, project
+    ).variables()
     assert (made["ANSIBLE_ROLES_PATH"], made["ANSIBLE_COLLECTIONS_PATH"]) == ("/flag", f"/flag:{OWN}")
 
 
 def test_the_configuration_file_of_the_working_directory_counts_for_runs_elsewhere(project: Path) -> None:
     (project / "ansible.cfg").write_text("[defaults]\ncollections_path = collections:../shared ; both\n")
-    made = run_environment(Options(), {}, project)
+    made = RunEnvironment(Options(), {}, project).variables()
     assert made["ANSIBLE_CONFIG"] == f"{project}/ansible.cfg"
     assert made["ANSIBLE_COLLECTIONS_PATH"] == f"{project}/collections:{project.parent}/shared:{OWN}"
 
@@ -67,26 +69,50 @@ def test_a_configuration_file_that_is_named_is_the_one(project: Path, named: str
     (project / "other").mkdir()
     for name in ("my.cfg", "ansible.cfg"):
         (project / "other" / name).write_text("[defaults]\ncollections_path = right\n")
-    made = run_environment(Options(), {"ANSIBLE_CONFIG": named}, project)
-    assert made == {"ANSIBLE_COLLECTIONS_PATH": f"{project}/other/right:{OWN}"}
+    made = RunEnvironment(Options(), {"ANSIBLE_CONFIG": named}, project).variables()
+    config = f"{project}/other/{'my.cfg' if named.endswith('.cfg') else 'ansible.cfg'}"
+    assert made == {"ANSIBLE_CONFIG": config, "ANSIBLE_COLLECTIONS_PATH": f"{project}/other/right:{OWN}"}
+
+
+def test_without_the_file_that_is_named_the_next_one_counts_as_for_ansible(project: Path) -> None:
+    (project / "ansible.cfg").write_text("[defaults]\ncollections_path = /local\n")
+    made = RunEnvironment(Options(), {"ANSIBLE_CONFIG": "/no/such/file"}, project).variables()
+    assert made == {"ANSIBLE_CONFIG": f"{project}/ansible.cfg", "ANSIBLE_COLLECTIONS_PATH": f"/local:{OWN}"}
+
+
+def test_each_run_gets_what_the_configuration_says_then(project: Path, home: Path) -> None:
+    environment, config = RunEnvironment(Options(), {}, project), project / "ansible.cfg"
+    default = f"{home}/.ansible/collections:/usr/share/ansible/collections:{OWN}"
+    assert environment.variables() == {"ANSIBLE_COLLECTIONS_PATH": default}
+    config.write_text("[defaults]\ncollections_path = /wrong\n")
+    assert environment.variables() == {
+        "ANSIBLE_CONFIG": str(config),
+        "ANSIBLE_COLLECTIONS_PATH": f"/wrong:{OWN}",
+    }
+    config.write_text("[defaults]\ncollections_path = /right\n")
+    assert environment.variables()["ANSIBLE_COLLECTIONS_PATH"] == f"/right:{OWN}"
+    config.unlink()
+    assert environment.variables() == {"ANSIBLE_COLLECTIONS_PATH": default}
 
 
 def test_the_users_configuration_file_counts_where_there_is_no_other(project: Path, home: Path) -> None:
     (home / ".ansible.cfg").write_text("[defaults]\ncollections_path = of-the-user\n")
-    assert run_environment(Options(), {}, project)["ANSIBLE_COLLECTIONS_PATH"] == f"{home}/of-the-user:{OWN}"
+    assert RunEnvironment(Options(), {}, project).variables()["ANSIBLE_COLLECTIONS_PATH"] == f"{home}/of-the-user:{OWN}"
 
 
 @pytest.mark.parametrize("text", ["[defaults]\nroles_path = roles\n", "[other]\n", "no ini file"])
 def test_a_file_that_does_not_say_leaves_the_default(project: Path, home: Path, text: str) -> None:
     (project / "ansible.cfg").write_text(text)
-    made = run_environment(Options(), {}, project)["ANSIBLE_COLLECTIONS_PATH"]
+    made = RunEnvironment(Options(), {}, project).variables()["ANSIBLE_COLLECTIONS_PATH"]
     assert made == f"{home}/.ansible/collections:/usr/share/ansible/collections:{OWN}"
 
 
 def test_a_template_in_the_file_is_left_to_ansible_with_a_warning(project: Path) -> None:
     (project / "ansible.cfg").write_text("[defaults]\ncollections_path = {{CWD}}/collections\n")
     with capture_logs() as lines:
-        made = run_environment(Options(), {}, project)
+        environment = RunEnvironment(Options(), {}, project)
+        made = environment.variables()
+        assert environment.variables() == made
     assert "ANSIBLE_COLLECTIONS_PATH" not in made
     [line] = lines
     assert "found '{{CWD}}/collections', expected paths without templates" in line["error"]
@@ -94,16 +120,19 @@ def test_a_template_in_the_file_is_left_to_ansible_with_a_warning(project: Path)
 
 def test_a_directory_that_is_on_the_path_already_is_not_added_again(project: Path) -> None:
     options = Options(ansible_collections_path=f"{OWN_COLLECTIONS}:/c")
-    made = run_environment(options, {}, project)["ANSIBLE_COLLECTIONS_PATH"]
+    made = RunEnvironment(options, {}, project).variables()["ANSIBLE_COLLECTIONS_PATH"]
     assert made == f"{OWN_COLLECTIONS}:/c:{FORWARDING_COLLECTIONS}"
 
 
 def test_where_nothing_comes_with_the_operator_nothing_is_added(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OWN_COLLECTIONS", "FORWARDING_COLLECTIONS"):
         monkeypatch.setattr(environment, name, project / "nowhere")
-    assert run_environment(Options(ansible_collections_path="/c"), {}, project)["ANSIBLE_COLLECTIONS_PATH"] == "/c"
+    assert (
+        RunEnvironment(Options(ansible_collections_path="/c"), {}, project).variables()["ANSIBLE_COLLECTIONS_PATH"]
+        == "/c"
+    )
 
 
 def test_runs_are_told_where_metrics_are_taken(project: Path) -> None:
-    made = run_environment(Options(), {}, project, "http://127.0.0.1:5050/metrics")
+    made = RunEnvironment(Options(), {}, project, "http://127.0.0.1:5050/metrics").variables()
     assert made["RECONCILE_RUNNER_METRICS_URL"] == "http://127.0.0.1:5050/metrics"

@@ -101,7 +101,7 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
 
     inputs = InputDir(tmp_path, {}, ArtifactStore(limit))
     discovery = Discovery(FakeClient(), FakeClock())
-    jobs = JobRunner(WATCH, SETTINGS, Leaving(), inputs, FakeProxy(), discovery, Metrics(), FakeClock())
+    jobs = JobRunner(WATCH, lambda: SETTINGS, Leaving(), inputs, FakeProxy(), discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default", "uid": "u"}}
     await jobs.run(obj, AnnotationSettings())
     artifacts = inputs.path(GVK, KEY) / "artifacts"
@@ -113,7 +113,7 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
 async def test_annotations_win_over_the_watch_and_the_settings(tmp_path: Path) -> None:
     engine = FakeEngine()
     inputs, discovery = InputDir(tmp_path, {}), Discovery(FakeClient(), FakeClock())
-    jobs = JobRunner(WATCH, SETTINGS, engine, inputs, FakeProxy(), discovery, Metrics(), FakeClock())
+    jobs = JobRunner(WATCH, lambda: SETTINGS, engine, inputs, FakeProxy(), discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default"}}
     for read in (AnnotationSettings(), AnnotationSettings(verbosity=0)):
         await jobs.run(obj, read)
