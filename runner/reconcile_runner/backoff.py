@@ -47,6 +47,12 @@ class RetryDelays:
     base: float = 0.005
     cap: float = 1000.0
 
-    def after(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures in a row (>= 1)."""
-        return float(min(self.cap, self.base * 2 ** min(failures - 1, 64)))
+    def after(self, failures: int, first: float = 0.0, last: float = 0.0) -> float:
+        """Return the seconds to wait after so many failures in a row (>= 1).
+
+        With ``first``, the wait is at least that long, and twice as long as ``last``, the wait before it.
+        """
+        delay = self.base * 2 ** min(failures - 1, 64)
+        if first:
+            delay = max(delay, first, 2 * last)
+        return float(min(self.cap, delay))

@@ -51,6 +51,9 @@ REQUEUE_AFTER_ACTIONS: Final = frozenset(
 )
 """Task actions whose result ``period`` asks for another run: upstream's two, and this project's own."""
 
+STATUS_ACTIONS: Final = frozenset({"operator_sdk.util.k8s_status", "k8s_status", "reconcile_runner.util.k8s_status"})
+"""Task actions that write a status: upstream's two, and this project's own."""
+
 DROPPED_VARIABLE_PREFIXES: Final = ("ansible_", "_ansible_")
 """Fields of a spec that would be variables with these prefixes steer Ansible: connection, interpreter, privileges."""
 

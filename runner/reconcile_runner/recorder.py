@@ -81,6 +81,7 @@ class Reason(enum.StrEnum):
     FINALIZER_FAILED = "FinalizerFailed"
     TRIGGERED = "Triggered"
     PAUSED = "Paused"
+    STATUS_NOT_WRITTEN = "StatusNotWritten"
 
 
 @dataclass(slots=True)

@@ -44,40 +44,75 @@ OK, FAILED = RunStatus.SUCCESSFUL, RunStatus.FAILED
 CASES = [
     Case("ok.yml", OK, RunStats(ok=1, skipped=1)),
     Case("changed.yml", OK, RunStats(ok=2, changed=1)),
-    Case("failed.yml", FAILED, RunStats(ok=1, failures=1), ("Give up",), "Give up: there is no friend"),
+    Case(
+        "failed.yml",
+        FAILED,
+        RunStats(ok=1, failures=1),
+        ("Give up",),
+        "Give up ({projects}/failed.yml:8): there is no friend",
+    ),
     Case("rescued.yml", OK, RunStats(ok=1)),
-    Case("rescue_fails.yml", FAILED, RunStats(ok=1, failures=1), ("Fail to mend",), "Fail to mend: not mended"),
+    Case(
+        "rescue_fails.yml",
+        FAILED,
+        RunStats(ok=1, failures=1),
+        ("Fail to mend",),
+        "Fail to mend ({projects}/rescue_fails.yml:11): not mended",
+    ),
     Case(
         "always_fails.yml",
         FAILED,
         RunStats(failures=2),
         ("Break", "Tidy up in vain"),
-        "Break: broken\nTidy up in vain: not tidy",
+        "Break ({projects}/always_fails.yml:7): broken\nTidy up in vain ({projects}/always_fails.yml:11): not tidy",
     ),
     Case("ignored.yml", OK, RunStats(ok=1)),
-    Case("ignored_then_failed.yml", FAILED, RunStats(ok=2, failures=1), ("Break for good",), "Break for good: final"),
     Case(
-        "loop_fails.yml", FAILED, RunStats(failures=1), ("Count",), "Count: One or more items failed: no one; no three"
+        "ignored_then_failed.yml",
+        FAILED,
+        RunStats(ok=2, failures=1),
+        ("Break for good",),
+        "Break for good ({projects}/ignored_then_failed.yml:18): final",
+    ),
+    Case(
+        "loop_fails.yml",
+        FAILED,
+        RunStats(failures=1),
+        ("Count",),
+        "Count ({projects}/loop_fails.yml:5): One or more items failed: no one; no three",
     ),
     Case(
         "module_crashes.yml",
         FAILED,
         RunStats(failures=1),
         ("Crash",),
-        "Crash: Module result deserialization failed: No start of json char found: the module's last words",
+        "Crash ({projects}/module_crashes.yml:5): Module result deserialization failed: No start of json char found:"
+        " the module's last words",
     ),
     Case(
         "undefined.yml",
         FAILED,
         RunStats(failures=1),
         ("Print it",),
-        "Print it: Task failed: Finalization of task args for 'ansible.builtin.debug' failed: Error while resolving"
+        "Print it ({projects}/undefined.yml:5): Task failed: Finalization of task args for 'ansible.builtin.debug'"
+        " failed: Error while resolving"
         " value for 'msg': 'nobody_set_me' is undefined",
     ),
-    Case("no_hosts.yml", OK, RunStats()),
+    Case(
+        "no_hosts.yml",
+        FAILED,
+        RunStats(),
+        message="nothing was run: no host matches the play 'Run for nobody' (hosts: nobody) of {projects}/no_hosts.yml",
+    ),
     Case("prompts.yml", OK, RunStats(ok=3)),
     Case("roles/greets", OK, RunStats(ok=1)),
-    Case("roles/fails", FAILED, RunStats(ok=2, failures=1), ("Give up",), "Give up: no friend here"),
+    Case(
+        "roles/fails",
+        FAILED,
+        RunStats(ok=2, failures=1),
+        ("Give up",),
+        "Give up ({projects}/roles/fails/tasks/main.yml:4): no friend here",
+    ),
 ]
 
 
@@ -87,14 +122,14 @@ async def test_a_run_ends_as_its_author_would_expect(engine: SubprocessEngine, t
     assert result.status is case.status, result.message
     assert result.stats == case.stats
     assert tuple(failure.task for failure in result.failures) == case.failed
-    assert result.message == case.message
+    assert result.message == case.message.format(projects=PROJECTS)
     assert result.duration > 0
 
 
 @pytest.mark.parametrize("project", ["missing_tasks.yml", "missing_vars.yml"])
 async def test_a_missing_include_is_named_with_its_task(engine: SubprocessEngine, tmp_path: Path, project: str) -> None:
     result = await engine.run(make_job(tmp_path, project), ignore)
-    assert result.message.startswith("Include what is not there: ")
+    assert result.message.startswith(f"Include what is not there ({PROJECTS / project}:5): ")
     assert "nope.yml" in result.message
     assert result.failures[0].path.endswith(f"{project}:5")
 
@@ -121,6 +156,20 @@ async def test_what_cannot_be_played_fails_with_ansibles_own_words_and_the_place
     assert len(result.message) <= 1024
 
 
+async def test_nobody_is_asked_at_the_terminal_either(engine: SubprocessEngine, tmp_path: Path) -> None:
+    events: list[JobEvent] = []
+    result = await engine.run(make_job(tmp_path, "terminal.yml"), events.append)
+    assert result.succeeded, result.message
+    [said] = [str(event.res["msg"]) for event in events if event.res and event.task.startswith("Say")]
+    assert said.count("cat: /dev/tty: No such device or address") == 2, "in a module and in a lookup"
+
+
+async def test_a_password_that_somebody_should_type_is_a_failure(engine: SubprocessEngine, tmp_path: Path) -> None:
+    result = await engine.run(make_job(tmp_path, "ok.yml", cmdline="--ask-vault-pass", timeout=30), ignore)
+    assert result.status is FAILED
+    assert "prompt" in result.message
+
+
 async def test_an_option_that_ansible_does_not_know_is_named(engine: SubprocessEngine, tmp_path: Path) -> None:
     result = await engine.run(make_job(tmp_path, "ok.yml", cmdline="--no-such-option"), ignore)
     assert "unrecognized arguments: --no-such-option" in result.message
@@ -134,7 +183,7 @@ async def test_a_run_that_plays_nothing_is_a_failure(engine: SubprocessEngine, t
 
 async def test_a_command_that_fails_is_told_with_what_it_said(engine: SubprocessEngine, tmp_path: Path) -> None:
     result = await engine.run(make_job(tmp_path, "command_fails.yml"), ignore)
-    assert result.message.startswith("List what is not there: ")
+    assert result.message.startswith(f"List what is not there ({PROJECTS}/command_fails.yml:5): ")
     assert result.message.endswith(
         "non-zero return code: ls: cannot access '/no/such/place': No such file or directory"
     )

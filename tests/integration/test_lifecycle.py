@@ -70,13 +70,14 @@ def test_a_deletion_in_the_middle_of_a_run_lets_it_end_and_runs_the_finalizer_af
 
 
 def test_a_finalizer_that_fails_keeps_the_object_says_why_and_is_tried_again(
-    running: OperatorProcess, api: ApiServer
+    running: OperatorProcess, api: ApiServer, project: Project
 ) -> None:
     made = thing(api).create({"broken": "cleanup"})
     made.becomes_ready()
     made.delete()
     eventually(lambda: made.condition("Failure").get("status") == "True", "a Failure condition")
-    message = f"finalizer {CLEANUP}: Look into it: cleanup is not possible"
+    place = f"{project.directory}/cleanup/tasks/main.yml:9"
+    message = f"finalizer {CLEANUP}: Look into it ({place}): cleanup is not possible"
     assert made.condition("Failure")["message"] == message
     assert made.finalizers == [CLEANUP]
     eventually(lambda: len(running.messages("reconcile failed", name=made.name)) > 2, "retries")
@@ -175,9 +176,10 @@ def test_a_change_of_labels_reconciles_where_a_trigger_on_the_own_kind_says_so(
     eventually(lambda: ("Normal", "Triggered", message) in made.events(), "an Event about the trigger")
 
 
-def test_events_tell_of_each_change_of_the_outcome(running: OperatorProcess, api: ApiServer) -> None:
+def test_events_tell_of_each_change_of_the_outcome(running: OperatorProcess, api: ApiServer, project: Project) -> None:
     made = thing(api).create({"broken": "run"})
-    failed = ("Warning", "ReconcileFailed", "Look into it: run is not possible")
+    place = f"{project.directory}/thing/tasks/main.yml:9"
+    failed = ("Warning", "ReconcileFailed", f"Look into it ({place}): run is not possible")
     eventually(lambda: made.events() == [failed], "an Event about the failure")
     made.patch({"spec": {"broken": ""}})
     eventually(lambda: ("Normal", "Reconciled", "The last run succeeded") in made.events(), "a second one")

@@ -26,6 +26,9 @@ GRACEFUL_SHUTDOWN_TIMEOUT: Final = 30.0
 The default of ``--graceful-shutdown-timeout``.
 """
 
+FIRST_DELAY_BEFORE_TASKS: Final = 1.0
+"""Seconds that a request waits at least for its next try if it failed before the first task."""
+
 STUCK_RECONCILE_TIMEOUT: Final = 60.0
 """Seconds beyond the run timeout after which a reconcile counts as stuck."""
 
@@ -164,8 +167,8 @@ class Controller:
                 else:
                     self._queue.add_after(request, delay, Priority.BACKGROUND)
                     result = ReconcileResult.REQUEUE_AFTER
-            case Failed(message=message):
-                delay = self._queue.add_rate_limited(request)
+            case Failed(message=message, has_begun=has_begun):
+                delay = self._queue.add_rate_limited(request, 0.0 if has_begun else FIRST_DELAY_BEFORE_TASKS)
                 self._metrics.tried(seconds, succeeded=False)
                 result = ReconcileResult.ERROR
                 _log.error("reconcile failed", **_failure_keys(message, delay, self._queue.failures(request), seconds))

@@ -29,10 +29,12 @@ class Succeeded:
 class Failed:
     """The object is not as it should be: try again, after a longer delay each time.
 
-    ``message`` is for the log, and may have several lines.
+    ``message`` is for the log, and may have several lines. ``has_begun``: whether a task was started; a failure before
+    the first task is about the operator's files and settings, and does not go away within milliseconds.
     """
 
     message: str
+    has_begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)

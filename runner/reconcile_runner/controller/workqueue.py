@@ -85,6 +85,14 @@ class _Delayed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Failing:
+    """How often a request has failed in a row, and the delay after the last time, in seconds."""
+
+    failures: int = 0
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class _InWork:
     """A request that a worker holds, with the priority that it was taken with."""
 
@@ -121,7 +129,7 @@ class WorkQueue:
         self._order = itertools.count()
         self._timer: Timer | None = None
         self._timer_due = 0.0
-        self._failures: dict[Request, int] = {}
+        self._failing: dict[Request, _Failing] = {}
         self._closed = False
 
     def in_work(self) -> dict[Request, float]:
@@ -131,7 +139,7 @@ class WorkQueue:
 
     def failures(self, request: Request) -> int:
         """Return how often a request failed since it was last forgotten."""
-        return self._failures.get(request, 0)
+        return self._failing.get(request, _Failing()).failures
 
     def add(self, request: Request, priority: Priority = Priority.LIVE) -> bool:
         """Enqueue a request; return False if it was enqueued already.
@@ -170,17 +178,17 @@ class WorkQueue:
             priority = max(priority, pending.priority)
         self._delay(request, priority, due)
 
-    def add_rate_limited(self, request: Request) -> float:
+    def add_rate_limited(self, request: Request, first_delay: float = 0.0) -> float:
         """Enqueue a request that failed, after a longer delay each time; return the delay.
 
-        The delay is in seconds.
+        Delays are in seconds. ``first_delay`` is the shortest one for this failure.
 
         The request keeps the priority that it was taken with, as in controller-runtime: a live one stays ahead of the
         background, and a background one does not get ahead because it failed.
         """
-        failures = self._failures.get(request, 0) + 1
-        self._failures[request] = failures
-        delay = self._retry_delays.after(failures)
+        before = self._failing.get(request, _Failing())
+        delay = self._retry_delays.after(before.failures + 1, first_delay, before.delay)
+        self._failing[request] = _Failing(before.failures + 1, delay)
         self._metrics.retried()
         work = self._in_work.get(request)
         self.add_after(request, delay, work.priority if work else Priority.LIVE)
@@ -191,7 +199,7 @@ class WorkQueue:
 
         A retry that is pending stays pending.
         """
-        self._failures.pop(request, None)
+        self._failing.pop(request, None)
 
     async def reserve(self) -> bool:
         """Wait until a request is ready for the caller; False: the queue was shut down.

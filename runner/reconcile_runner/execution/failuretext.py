@@ -1,17 +1,22 @@
 """Messages for people of why a run failed, from results and Ansible's output.
 
-Pure functions over text and results.
+Pure functions over events, results and text.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+from reconcile_runner.execution.jobevent import JobEvent
 
 MESSAGE_LIMIT = 1024
 """Maximum characters of one message."""
+
+TOTAL_LIMIT = 8 * MESSAGE_LIMIT
+"""Maximum characters of all messages of a run together. A condition may have 32768."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _SOURCE_EXCERPT = re.compile(r"\s*\d+ |\s*\^|\s*\(source not shown|^\.\.\.")
@@ -19,12 +24,25 @@ _ORIGIN = re.compile(r"Origin: (?P<where>.+)")
 _ERROR = re.compile(r"\[?ERROR[\]!]?[:!] ?")
 _USAGE_ERROR = re.compile(r"ansible-playbook: error: ")
 _UNINFORMATIVE = re.compile(
-    r"non-zero return code|^MODULE FAILURE|^One or more items failed|^Module result deserializ|Unknown error\.?$"
+    r"non-zero return code|^MODULE FAILURE|^One or more items failed|^Module result deserializ|^Assertion failed$"
+    r"|^Error executing command\.$|Unknown error\.?$"
 )
-_REASONS = ("reason", "message")
-"""Where a result names its reason if not in ``msg``: included tasks, and included variables."""
+_REASONS = ("reason", "message", "error", "assertion")
+"""Where a result names its reason if not in ``msg``: included tasks and variables, some collections, ``assert``."""
 
 _OUTPUTS = ("stderr", "module_stderr", "module_stdout", "stdout")
+_NO_REASONS = frozenset({
+    *("msg", "exception", "changed", "failed", "skipped", "unreachable", "failed_when_result", "evaluated_to"),
+    *("invocation", "cmd", "results", "warnings", "deprecations", "diff", "attempts", "ansible_loop_var", "item"),
+    *("start", "end", "delta", "stdout_lines", "stderr_lines", *_OUTPUTS),
+})  # fmt: skip
+"""Fields of a result that say nothing about why it failed, or that may hold what nobody should see."""
+
+_EXTENDS_CALLBACK = "class CallbackModule(DefaultCallbackModule)"
+_TRACEBACK = "Traceback (most recent call last):"
+_PRINTED_RESULT = re.compile(r"^(?:fatal|failed): \[.*?=> (?=\{)", re.MULTILINE)
+_PARSED_LIMIT = 16 * 1024 * 1024
+"""Characters of a printed result that is still parsed."""
 
 
 def plain(text: str) -> str:
@@ -43,21 +61,58 @@ def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
-def of_result(res: dict[str, Any], items: Sequence[str] = ()) -> str:
+def of_event(event: JobEvent, items: Sequence[str] = ()) -> str:
+    """Return the message of a failed task's event; ``items`` are the messages of its failed items.
+
+    ansible-runner leaves out a result of more than 700,000 characters. What Ansible printed then tells why.
+    """
+    if event.res:
+        return of_result(event.res, items, event.stdout)
+    printed = plain(event.stdout).strip()
+    res = _printed_result(printed)
+    return shorten(printed) if printed and not res and not items else of_result(res, items)
+
+
+def of_failures(messages: Iterable[str]) -> str:
+    """Return the messages of a run's failures as one text of at most ``TOTAL_LIMIT`` characters."""
+    return shorten("\n".join(messages), TOTAL_LIMIT)
+
+
+def _printed_result(text: str) -> dict[str, Any]:
+    found = _PRINTED_RESULT.search(text)
+    if found is None or len(text) > _PARSED_LIMIT:
+        return {}
+    try:
+        result, _ = json.JSONDecoder().raw_decode(text, found.end())
+    except ValueError:
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def of_result(res: dict[str, Any], items: Sequence[str] = (), printed: str = "") -> str:
     """Return the message of a failed task's result.
 
-    ``items`` are the messages of its failed items. For a result that ``no_log`` hides it is the sentence that Ansible
-    shows in its place.
+    ``items`` are the messages of its failed items, ``printed`` is what Ansible printed of it. For a result that
+    ``no_log`` hides it is the sentence that Ansible shows in its place.
     """
     if "censored" in res:
         return _as_text(res["censored"])
-    message = plain(_as_text(res.get("msg", ""))).strip()
+    message = plain(_as_text(res.get("msg"))).strip()
     if message and not _UNINFORMATIVE.search(message):
         return shorten(message)
-    details = items or [tail for tail in (_tail(res.get(name)) for name in (*_REASONS, *_OUTPUTS)) if tail][:1]
-    return (
-        shorten(": ".join(filter(None, [message.removesuffix("."), "; ".join(details)]))) or "unknown playbook failure"
-    )
+    told = "; ".join(items) or next(filter(None, _details(res)), "")
+    if not told and (error := _error_in(plain(printed).splitlines())) and not _UNINFORMATIVE.search(error):
+        return shorten(error)
+    told = told or _rest(res)
+    return shorten(": ".join(filter(None, [message.removesuffix("."), told]))) or "unknown playbook failure"
+
+
+def _details(res: dict[str, Any]) -> Iterator[str]:
+    """Return what may tell why a result failed, beside its message: reasons, then the ends of outputs."""
+    for name in _REASONS:
+        yield plain(_as_text(res.get(name))).strip()
+    for name in _OUTPUTS:
+        yield "\n".join(plain(_as_text(res.get(name))).strip().splitlines()[-5:])
 
 
 def of_output(lines: Iterable[str]) -> str:
@@ -65,31 +120,47 @@ def of_output(lines: Iterable[str]) -> str:
 
     It includes the error's place (``file:line:column``), not the excerpt of the source below it.
     """
+    lines = list(lines)
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return shorten(_error_in(lines, with_place=True) or last)
+
+
+def is_missing_callback(lines: Iterable[str]) -> bool:
+    """Tell from Ansible's output whether ansible-runner's callback found no callback to extend."""
+    return any(_EXTENDS_CALLBACK in line for line in lines)
+
+
+def _error_in(lines: Iterable[str], *, with_place: bool = False) -> str:
+    """Return Ansible's last error message in its plain output, empty if there is none."""
     kept: list[str] = []
-    last = ""
+    is_traceback = False
     for line in lines:
-        last = line.strip() or last
         if found := _USAGE_ERROR.match(line):
-            return shorten(line[found.end() :].strip())
+            return line[found.end() :].strip()
         if found := _ERROR.match(line):
-            kept = [line[found.end() :].strip()]
-        elif kept:
-            kept.extend(_tidied(line))
-    return shorten(" ".join(kept) if kept else last)
+            kept, is_traceback = [line[found.end() :].strip()], False
+        elif line.startswith(_TRACEBACK):
+            is_traceback = True
+        elif kept and not is_traceback:
+            kept.extend(_tidied(line, with_place=with_place))
+    return " ".join(kept)
 
 
-def _tidied(line: str) -> list[str]:
+def _tidied(line: str, *, with_place: bool) -> list[str]:
     if origin := _ORIGIN.match(line):
-        return [f"({origin['where'].strip()})"]
-    if not line.strip() or _SOURCE_EXCERPT.match(line):
+        return [f"({origin['where'].strip()})"] if with_place else []
+    if not line.strip() or _SOURCE_EXCERPT.match(line) or _PRINTED_RESULT.match(line):
         return []
     return [line.strip()]
 
 
-def _tail(value: object) -> str:
-    lines = plain(value).strip().splitlines() if isinstance(value, str) else []
-    return "\n".join(lines[-5:])
+def _rest(res: dict[str, Any]) -> str:
+    """Return all that a result holds and that may tell why it failed."""
+    rest = {name: value for name, value in res.items() if name not in _NO_REASONS and not name.startswith("_ansible_")}
+    return _as_text(rest or None)
 
 
 def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -69,19 +69,28 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """A task that failed and was neither rescued nor ignored.
+    """A task that failed. As text it is one message: the task, where it is, and why it failed.
 
-    ``path`` is ``file:line``, empty where it is not known.
+    ``path`` is ``file:line``, empty where it is not known; ``host`` is empty for the run's own host.
     """
 
     task: str
     message: str
     path: str = ""
+    host: str = ""
+
+    def __str__(self) -> str:
+        """Return the message of this failure."""
+        place = ", ".join(filter(None, [self.path, f"host {self.host}" if self.host else ""]))
+        return f"{self.task} ({place}): {self.message}" if place else f"{self.task}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class RunStats:
-    """Ansible's counts for the run's host, as upstream's ``ansibleResult`` has them."""
+    """Ansible's counts, as upstream's ``ansibleResult`` has them: those of the run's host.
+
+    ``failures`` are those of all hosts, and hosts that were unreachable are among them.
+    """
 
     ok: int = 0
     changed: int = 0
@@ -95,7 +104,8 @@ class RunResult:
 
     ``stats`` is None where the run ended before Ansible could count (a syntax error, a kill). ``message`` says why a
     run did not succeed, for people; empty on success. ``duration`` is in seconds. ``requeue_after``: the seconds after
-    which the role asked to be run again, or None.
+    which the role asked to be run again, or None. ``has_begun``: whether a task was started. ``lost_statuses`` are
+    writes of a status that failed and whose failure the role ignores.
     """
 
     status: RunStatus
@@ -104,6 +114,8 @@ class RunResult:
     message: str = ""
     duration: float = 0.0
     requeue_after: float | None = None
+    has_begun: bool = True
+    lost_statuses: tuple[TaskFailure, ...] = ()
 
     @property
     def succeeded(self) -> bool:

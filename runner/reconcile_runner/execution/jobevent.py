@@ -17,6 +17,8 @@ class EventKind(enum.StrEnum):
     ``OTHER`` is any other event; ``JobEvent.event`` has its name.
     """
 
+    PLAYBOOK_ON_PLAY_START = "playbook_on_play_start"
+    PLAYBOOK_ON_NO_HOSTS_MATCHED = "playbook_on_no_hosts_matched"
     PLAYBOOK_ON_TASK_START = "playbook_on_task_start"
     PLAYBOOK_ON_STATS = "playbook_on_stats"
     RUNNER_ON_OK = "runner_on_ok"

@@ -13,12 +13,14 @@ that need no more, so that a launcher stays small.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import shlex
 import signal
 import tempfile
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -116,8 +118,10 @@ def _close_terminals_at_once() -> None:
 def _start_programs_without_input() -> None:
     """Have a run's program read the end of its input: nobody will ever answer a prompt.
 
-    Its terminal stays: the output is that of a terminal, and signals of it reach the run.
+    Its output stays a terminal. That does not control the program, which else would ask for passwords there. So the
+    kernel tells it the end of this process by the signal that it would send for the end of the terminal.
     """
+    launcher = os.getpid()
     ordinary = PtyProcess.spawn
 
     def spawn(
@@ -132,6 +136,10 @@ def _start_programs_without_input() -> None:
         def before_exec() -> None:
             if preexec_fn is not None:
                 preexec_fn()
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            fcntl.ioctl(0, termios.TIOCNOTTY)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            processes.die_with_parent(signal.SIGHUP, launcher)
             nothing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(nothing, 0)
             os.close(nothing)
@@ -207,7 +215,8 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
     if not has_children():
         tempdir.empty(temporary)
     artifacts.close_to_others(directory / "artifacts", job["ident"])
-    return {"status": runner.status, "rc": runner.rc}
+    callback = runner.config.env.get("ORIGINAL_STDOUT_CALLBACK", "")
+    return {"status": runner.status, "rc": runner.rc, "stdout_callback": callback}
 
 
 def _hide_what_no_log_missed(event: dict[str, Any]) -> None:

@@ -42,11 +42,12 @@ class LauncherGoneError(ExecutionError):
 class LauncherReport:
     """How a run ended: ansible-runner's ``status`` and the program's exit code.
 
-    ``rc`` is None if the program was killed.
+    ``rc`` is None if the program was killed. ``stdout_callback`` is what the run's environment names as such.
     """
 
     status: str
     rc: int | None
+    stdout_callback: str = ""
 
 
 class LauncherClient:

@@ -54,11 +54,18 @@ class JobLog:
         self._level = level
         self._log = _log.bind(**{LogKey.JOB.value: job})
         self._failed_items: deque[str] = deque(maxlen=_KEPT_ITEMS)
+        self._play: dict[str, object] = {}
 
     def __call__(self, event: JobEvent) -> None:
         """Log an event, unless its level is off."""
         if self._level is LogEvents.NOTHING:
             return
+        if event.kind is EventKind.PLAYBOOK_ON_PLAY_START:
+            self._play = {
+                "play": event.play,
+                "hosts": event.data.get("pattern"),
+                "playbook": event.data.get("playbook"),
+            }
         line = self._line(event) or self._other_line(event)
         if line is None:
             return
@@ -79,11 +86,13 @@ class JobLog:
             case EventKind.RUNNER_ITEM_ON_OK if event.task_action in _DEBUG_ACTIONS:
                 return _Line(_debug_message(event))
             case EventKind.RUNNER_ITEM_ON_FAILED:
-                error = failuretext.of_result(event.res)
+                error = failuretext.of_event(event)
                 self._failed_items.append(error)
                 return _Line("item failed", fields={LogKey.ITEM: _item(event), LogKey.ERROR: error})
             case EventKind.RUNNER_ON_FAILED | EventKind.RUNNER_ON_UNREACHABLE:
                 return self._failure(event)
+            case EventKind.PLAYBOOK_ON_NO_HOSTS_MATCHED:
+                return _Line("play skipped: no host matches", logging.WARNING, self._play)
             case EventKind.PLAYBOOK_ON_STATS:
                 return _Line("play recap", fields={LogKey.RECAP: _recap(event)})
             case _:
@@ -92,7 +101,7 @@ class JobLog:
     def _failure(self, event: JobEvent) -> _Line:
         fields: dict[str, object] = {
             LogKey.TASK_PATH: event.task_path,
-            LogKey.ERROR: failuretext.of_result(event.res, list(self._failed_items)),
+            LogKey.ERROR: failuretext.of_event(event, list(self._failed_items)),
         }
         if event.ignore_errors:
             return _Line("task failed, which it may", fields=fields)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 from reconcile_runner.apimachinery.objects import KubeObject, generation, is_deleting, key_of, labels
 from reconcile_runner.cache.lister import Lister
 from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Request, Succeeded
@@ -18,6 +20,19 @@ from reconcile_runner.watches.annotations import AnnotationSettings, parse_annot
 from reconcile_runner.watches.watch import Watch
 
 _log = get_logger(__name__)
+
+
+class _Retry(enum.Enum):
+    """When a request that failed is tried again."""
+
+    SOON = enum.auto()
+    """From the shortest delay on: a task failed, or the API server."""
+
+    LATER = enum.auto()
+    """From a second on: no task was started."""
+
+    NEVER = enum.auto()
+    """Once the object changes."""
 
 
 class AnsibleReconciler:
@@ -82,7 +97,7 @@ class AnsibleReconciler:
     async def _reconcile(self, obj: KubeObject, annotations: AnnotationSettings) -> Outcome:
         """Run what the watch names for an object that is to stay."""
         if annotations.error:
-            return await self._fail(obj, annotations.error, retry=False)
+            return await self._fail(obj, annotations.error, retry=_Retry.NEVER)
         result = await self._run(obj, annotations)
         if not isinstance(result, RunResult):
             return result
@@ -112,12 +127,25 @@ class AnsibleReconciler:
             async with self._writer.running(obj):
                 result = await self._jobs.run(obj, annotations)
         except ExtraVarsError as error:
-            return await self._fail(obj, str(error), retry=False)
+            return await self._fail(obj, str(error), retry=_Retry.NEVER)
         except RunLostError as error:
             return Failed(str(error))
         except ExecutionError as error:
-            return await self._fail(obj, f"Unable to run reconciliation: {error}")
-        return result if result.succeeded else await self._fail(obj, result.message, result)
+            return await self._fail(obj, f"Unable to run reconciliation: {error}", retry=_Retry.LATER)
+        self._tell_lost_statuses(obj, result)
+        if result.succeeded:
+            return result
+        return await self._fail(obj, result.message, result, _Retry.SOON if result.has_begun else _Retry.LATER)
+
+    def _tell_lost_statuses(self, obj: KubeObject, result: RunResult) -> None:
+        """Tell which writes of a status failed without a sign, because the role ignores their failure."""
+        for lost in result.lost_statuses:
+            _log.warning(
+                "a status was not written, and the role ignores it",
+                **{LogKey.TASK.value: lost.task, LogKey.TASK_PATH.value: lost.path, LogKey.ERROR.value: lost.message},
+            )
+            message = f"The role ignores that a status was not written: {lost}"
+            self._recorder.record(obj, KubeEventType.WARNING, Reason.STATUS_NOT_WRITTEN, message)
 
     async def _succeed(self, obj: KubeObject, result: RunResult, period: float) -> Outcome:
         """Write that a run succeeded. ``period``: seconds to the next one; 0: none."""
@@ -140,24 +168,21 @@ class AnsibleReconciler:
         return Succeeded(requeue_after=result.requeue_after or period or None)
 
     async def _fail(
-        self, obj: KubeObject, message: str, result: RunResult | None = None, *, retry: bool = True
+        self, obj: KubeObject, message: str, result: RunResult | None = None, retry: _Retry = _Retry.SOON
     ) -> Outcome:
-        """Write that a run failed or could not start.
-
-        ``retry``: whether to try again before the object changes.
-        """
+        """Write that a run failed or could not start, and return when to try again."""
         reason = Reason.FAILED
         if is_deleting(obj):
             message, reason = f"finalizer {self._finalizer}: {message}", Reason.FINALIZER_FAILED
         try:
             written = await self._writer.write_failure(obj, message, result)
         except (ApiError, ApiUnreachableError) as error:
-            return Failed(f"{message} (and the status cannot be written: {error})")
+            return Failed(f"{message} (and the status cannot be written: {error})", retry is not _Retry.LATER)
         if written is Written.GONE:
             return self._gone(obj)
         self._failing.add(key_of(obj))
         self._recorder.record(obj, KubeEventType.WARNING, reason, message)
-        return Failed(message) if retry else Ignored(message)
+        return Ignored(message) if retry is _Retry.NEVER else Failed(message, retry is not _Retry.LATER)
 
     def _is_news(self, obj: KubeObject) -> bool:
         """Tell whether the run before did not succeed.

@@ -102,6 +102,18 @@ class TestOutcomes:
         harness.controller.stop()
         await harness.task if harness.task else None
 
+    async def test_a_failure_before_the_first_task_is_tried_again_from_a_second_on(self, harness: Harness) -> None:
+        harness.start()
+        not_begun, failed = Failed("no role", has_begun=False), Failed("a task failed")
+        harness.reconciler.will(A, not_begun, not_begun, not_begun, failed, Succeeded())
+        harness.queue.add(A)
+        await settle()
+        for tries, delay in enumerate((1.0, 2.0, 4.0, 0.04), start=1):
+            await harness.clock.advance(delay * 0.9)
+            assert len(harness.reconciler.started) == tries
+            await harness.clock.advance(delay * 0.1)
+            assert len(harness.reconciler.started) == tries + 1
+
     async def test_a_period_of_zero_does_not_spin(self, harness: Harness) -> None:
         harness.start()
         await harness.serve(A, Succeeded(requeue_after=0.0))

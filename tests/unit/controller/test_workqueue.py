@@ -395,6 +395,31 @@ class TestBackOff:
         queue = WorkQueue(NAME, clock, metrics, RetryDelays(base=1.0, cap=5.0))
         assert [queue.add_rate_limited(A) for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
 
+    async def test_a_failure_may_ask_for_a_longer_first_delay_and_then_doubles_it(self, queue: WorkQueue) -> None:
+        assert [queue.add_rate_limited(A, 1.0) for _ in range(12)] == [min(1.0 * 2**n, 1000.0) for n in range(12)]
+        assert queue.failures(A) == 12
+
+    async def test_such_a_delay_goes_on_from_the_one_before_not_from_the_number_of_failures(
+        self, queue: WorkQueue
+    ) -> None:
+        for _ in range(10):
+            last = queue.add_rate_limited(A)
+        assert last == 2.56
+        assert queue.add_rate_limited(A, 1.0) == 5.12
+        queue.add_rate_limited(A, 1.0)
+        assert queue.add_rate_limited(A) == 0.005 * 2**12, "an ordinary failure waits as its number says"
+
+    @pytest.mark.parametrize(
+        ("delays", "expected"),
+        [(RetryDelays(base=60.0, cap=1000.0), [60.0, 120.0]), (RetryDelays(base=0.005, cap=0.5), [0.5, 0.5])],
+        ids=["a longer base", "a shorter cap"],
+    )
+    async def test_a_watchs_own_delays_win_over_it(
+        self, clock: FakeClock, metrics: Metrics, delays: RetryDelays, expected: list[float]
+    ) -> None:
+        queue = WorkQueue(NAME, clock, metrics, delays)
+        assert [queue.add_rate_limited(A, 1.0) for _ in range(2)] == expected
+
     async def test_a_retry_starts_exactly_after_its_delay(self, queue: WorkQueue, clock: FakeClock) -> None:
         queue.add(A)
         for failure in range(20):

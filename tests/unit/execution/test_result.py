@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
+from reconcile_runner.execution.job import RunResult, RunStats, RunStatus, TaskFailure
 from reconcile_runner.execution.jobevent import parse_event
 from reconcile_runner.execution.launcherclient import LauncherReport
 from reconcile_runner.execution.result import ResultBuilder
@@ -52,7 +52,9 @@ def test_what_failed_and_was_not_rescued_is_told(
     assert [(each.task, each.message, each.path) for each in result.failures] == [
         (task, message, f"{PLACE}/{project}.yml:{line}") for task, message, line in failures
     ]
-    assert result.message == "\n".join(f"{task}: {message}" for task, message, _ in failures)
+    assert result.message == "\n".join(
+        f"{task} ({PLACE}/{project}.yml:{line}): {message}" for task, message, line in failures
+    )
     assert result.duration == 1.5
 
 
@@ -125,8 +127,56 @@ def failed(host: str, task: str, **more: Any) -> dict[str, Any]:
 def test_counts_are_localhosts_and_failures_are_everybodys() -> None:
     events = [failed("localhost", "rescued here"), failed("other", "rescued"), failed("other", "last"), STATS]
     result = folded(events).finished(LauncherReport("", 2), 0.0)
-    assert result.stats == RunStats(ok=3)
-    assert [each.task for each in result.failures] == ["last"]
+    assert result.stats == RunStats(ok=3, failures=1)
+    assert [(each.task, each.host) for each in result.failures] == [("last", "other")]
+    assert result.message == "last (host other): last"
+
+
+def test_a_host_that_is_unreachable_counts_as_a_failure_whichever_it_is() -> None:
+    gone = {**failed("db", "knock"), "event": "runner_on_unreachable"}
+    stats = {"event": "playbook_on_stats", "event_data": {"dark": {"db": 1}, "ok": {"localhost": 2}}}
+    result = folded([gone, stats]).finished(LauncherReport("", 4), 0.0)
+    assert result.stats == RunStats(ok=2, failures=1)
+    assert result.message == "knock (host db): knock"
+
+
+PLAY = {"event": "playbook_on_play_start", "event_data": {"play": "Tune", "pattern": "db", "playbook": "/p.yml"}}
+UNMATCHED = {"event": "playbook_on_no_hosts_matched", "event_data": {}}
+
+
+def stats_of(**processed: int) -> dict[str, Any]:
+    return {"event": "playbook_on_stats", "event_data": {"processed": processed, "ok": processed}}
+
+
+def test_a_run_in_which_no_play_found_a_host_has_not_succeeded() -> None:
+    result = folded([PLAY, UNMATCHED, stats_of()]).finished(LauncherReport("successful", 0), 0.0)
+    assert result.status is RunStatus.FAILED
+    assert result.message == "nothing was run: no host matches the play 'Tune' (hosts: db) of /p.yml"
+    assert not result.has_begun
+
+
+def test_a_run_in_which_another_play_found_one_has() -> None:
+    result = folded([PLAY, UNMATCHED, PLAY, stats_of(localhost=1)]).finished(LauncherReport("successful", 0), 0.0)
+    assert result.succeeded
+
+
+def test_an_empty_play_has_succeeded() -> None:
+    assert folded([PLAY, stats_of()]).finished(LauncherReport("successful", 0), 0.0).succeeded
+
+
+def test_a_run_has_begun_with_its_first_task() -> None:
+    start = {"event": "playbook_on_task_start", "event_data": {"task": "Look"}}
+    assert not folded([PLAY]).finished(LauncherReport("failed", 1), 0.0).has_begun
+    assert folded([PLAY, start]).finished(LauncherReport("failed", 1), 0.0).has_begun
+
+
+@pytest.mark.parametrize("action", ["operator_sdk.util.k8s_status", "reconcile_runner.util.k8s_status", "k8s_status"])
+def test_a_status_that_was_not_written_is_told_where_the_failure_is_ignored(action: str) -> None:
+    ignored = failed("localhost", "Say it", task_action=action, task_path="/r.yml:2", ignore_errors=True)
+    other = failed("localhost", "Try", task_action="ansible.builtin.fail", ignore_errors=True)
+    result = folded([ignored, other, stats_of(localhost=1)]).finished(LauncherReport("", 0), 0.0)
+    assert result.succeeded
+    assert result.lost_statuses == (TaskFailure("Say it", "Say it", "/r.yml:2"),)
 
 
 def test_a_playbook_that_played_nothing_failed() -> None:
@@ -139,6 +189,13 @@ def test_a_killed_playbook_is_told_with_the_task_it_was_in() -> None:
     start = {"event": "playbook_on_task_start", "event_data": {"task": "Wait", "task_path": "/p.yml:3"}}
     result = folded([start]).finished(LauncherReport("failed", None), 0.0)
     assert result.message == "ansible-playbook was killed, in the task 'Wait' (/p.yml:3)"
+
+
+def test_a_callback_that_is_not_there_is_named_with_its_variable() -> None:
+    line = "    class CallbackModule(DefaultCallbackModule):\nTypeError: NoneType takes no arguments"
+    builder = folded([{"event": "verbose", "stdout": line}])
+    message = builder.finished(LauncherReport("failed", 250, "no.such.one"), 0.0).message
+    assert message == "ANSIBLE_STDOUT_CALLBACK: found 'no.such.one', expected a callback that is installed"
 
 
 def test_an_exit_without_a_word_is_told_with_its_code() -> None:

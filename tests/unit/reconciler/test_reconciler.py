@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
 from reconcile_runner.controller.reconcile import Failed, Ignored, Succeeded
 from reconcile_runner.errors import ApiUnreachableError, ConflictError, ExecutionError, ForbiddenError, RunLostError
+from reconcile_runner.execution.job import RunResult, TaskFailure
 from reconcile_runner.reconciler.objectwriter import RUNNING_DELAY
 from reconcile_runner.watches.watch import Finalizer
 from tests.support.fakes.clock import settle
@@ -46,8 +48,30 @@ async def test_failure_names_the_task_in_conditions_and_asks_for_a_retry(tmp_pat
 async def test_an_engine_that_cannot_run_is_a_failure_that_says_so(tmp_path: Path) -> None:
     b = bench(tmp_path, FakeEngine([ExecutionError("the launcher died")]))
     b.put()
-    assert await b.reconcile() == Failed("Unable to run reconciliation: the launcher died")
+    assert await b.reconcile() == Failed("Unable to run reconciliation: the launcher died", has_begun=False)
     assert "the launcher died" in b.condition("Failure")["message"]
+
+
+async def test_a_run_that_failed_before_its_first_task_says_so_to_the_controller(tmp_path: Path) -> None:
+    b = bench(tmp_path, FakeEngine([replace(FAILURE, has_begun=False)]))
+    b.put()
+    assert await b.reconcile() == Failed("task 'x' failed: no", has_begun=False)
+
+
+@pytest.mark.parametrize("result", [SUCCESS, FAILURE], ids=["success", "failure"])
+async def test_a_status_that_was_not_written_and_is_ignored_is_a_warning_and_an_event(
+    tmp_path: Path, result: RunResult
+) -> None:
+    lost = TaskFailure("Say it", "Forbidden: no", "/roles/thing/tasks/main.yml:3")
+    b = bench(tmp_path, FakeEngine([replace(result, lost_statuses=(lost,))]))
+    b.put()
+    with capture_logs() as lines:
+        await b.reconcile()
+    [line] = [line for line in lines if line["event"] == "a status was not written, and the role ignores it"]
+    assert line["log_level"] == "warning"
+    assert (line["task"], line["task_path"], line["error"]) == (lost.task, lost.path, lost.message)
+    told = "The role ignores that a status was not written: Say it (/roles/thing/tasks/main.yml:3): Forbidden: no"
+    assert ("Warning", "StatusNotWritten", told) in await b.events()
 
 
 async def test_a_run_that_the_engine_lost_is_tried_again_without_a_word_in_the_status(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from reconcile_runner.errors import ExecutionError
-from reconcile_runner.execution.job import Job, RunResult, RunSettings
+import pytest
+from structlog.testing import capture_logs
+
+from reconcile_runner.errors import ExecutionError, RunLostError
+from reconcile_runner.execution.job import Job, RunResult, RunSettings, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.warmup import warm_up
@@ -38,6 +41,27 @@ async def test_it_runs_an_empty_play_in_the_environment_of_runs_and_leaves_nothi
     assert not list(tmp_path.iterdir())
 
 
-async def test_one_that_fails_is_no_matter(tmp_path: Path) -> None:
-    await warm_up(FakeEngine([ExecutionError("no")]), InputDir(tmp_path, {}), RunSettings())
+@pytest.mark.parametrize(
+    "outcome",
+    [RunResult(RunStatus.FAILED, message="no such vault password file"), ExecutionError("no such vault password file")],
+    ids=["failed", "not run"],
+)
+async def test_one_that_fails_says_at_the_start_why_runs_will(
+    tmp_path: Path, outcome: RunResult | ExecutionError
+) -> None:
+    with capture_logs() as lines:
+        await warm_up(FakeEngine([outcome]), InputDir(tmp_path, {}), RunSettings())
+    assert [line["error"] for line in lines if line["log_level"] == "error"] == ["no such vault password file"]
     assert not list(tmp_path.iterdir())
+
+
+async def test_one_that_the_engine_lost_says_nothing_of_runs(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        await warm_up(FakeEngine([RunLostError("crashed")]), InputDir(tmp_path, {}), RunSettings())
+    assert not [line for line in lines if line["log_level"] == "error"]
+
+
+async def test_it_has_the_arguments_of_runs(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    await warm_up(engine, InputDir(tmp_path, {}), RunSettings(ansible_args="--vault-password-file /x"))
+    assert engine.jobs[0].settings.ansible_args == "--vault-password-file /x"

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.execution import failuretext
 from reconcile_runner.execution.job import RunResult
 from reconcile_runner.reconciler.status.types import (
     Condition,
@@ -61,7 +62,7 @@ def failed(run_generation: int, message: str, result: RunResult | None = None) -
     del run_generation
     if result is None:
         return _not_started(message)
-    text = "\n".join(failure.message for failure in result.failures) or message
+    text = failuretext.of_failures(failure.message for failure in result.failures) or message
 
     def update(obj: KubeObject, now: datetime) -> dict[str, Any]:
         conditions = _turned_off(conditions_of(obj), ConditionType.RUNNING, now)
