@@ -42,7 +42,7 @@ OTHER_PYTHON = shutil.which("python3", path="/usr/bin") or sys.executable
 MASKED = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "TIME"),
-    (r"\d:\d\d:\d\d\.\d+", "DURATION"),
+    (r"\d:\d\d:\d\d\.\d+|(?<=Paused for )[\d.]+(?= seconds)", "DURATION"),
     (r"ansible-tmp-[\d.-]+|ansible-local-\w+|ansible_[\w.]+_payload_\w+|ansible-moduletmp-[\w.-]+", "TEMPORARY"),
     (r"AnsiballZ_\w+\.py|<stdin>", "PAYLOAD"),
     (r"\bj\d+\.\d+\b", "ASYNC"),
