@@ -60,6 +60,22 @@ def deployment(name: str, **meta: object) -> KubeObject:
     }
 
 
+async def test_the_first_dependent_of_a_kind_that_a_trigger_watches_is_not_taken_for_deleted(kubeconfig: Path) -> None:
+    kind = kind_of_its_own()
+    await installed(kubeconfig, kind)
+    async with proxied(kubeconfig, Watch(kind.gvk), whole=[CONFIG_MAP]) as operating:
+        owner = await an_owner(operating.client, kind)
+        await until(lambda: operating.cache.required_informer(kind.gvk).get(owner.key), "the owner is cached")  # type: ignore[union-attr]
+        name = f"{kind.plural}-first"
+        with capture_logs() as lines, operating.run_for(owner) as run:
+            await run.post(MAPS, config_map(name))
+            await until(lambda: _cached(operating, CONFIG_MAP, name), "it is in the cache")
+        assert [line for line in lines if line["event"] == "dependent issued an event"] == []
+        assert await operating.drain(kind.gvk) == set()
+        await operating.client.delete(f"{MAPS}/{name}")
+        assert await operating.wanted(kind.gvk) == {owner.key}
+
+
 async def test_a_deleted_or_changed_dependent_reconciles_its_owner_and_its_creation_does_not(kubeconfig: Path) -> None:
     kind = kind_of_its_own()
     await installed(kubeconfig, kind)

@@ -64,12 +64,14 @@ class Indexer:
 class Informer:
     """The objects of one kind, kept up to date.
 
-    ``metadata_only``: of an object, only kind and ``metadata`` are kept.
+    ``metadata_only``: of an object, only kind and ``metadata`` are kept. ``lists`` is how many complete lists of a
+    namespace (or of all) there were.
     """
 
     def __init__(self, gvk: GroupVersionKind, *, metadata_only: bool) -> None:
         self.gvk = gvk
         self.metadata_only = metadata_only
+        self.lists = 0
         self._objects: dict[ObjectKey, KubeObject] = {}
         self._managed_fields = ManagedFields()
         self._indexes: dict[FieldPath, Indexer] = {}
@@ -162,6 +164,7 @@ class Informer:
         self._unsynced.discard(namespace)
         if not self._unsynced:
             self._synced.set()
+        self.lists += 1
         for listener in self._list_listeners:
             listener(namespace)
 

@@ -74,7 +74,8 @@ class Dependents:
 
     def is_watched(self, resource: Resource) -> bool:
         """Whether a kind is watched and listed: its cache shows all dependents."""
-        return self.lists_seen(resource) > 0
+        kind = self._watched.get((resource.gvk.group, resource.gvk.kind))
+        return kind is not None and kind.informer.lists > 0
 
     def watch_kind_of(self, resource: Resource, obj: KubeObject) -> bool:
         """Watch the kind of ``obj`` if ``obj`` is a dependent; return whether it is.
@@ -95,9 +96,13 @@ class Dependents:
         return True
 
     def lists_seen(self, resource: Resource) -> int:
-        """Return how many complete lists of a kind there were. ``observe`` needs it."""
+        """Return how many complete lists of a kind there were. ``observe`` needs it.
+
+        Those from before its first dependent count, too: watches and triggers have kinds listed that have none.
+        """
         kind = self._watched.get((resource.gvk.group, resource.gvk.kind))
-        return kind.lists if kind is not None else 0
+        informer = kind.informer if kind is not None else self._cache.required_informer(resource.gvk)
+        return informer.lists if informer is not None else 0
 
     def observe(self, resource: Resource, obj: KubeObject, lists_before: int) -> None:
         """Take an object as the API server returned it to a run, read or written.
@@ -131,8 +136,7 @@ class _DependentKind:
         self, gvk: GroupVersionKind, informer: Informer, primaries: Iterable[Primary], metrics: Metrics
     ) -> None:
         self.gvk = gvk
-        self.lists = int(informer.has_synced)
-        self._informer = informer
+        self.informer = informer
         self._sources = [
             DependentSource(primary, gvk, metrics, metadata_only=informer.metadata_only) for primary in primaries
         ]
@@ -143,14 +147,14 @@ class _DependentKind:
     def observe(self, obj: KubeObject, lists_before: int) -> None:
         """Remember the state of an object that the cache does not show yet."""
         key = key_of(obj)
-        if self._informer.get(key) is not None or self._informer.has_seen(resource_version(obj)):
+        if self.informer.get(key) is not None or self.informer.has_seen(resource_version(obj)):
             return
-        if 0 < self.lists != lists_before:
+        if 0 < self.informer.lists != lists_before:
             # A list came while the object was on its way here. The object may have been deleted before that list.
             self._hand_on(Event(EventType.DELETED, obj))
             return
         own = {"apiVersion": self.gvk.api_version, "kind": self.gvk.kind}
-        self._observed[key] = {**own, "metadata": metadata(obj)} if self._informer.metadata_only else {**obj, **own}
+        self._observed[key] = {**own, "metadata": metadata(obj)} if self.informer.metadata_only else {**obj, **own}
 
     def _on_event(self, event: Event) -> None:
         if event.type is EventType.CREATED:
@@ -162,11 +166,10 @@ class _DependentKind:
 
     def _on_list(self, namespace: str) -> None:
         """Find what was deleted before it could be listed: observed, and not there."""
-        self.lists += 1
         listed = [key for key in self._observed if namespace in ("", key.namespace)]
         for key in listed:
             obj = self._observed.pop(key)
-            if self._informer.get(key) is None:
+            if self.informer.get(key) is None:
                 self._hand_on(Event(EventType.DELETED, obj))
 
     def _hand_on(self, event: Event) -> None:

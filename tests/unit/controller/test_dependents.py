@@ -158,6 +158,32 @@ async def test_a_list_that_came_while_an_answer_was_on_its_way_leaves_a_doubt_th
     assert await b.wanted() == {OWNER}
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "metadata"])
+async def test_the_first_dependent_of_a_kind_that_is_watched_anyway_is_not_taken_for_deleted(
+    logged: LogCapture, whole: bool
+) -> None:
+    b = Bench()
+    b.cache.get_informer(MAPS.gvk, whole=whole, required=True)
+    store = b.cache.store(MAPS.gvk)
+    store.replace([not_owned()])
+    b.observe(MAPS, owned(2))
+    store.upsert(owned(2))
+    assert (await b.wanted(), logged.entries) == (set(), [])
+    store.delete(owned(3))
+    assert await b.wanted() == {OWNER}
+
+
+async def test_a_list_during_the_request_for_the_first_dependent_of_a_watched_kind_leaves_a_doubt() -> None:
+    b = Bench()
+    b.cache.get_informer(MAPS.gvk, whole=True, required=True)
+    store = b.cache.store(MAPS.gvk)
+    store.replace([])
+    before = b.dependents.lists_seen(MAPS)
+    store.replace([])
+    b.dependents.observe(MAPS, owned(), before)
+    assert await b.wanted() == {OWNER}
+
+
 async def test_what_the_cache_has_shown_and_seen_go_is_not_waited_for() -> None:
     b = Bench()
     b.observe(MAPS, owned())
