@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from reconcile_devcluster.cluster import Cluster
-from tests.support.operator_process import Kube, eventually, operator, write_foo_watches
+from tests.support.operator_process import REPOSITORY, Kube, eventually, operator, write_foo_watches
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -138,3 +138,44 @@ def test_a_locale_that_ansible_refuses_does_not_fail_the_runs(
     with operator(foo_cluster.kubeconfig, write_foo_watches(tmp_path, tasks), env=env) as running:
         eventually(lambda: kube.happy(namespace, "foo") is True, "a run to its end")
         assert running.messages("runs get the locale C.UTF-8")
+
+
+MODULE = """
+from ansible.module_utils.basic import AnsibleModule
+AnsibleModule({}).exit_json(happy=True)
+"""
+PLAYBOOK = """
+- hosts: localhost
+  gather_facts: false
+  roles: [cheer]
+"""
+CHEER = """
+- cheer_up:
+  register: mood
+- reconcile_runner.util.k8s_status:
+    api_version: tutorial.my.domain/v1
+    kind: Foo
+    name: "{{ ansible_operator_meta.name }}"
+    namespace: "{{ ansible_operator_meta.namespace }}"
+    status: {happy: "{{ mood.happy }}"}
+"""
+
+
+def test_a_playbook_finds_the_roles_and_modules_of_the_project(foo_cluster: Cluster, tmp_path: Path) -> None:
+    kube, namespace = Kube(foo_cluster.api), "project-paths"
+    kube.create_namespace(namespace)
+    kube.create_foo(namespace, "foo", "jack")
+    files = {
+        "playbooks/foo.yml": PLAYBOOK,
+        "roles/cheer/tasks/main.yml": CHEER,
+        "library/cheer_up.py": MODULE,
+        "ansible.cfg": "[defaults]\nnocows = True\n",
+        "watches.yaml": "- {group: tutorial.my.domain, version: v1, kind: Foo, playbook: playbooks/foo.yml}\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    env = {"WATCH_NAMESPACE": namespace, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")}
+    env["ANSIBLE_COLLECTIONS_PATH"] = str(REPOSITORY / ".collections")
+    with operator(foo_cluster.kubeconfig, tmp_path / "watches.yaml", env=env, directory=tmp_path):
+        eventually(lambda: kube.happy(namespace, "foo") is True, "a run to its end")

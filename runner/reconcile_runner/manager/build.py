@@ -77,8 +77,8 @@ async def build(
     client = await parts.enter_async_context(await connect(options.kubeconfig, observe=metrics.request_finished))
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])
     user_metrics_url = await start_servers(options, checks, metrics, client, clock, parts)
-    _say_what_runs_do_not_inherit()
     environment = RunEnvironment(options, os.environ, Path.cwd(), user_metrics_url)
+    _say_what_runs_do_not_get(environment)
     discovery = Discovery(client, clock)
     cache = Cache(client, discovery, clock, options.namespaces)
     checks.add(Probe.READYZ, "caches", cache.problem)
@@ -111,11 +111,13 @@ async def build(
     return _group(watches, units, shared)
 
 
-def _say_what_runs_do_not_inherit() -> None:
+def _say_what_runs_do_not_get(environment: RunEnvironment) -> None:
     if variables := inherited.withheld(os.environ):
         _log.warning("variables that name an API server are not for runs", variables=variables)
     if problem := inherited.unusable_locale():
         _log.warning("runs get the locale C.UTF-8", error=f"Ansible refuses that of the operator: {problem}")
+    if hidden := environment.hidden_settings():
+        _log.warning("ansible.cfg of the working directory is read in place of the system's", settings=hidden)
 
 
 def _group(watches: tuple[Watch, ...], units: list[_Unit], shared: _Shared) -> Operator:

@@ -21,7 +21,17 @@ from reconcile_runner.options import Options
 
 ROLES_PATH: Final = "ANSIBLE_ROLES_PATH"
 COLLECTIONS_PATH: Final = "ANSIBLE_COLLECTIONS_PATH"
+LIBRARY: Final = "ANSIBLE_LIBRARY"
 CONFIG: Final = "ANSIBLE_CONFIG"
+
+SYSTEM_CONFIG: Final = Path("/etc/ansible/ansible.cfg")
+
+_BESIDE_THE_WATCHES: Final = {
+    ROLES_PATH: ("roles", "roles_path", "{home}/roles:/usr/share/ansible/roles:/etc/ansible/roles"),
+    LIBRARY: ("library", "library", "{home}/plugins/modules:/usr/share/ansible/plugins/modules"),
+}
+"""By variable: the directory of a project whose content its playbooks find, the setting of ``ansible.cfg`` that would
+say otherwise, and Ansible's default, which stays."""
 
 OWN_COLLECTIONS: Final = Path(str(resources.files("reconcile_runner"))) / "collections"
 """The collections that come with the package, as its data."""
@@ -55,20 +65,47 @@ class RunEnvironment:
         file = _config_file(self._environ, self._directory)
         if file and (CONFIG in self._environ or file.parent == self._directory):
             variables[CONFIG] = str(file)
+        settings = _read_config(file) if file else {}
+        variables |= self._beside_the_watches(settings, variables)
         if self._collections:
             collections = _absolute(self._collections, self._directory)
         else:
-            collections = self._configured_collections(file)
+            collections = self._configured_collections(file, settings)
         if collections:
             variables[COLLECTIONS_PATH] = os.pathsep.join(dict.fromkeys([*collections, *self._own]))
         return variables
 
-    def _configured_collections(self, file: Path | None) -> list[str]:
+    def hidden_settings(self) -> list[str]:
+        """Return the settings of the system's configuration file that runs do not have.
+
+        Ansible reads one file: that of the working directory, where there is one, in place of the system's, which in
+        the image says where roles are.
+        """
+        file = _config_file(self._environ, self._directory)
+        if CONFIG in self._environ or file is None or file.parent != self._directory:
+            return []
+        return sorted(_read_config(SYSTEM_CONFIG).keys() - _read_config(file).keys())
+
+    def _beside_the_watches(self, settings: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the paths with the directories of the project, for what nobody has set."""
+        home = self._home(settings)
+        found = {}
+        for variable, (name, setting, default) in _BESIDE_THE_WATCHES.items():
+            path = self._directory / name
+            if variable not in {*variables, *self._environ} and setting not in settings and path.is_dir():
+                paths = _absolute(default.format(home=home), self._directory)
+                found[variable] = os.pathsep.join([str(path), *paths])
+        return found
+
+    def _home(self, settings: Mapping[str, str]) -> str:
+        return self._environ.get("ANSIBLE_HOME") or settings.get("home") or "~/.ansible"
+
+    def _configured_collections(self, file: Path | None, settings: Mapping[str, str]) -> list[str]:
         """Return the path of Ansible's configuration file, else Ansible's default.
 
         Empty where the file's value is a template, which only Ansible can read.
         """
-        paths = _read_config(file) if file else ""
+        paths = settings.get("collections_path") or settings.get("collections_paths", "")  # as ansible-core 2.18 has it
         unreadable = f"{file}: collections_path: found {paths!r}, expected paths without templates"
         if "{{" in paths:
             if unreadable != self._unreadable:
@@ -77,8 +114,7 @@ class RunEnvironment:
             return []
         if file and paths:
             return _absolute(os.path.expandvars(paths), file.parent)
-        home = self._environ.get("ANSIBLE_HOME") or "~/.ansible"
-        return _absolute(f"{home}/collections:/usr/share/ansible/collections", self._directory)
+        return _absolute(f"{self._home(settings)}/collections:/usr/share/ansible/collections", self._directory)
 
 
 def _absolute(paths: str, base: Path) -> list[str]:
@@ -101,10 +137,11 @@ def _config_file(environ: Mapping[str, str], directory: Path) -> Path | None:
     return None
 
 
-def _read_config(file: Path) -> str:
+def _read_config(file: Path) -> dict[str, str]:
+    """Return the settings below ``[defaults]``; none of a file that cannot be read."""
     parser = configparser.ConfigParser(inline_comment_prefixes=(";",), interpolation=None)
     try:
         parser.read(file, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError, OSError):
-        return ""  # Ansible reports it in each run
-    return parser.get("defaults", "collections_path", fallback="")
+        return {}  # Ansible reports it in each run
+    return dict(parser["defaults"]) if parser.has_section("defaults") else {}

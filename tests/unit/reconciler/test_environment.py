@@ -136,3 +136,60 @@ def test_where_nothing_comes_with_the_operator_nothing_is_added(project: Path, m
 def test_runs_are_told_where_metrics_are_taken(project: Path) -> None:
     made = RunEnvironment(Options(), {}, project, "http://127.0.0.1:5050/metrics").variables()
     assert made["RECONCILE_RUNNER_METRICS_URL"] == "http://127.0.0.1:5050/metrics"
+
+
+def test_the_older_name_of_the_setting_and_ansibles_home_count(project: Path) -> None:
+    for text, expected in {
+        "collections_paths = /older": "/older",
+        "home = /home/of/ansible": "/home/of/ansible/collections:/usr/share/ansible/collections",
+    }.items():
+        (project / "ansible.cfg").write_text(f"[defaults]\n{text}\n")
+        made = RunEnvironment(Options(), {}, project).variables()
+        assert made["ANSIBLE_COLLECTIONS_PATH"] == f"{expected}:{OWN}"
+
+
+def test_playbooks_find_the_roles_and_modules_of_the_project(project: Path, home: Path) -> None:
+    for name in ("roles", "library"):
+        (project / name).mkdir()
+    made = RunEnvironment(Options(), {}, project).variables()
+    assert (
+        made["ANSIBLE_ROLES_PATH"]
+        == f"{project}/roles:{home}/.ansible/roles:/usr/share/ansible/roles:/etc/ansible/roles"
+    )
+    assert (
+        made["ANSIBLE_LIBRARY"]
+        == f"{project}/library:{home}/.ansible/plugins/modules:/usr/share/ansible/plugins/modules"
+    )
+
+
+@pytest.mark.parametrize("said_by", ["environment", "file", "flag"])
+def test_who_says_where_roles_and_modules_are_is_believed(project: Path, said_by: str) -> None:
+    for name in ("roles", "library"):
+        (project / name).mkdir()
+    environ = {"ANSIBLE_ROLES_PATH": "/r", "ANSIBLE_LIBRARY": "/l"} if said_by == "environment" else {}
+    if said_by == "file":
+        (project / "ansible.cfg").write_text("[defaults]\nroles_path = /r\nlibrary = /l\n")
+    options = Options(ansible_roles_path="/r") if said_by == "flag" else Options()
+    made = RunEnvironment(options, environ, project).variables()
+    assert made.get("ANSIBLE_ROLES_PATH") == (None if said_by == "file" else "/r")
+    assert ("ANSIBLE_LIBRARY" in made) is (said_by == "flag")
+
+
+@pytest.mark.parametrize(
+    ("own", "environ", "hidden"),
+    [
+        pytest.param("[defaults]\nnocows = True\n", {}, ["roles_path"], id="another file"),
+        pytest.param("[defaults]\nroles_path = /r\nnocows = True\n", {}, [], id="the same settings"),
+        pytest.param("", {"ANSIBLE_CONFIG": "/somewhere"}, [], id="chosen"),
+        pytest.param(None, {}, [], id="no file"),
+    ],
+)
+def test_settings_of_the_systems_file_that_runs_do_not_have_are_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, environ: dict[str, str], hidden: list[str]
+) -> None:
+    system = project / "system.cfg"
+    system.write_text("[defaults]\nroles_path = /opt/ansible/roles\nnocows = True\n")
+    monkeypatch.setattr(environment, "SYSTEM_CONFIG", system)
+    if own is not None:
+        (project / "ansible.cfg").write_text(own)
+    assert RunEnvironment(Options(), environ, project).hidden_settings() == hidden
