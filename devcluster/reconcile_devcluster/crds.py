@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -63,9 +64,13 @@ def _definitions(path: Path) -> Iterator[tuple[Path, KubeObject]]:
         try:
             for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
                 if document is not None:
+                    # What holds itself, or a date, is no object of Kubernetes.
+                    json.dumps(document)
                     yield file, document
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
             raise DevclusterError(f"{file}: cannot be read: {error}") from error
+        except RecursionError as error:
+            raise DevclusterError(f"{file}: cannot be read: its values are nested too deeply") from error
 
 
 def _wait_until_served(api: Api, name: str) -> None:

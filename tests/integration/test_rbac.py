@@ -21,7 +21,7 @@ from reconcile_devcluster.binaries.finder import find_programs
 from reconcile_devcluster.cluster import Cluster, ClusterSpec
 from reconcile_devcluster.controlplane import foreground
 from reconcile_runner.apimachinery.objects import GroupVersionKind
-from reconcile_runner.rbac.builtin import builtin_resources
+from reconcile_runner.content.builtin import builtin_resources
 from tests.support.accounts import Account, account
 from tests.support.hosting import PROJECT, Tenancy, hosting_operator
 from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, install_foo_crd, operator

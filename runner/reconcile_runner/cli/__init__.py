@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import typer
 
@@ -22,15 +22,30 @@ from reconcile_runner import logs
 from reconcile_runner.cli import electionflags, flags, metricsflags, upstreamflags, values
 from reconcile_runner.cli.envvars import kind_settings, log_events, namespaces
 from reconcile_runner.cli.usage import Commands
-from reconcile_runner.cli.version import commit, installed, version_line
+from reconcile_runner.cli.version import commit, version_line
 from reconcile_runner.compat import ENV_GATHERING
 from reconcile_runner.errors import ConfigError, RunnerError
 from reconcile_runner.options import LogFormat, LogLevel, Options
-from reconcile_runner.watches.loader import Finding, FindingSeverity, Lookup, WatchesFileError, load, load_watches
+from reconcile_runner.watches.loader import FindingSeverity, Lookup, WatchesFileError, load_watches
 from reconcile_runner.watches.watch import Watch
+
+if TYPE_CHECKING:
+    from reconcile_runner.inspection.files import FileInspector
 
 Serve: TypeAlias = Callable[[Options, tuple[Watch, ...]], int]
 """Serves watches until it is told to stop; returns the exit code."""
+
+Inspect: TypeAlias = Callable[[Mapping[str, str]], AbstractContextManager["FileInspector"]]
+"""Starts what looks at files as Ansible does, in the environment of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What the commands start."""
+
+    serve: Serve
+    inspect: Inspect
+
 
 app = typer.Typer(
     cls=Commands,
@@ -48,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ``arguments`` lack the program's name; None: those of the process.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    app(args=flags.spell_out_booleans(list(given)), prog_name=_program(sys.argv[0]), obj=_serve)
+    app(args=flags.spell_out_booleans(list(given)), prog_name=_program(sys.argv[0]), obj=Programs(_serve, _inspect))
 
 
 def _program(path: str) -> str:
@@ -140,35 +155,31 @@ def run(
             log_format=log_format,
             log_level=log_level,
         )
-        exit_code = _start(options, cast("Serve", context.obj))
+        exit_code = _start(options, cast("Programs", context.obj).serve)
     raise typer.Exit(exit_code)
 
 
 @app.command()
 def validate(
+    context: typer.Context,
+    *,
     watches_file: flags.WatchesFile,
+    crds: flags.Crds,
     ansible_roles_path: flags.RolesPath,
     ansible_collections_path: flags.CollectionsPath,
 ) -> None:
     """Check the watches file, and what it runs, and print every error and warning."""
-    lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
-    try:
-        loaded = load(watches_file, os.environ, lookup, tolerated=FindingSeverity.ERROR)
-        findings = (*loaded.warnings, *_refused_tasks(loaded.watches, lookup))
-    except WatchesFileError as error:
-        findings = error.findings
+    # Here and not above: ``run`` needs none of it.
+    from reconcile_runner.cli.validatecommand import ValidateSettings, findings_of  # noqa: PLC0415
+
+    settings = ValidateSettings(watches_file, ansible_roles_path, ansible_collections_path, crds)
+    with _errors_on_standard_error():
+        findings = findings_of(settings, cast("Programs", context.obj).inspect)
     for finding in findings:
         typer.echo(f"{finding.severity}: {finding}")
     errors = sum(finding.severity is FindingSeverity.ERROR for finding in findings)
     typer.echo(f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}")
     raise typer.Exit(1 if errors else 0)
-
-
-def _refused_tasks(watches: Sequence[Watch], lookup: Lookup) -> Sequence[Finding]:
-    # Here and not above: ``run`` needs none of it.
-    from reconcile_runner.porting.check import is_strict, refused_tasks  # noqa: PLC0415
-
-    return refused_tasks(watches, lookup) if is_strict(installed("ansible-core")) else ()
 
 
 @app.command()
@@ -177,7 +188,7 @@ def rbac(
     watches_file: flags.WatchesFile,
     name: flags.RbacRoleName,
     namespace: flags.RbacNamespaces = None,
-    crds: flags.RbacCrds,
+    crds: flags.Crds,
     kubeconfig: flags.RbacKubeconfig,
     leader_election_id: flags.RbacLeaderElectionId,
     from_runs: flags.RbacFromRuns,
@@ -194,12 +205,8 @@ def rbac(
     lookup = Lookup(ansible_roles_path, ansible_collections_path, Path.cwd())
     names = namespace or ()
     settings = RbacSettings(watches_file, lookup, name, names, crds, kubeconfig, leader_election_id, from_runs)
-    try:
+    with _errors_on_standard_error():
         made = manifest(settings)
-    except RunnerError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
-        raise typer.Exit(1) from error
     for warning in made.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(made.text, nl=False)
@@ -234,6 +241,23 @@ def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
     from reconcile_runner.manager.run import run  # noqa: PLC0415
 
     return asyncio.run(run(options, watches))
+
+
+def _inspect(environ: Mapping[str, str]) -> AbstractContextManager[FileInspector]:
+    from reconcile_runner.inspection.inspector import Inspector  # noqa: PLC0415
+
+    return Inspector.started(environ)
+
+
+@contextmanager
+def _errors_on_standard_error() -> Iterator[None]:
+    """Print what makes going on impossible, a line for each, and exit with 1."""
+    try:
+        yield
+    except RunnerError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(1) from error
 
 
 @contextmanager

@@ -256,6 +256,18 @@ ZapDevel: TypeAlias = Annotated[
 ]
 
 
+Crds: TypeAlias = Annotated[
+    Path | None,
+    flag(
+        "--crds",
+        "DIRECTORY",
+        "Directory of CRDs, which say how kinds are served and which fields they have.",
+        read=Path,
+        default=None,
+        shown="crds and config/crd/bases, where those are",
+    ),
+]
+
 # Of `rbac`. They are not in `rbaccommand`, which imports the API client.
 
 RbacRoleName: TypeAlias = Annotated[
@@ -270,17 +282,6 @@ RbacNamespaces: TypeAlias = Annotated[
         "--namespace",
         metavar="NAMESPACE",
         help="Print a Role for this namespace in place of a ClusterRole; may be given more than once.",
-    ),
-]
-RbacCrds: TypeAlias = Annotated[
-    Path | None,
-    flag(
-        "--crds",
-        "DIRECTORY",
-        "Directory of CRDs, which say how kinds are served.",
-        read=Path,
-        default=None,
-        shown="crds and config/crd/bases, where those are",
     ),
 ]
 RbacKubeconfig: TypeAlias = Annotated[

@@ -19,6 +19,7 @@ from reconcile_runner.cli.values import NAMESPACE_NAME, OBJECT_NAME
 from reconcile_runner.client import connect
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.clock import SystemClock
+from reconcile_runner.content.crds import crd_directories
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.watches.loader import Lookup, load
 from reconcile_runner.watches.watch import Watch
@@ -100,7 +101,7 @@ def _of_election(settings: RbacSettings) -> str:
 
 
 def _kinds(settings: RbacSettings, unknowns: rbac.Unknowns) -> rbac.KindTable:
-    found = [it for directory in rbac.crd_directories(settings.crds) for it in rbac.resources_of_crds(directory)]
+    found = [it for directory in crd_directories(settings.crds) for it in rbac.resources_of_crds(directory)]
     if settings.kubeconfig is not None:
         found += asyncio.run(_served(settings.kubeconfig))
     return rbac.KindTable(found, unknowns)

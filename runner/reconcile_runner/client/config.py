@@ -92,6 +92,10 @@ def _read_file(path: Path) -> _File:
         raise ConfigError(f"kubeconfig {path}{where}: not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"kubeconfig {path}: not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"kubeconfig {path}: found values that are nested too deeply, expected a kubeconfig"
+        ) from error
     if not isinstance(content, dict):
         found = "an empty file" if content is None else f"a {type(content).__name__}"
         raise ConfigError(f"kubeconfig {path}: expected a mapping with clusters, contexts and users, found {found}")

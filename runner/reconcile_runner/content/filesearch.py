@@ -7,8 +7,9 @@ A name that is a template in parts (``"{{ state }}.yml"``) stands for every file
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,15 +48,25 @@ class FileSearch:
                 return found
         return []
 
-    def role_named(self, name: str) -> Path | None:
-        """Return the directory of a role; None if none is found or its name is a template."""
-        if is_template(name):
+    def role_named(self, name: str, collections: Sequence[str] = ()) -> Path | None:
+        """Return the directory of a role; None if none is found or its name is a template.
+
+        ``name`` may be a path. ``collections`` are looked at first.
+        """
+        if is_template(name) or not name:
             return None
+        for collection in collections:
+            found = self._role_of_lookup(f"{collection}.{name}")
+            if found is not None:
+                return found
         beside = [self.role.parent / name] if self.role else []
-        beside += [self.play / "roles" / name] if self.play else []
+        beside += [self.play / "roles" / name, self.play / name] if self.play else []
         for place in beside:
-            if place.is_dir():
-                return place
+            if _is_directory(place):
+                return Path(os.path.normpath(place))
+        return self._role_of_lookup(name)
+
+    def _role_of_lookup(self, name: str) -> Path | None:
         try:
             return self.lookup.role(name)
         except ValueError:
@@ -84,6 +95,13 @@ def _matching(place: Path, name: str) -> list[Path]:
     if Path(pattern).is_absolute():
         return []
     return sorted(path for path in place.glob(pattern) if path.is_file())
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_file(path: Path) -> bool:

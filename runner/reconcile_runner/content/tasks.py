@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from reconcile_runner.content.filesearch import FileSearch
 from reconcile_runner.content.modulenames import canonical
+from reconcile_runner.content.readfile import FileKind, MissingFile, ReadFile
 from reconcile_runner.content.unknowns import Place, Unknowns
 from reconcile_runner.content.variables import Variables, is_template
 from reconcile_runner.content.yamlfiles import WrittenMapping, YamlFileError, documents
+from reconcile_runner.watches.lookup import Lookup
+from reconcile_runner.watches.watch import Watch
 
 _BLOCK: Final = ("block", "rescue", "always")
 _PLAY_TASKS: Final = ("pre_tasks", "tasks", "post_tasks", "handlers")
@@ -23,7 +27,15 @@ _INCLUDE_TASKS: Final = frozenset({"include_tasks", "import_tasks", "include"})
 _INCLUDE_ROLE: Final = frozenset({"include_role", "import_role"})
 _LOOPS: Final = ("loop", "with_items", "with_list")
 _GROUP: Final = "group"
+_MAIN: Final = "main"
 _MAX_LOOP_ITEMS: Final = 1000
+_MAX_DEPTH: Final = 40
+"""Files that include one another. What needs more is taken for endless, and Python's stack has an end."""
+_MAX_READS: Final = 1000
+"""How often one file is read, each time with other variables."""
+_FQCN: Final = re.compile(r"\w+\.\w+\.\w+")
+_YAML_SUFFIXES: Final = frozenset({".yml", ".yaml", ".json"})
+_ROLE_OF_COLLECTION: Final = re.compile(r"/ansible_collections/(?P<collection>\w+/\w+)/roles/")
 _WORDS: Final = re.compile(r"""(\w+)=((?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s])+)""")
 
 
@@ -35,12 +47,18 @@ class _Context:
     search: FileSearch
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     around: tuple[Mapping[str, Any], ...] = ()
+    collections: tuple[str, ...] = ()
+    depth: int = 0
 
     def inside(self, outer: Mapping[str, Any]) -> _Context:
         """Return the context inside a play, a block or an include."""
         defaults = {**self.defaults, **_defaults_of(outer.get("module_defaults"))}
         variables = self.variables.with_overrides(outer.get("vars"))
         return replace(self, variables=variables, defaults=defaults, around=(*self.around, outer))
+
+    def as_read(self, file: Path, kind: FileKind) -> ReadFile:
+        """Return a file that is read in this context."""
+        return ReadFile(file, kind, self.search.role, self.collections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +120,27 @@ def calls_of(tasks: Iterable[Task]) -> Iterator[Call]:
 class TaskWalk:
     """One walk through all that a watch runs with one set of variables.
 
-    Iterate over what ``role`` or ``playbook`` gives; ``files`` are those that were read for it.
+    Iterate over what ``watch``, ``role`` or ``playbook`` gives; ``files`` are those that belong to it, ``missing``
+    those that are named by no template and are nowhere.
     """
 
     def __init__(self, unknowns: Unknowns) -> None:
         self._unknowns = unknowns
-        self._visited: set[tuple[Path, str]] = set()
-        self.files: dict[Path, None] = {}
+        self._visited: dict[Path, set[str]] = {}
+        self.files: dict[Path, ReadFile] = {}
+        self.missing: list[MissingFile] = []
+
+    def watch(self, watch: Watch, lookup: Lookup) -> Iterator[Task]:
+        """Yield the tasks of the role or playbook that a watch runs, with its variables."""
+        variables, search = Variables(top=(watch.vars,)), FileSearch(lookup, lookup.working_directory)
+        if watch.playbook is not None:
+            yield from self.playbook(watch.playbook, variables, search)
+        elif watch.role is not None:
+            yield from self.role(watch.role, variables, search)
 
     def role(self, directory: Path, variables: Variables, search: FileSearch) -> Iterator[Task]:
         """Yield the tasks of a role."""
-        yield from self._role(directory, _Context(variables, search), {}, "main")
+        yield from self._role(directory, _Context(variables, search), {}, _MAIN)
 
     def playbook(self, file: Path, variables: Variables, search: FileSearch) -> Iterator[Task]:
         """Yield the tasks of a playbook."""
@@ -121,25 +149,39 @@ class TaskWalk:
     def _playbook(self, file: Path, context: _Context) -> Iterator[Task]:
         if not self._is_new(file, context):
             return
-        for play in self._listed(file):
-            imported = next((play[key] for key in play if key.rpartition(".")[2] == "import_playbook"), None)
+        inner = replace(context, depth=context.depth + 1)
+        for play in self._listed(file, FileKind.PLAYBOOK, context):
+            imported = next((play[key] for key in play if str(key).rpartition(".")[2] == "import_playbook"), None)
             if isinstance(imported, str):
-                yield from self._playbook(file.parent / imported, context)
+                yield from self._imported(file, play, imported, inner)
             else:
-                yield from self._play(play, file, context)
+                yield from self._play(play, file, inner)
+
+    def _imported(self, file: Path, entry: Mapping[str, Any], name: str, context: _Context) -> Iterator[Task]:
+        found = file.parent / str(context.variables.resolve(name))
+        if found.is_file():
+            yield from self._playbook(found, context)
+            return
+        self._add_unknown(Place(file), "playbook", name, "one that can be found: add what it needs by hand")
+        if not _FQCN.fullmatch(name):
+            self._add_missing(Place(file), entry, "playbook", name, "one that can be found")
 
     def _play(self, play: Mapping[str, Any], file: Path, context: _Context) -> Iterator[Task]:
-        context = replace(context, search=replace(context.search.beside(file), play=file.parent)).inside(play)
+        search = replace(context.search.beside(file), play=file.parent)
+        variables = context.variables.with_fixed({"playbook_dir": str(file.parent)})
+        collections = tuple(_texts(play.get("collections")))
+        context = replace(context, search=search, variables=variables, collections=collections).inside(play)
         for name in _texts(play.get("vars_files")):
             for found in context.search.files("vars", name):
-                context = replace(context, variables=context.variables.with_overrides(self._loaded(found)))
+                loaded = self._loaded(found, FileKind.VARS, context)
+                context = replace(context, variables=context.variables.with_overrides(loaded))
         for entry in _listed_in(play, "roles"):
-            yield from self._role_entry(entry, context, Place(file))
+            yield from self._role_entry(entry, context, Place(file), play)
         for section in _PLAY_TASKS:
             yield from self._tasks(play.get(section), file, context)
 
-    def _role_entry(self, entry: object, context: _Context, place: Place) -> Iterator[Task]:
-        """Follow an entry of ``roles:`` of a play, or of ``dependencies:`` of a role."""
+    def _role_entry(self, entry: object, context: _Context, place: Place, around: Mapping[str, Any]) -> Iterator[Task]:
+        """Follow an entry of ``roles:`` of a play, or of ``dependencies:`` of a role, both ``around`` it."""
         if isinstance(entry, str):
             entry = {"role": entry}
         if not isinstance(entry, dict):
@@ -148,38 +190,57 @@ class TaskWalk:
         yield Task(place, entry, context.inside(entry).variables, context.search, context.around)
         given = entry.get("vars")
         params |= given if isinstance(given, dict) else {}
-        yield from self._role_called(str(entry.get("role") or entry.get("name") or ""), context, params, "main", place)
+        written = entry if isinstance(entry, WrittenMapping) else around
+        name = str(entry.get("role") or entry.get("name") or "")
+        yield from self._role_called(name, context, params, _MAIN, place, written)
 
     def _role_called(
-        self, name: str, context: _Context, params: object, tasks_from: str, place: Place
+        self, name: str, context: _Context, params: object, tasks_from: str, place: Place, written: Mapping[str, Any]
     ) -> Iterator[Task]:
-        name = str(context.variables.resolve(name))
-        directory = context.search.role_named(name)
+        resolved = str(context.variables.resolve(name))
+        directory = context.search.role_named(resolved, context.collections)
         if directory is None:
-            self._unknowns.add(place, f"found role {name!r}, expected one that can be found: add what it needs by hand")
+            self._add_unknown(place, "role", resolved, "one that can be found: add what it needs by hand")
+            self._add_missing(place, written, "role", name, "one that can be found")
             return
         yield from self._role(directory, context, params, tasks_from)
 
     def _role(self, directory: Path, context: _Context, params: object, tasks_from: str) -> Iterator[Task]:
-        variables = context.variables
-        for file in _files_of(directory / "vars", "main"):
-            variables = variables.with_overrides(self._loaded(file))
-        for file in _files_of(directory / "defaults", "main"):
-            variables = variables.with_defaults(self._loaded(file))
+        search = replace(context.search, role=directory, directory=directory / "tasks")
+        context = replace(context, search=search, collections=self._collections_of(directory))
+        own = {"role_path": str(directory), "role_name": directory.name}
+        variables = context.variables.with_fixed(own)
+        for file in _files_of(directory / "vars", _MAIN):
+            variables = variables.with_overrides(self._loaded(file, FileKind.VARS, context))
+        for file in _files_of(directory / "defaults", _MAIN):
+            variables = variables.with_defaults(self._loaded(file, FileKind.VARS, context))
         context = replace(context, variables=variables.with_overrides(params))
-        self.files |= dict.fromkeys(_all_files(directory / "templates"))
-        context = replace(context, search=replace(context.search, role=directory, directory=directory / "tasks"))
-        for file in _files_of(directory / "meta", "main"):
-            meta = self._loaded(file)
+        for folder, kind in (("vars", FileKind.VARS), ("defaults", FileKind.VARS), ("templates", FileKind.TEMPLATE)):
+            for file in _all_files(directory / folder):
+                if kind is FileKind.TEMPLATE or file.suffix in _YAML_SUFFIXES:
+                    self.files.setdefault(file, context.as_read(file, kind))
+        for file in _files_of(directory / "meta", _MAIN):
+            meta = self._loaded(file, FileKind.META, context)
             for entry in _listed_in(meta, "dependencies"):
-                yield from self._role_entry(entry, context, Place(file))
-        for folder, name in (("tasks", tasks_from), ("handlers", "main")):
-            for file in _files_of(directory / folder, name):
-                yield from self._file(file, context)
+                yield from self._role_entry(entry, context, Place(file), meta)
+        for file in _files_of(directory / "tasks", tasks_from):
+            yield from self._file(file, context, FileKind.TASKS)
+        for file in _files_of(directory / "handlers", _MAIN):
+            yield from self._file(file, context, FileKind.HANDLERS)
 
-    def _file(self, file: Path, context: _Context) -> Iterator[Task]:
+    def _collections_of(self, directory: Path) -> tuple[str, ...]:
+        """Return the collections of a role: its own, and those that its metadata names."""
+        own = _ROLE_OF_COLLECTION.search(str(directory))
+        named = [own["collection"].replace("/", ".")] if own else []
+        for file in _files_of(directory / "meta", _MAIN):
+            with suppress(YamlFileError):
+                named += [name for meta in documents(file)[:1] for name in _texts(_value_in(meta, "collections"))]
+        return tuple(dict.fromkeys(named))
+
+    def _file(self, file: Path, context: _Context, kind: FileKind) -> Iterator[Task]:
         if self._is_new(file, context):
-            yield from self._tasks(self._listed(file), file, replace(context, search=context.search.beside(file)))
+            inner = replace(context, search=context.search.beside(file), depth=context.depth + 1)
+            yield from self._tasks(self._listed(file, kind, context), file, inner)
 
     def _tasks(self, tasks: object, file: Path, context: _Context) -> Iterator[Task]:
         for number, task in enumerate(tasks if isinstance(tasks, list) else (), 1):
@@ -207,40 +268,55 @@ class TaskWalk:
         self, module: str, args: Mapping[str, Any], place: Place, task: Mapping[str, Any], context: _Context
     ) -> Iterator[Task]:
         if module in _INCLUDE_TASKS:
-            yield from self._included(args, place, context)
+            yield from self._included(args, place, task, context)
             return
-        tasks_from = str(context.variables.resolve(args.get("tasks_from", "main")))
-        yield from self._role_called(str(args.get("name", "")), context, task.get("vars"), tasks_from, place)
+        tasks_from = str(context.variables.resolve(args.get("tasks_from", _MAIN)))
+        yield from self._role_called(str(args.get("name", "")), context, task.get("vars"), tasks_from, place, task)
 
-    def _included(self, args: Mapping[str, Any], place: Place, context: _Context) -> Iterator[Task]:
-        name = str(context.variables.resolve(args.get("file") or args.get("_raw_params") or ""))
+    def _included(
+        self, args: Mapping[str, Any], place: Place, task: Mapping[str, Any], context: _Context
+    ) -> Iterator[Task]:
+        written = str(args.get("file") or args.get("_raw_params") or "")
+        name = str(context.variables.resolve(written))
         found = context.search.files("tasks", name)
         if not found:
-            self._unknowns.add(
-                place, f"found tasks {name!r}, expected a file that can be found: add by hand what its tasks need"
-            )
+            self._add_unknown(place, "tasks", name, "a file that can be found: add by hand what its tasks need")
+            self._add_missing(place, task, "tasks", written, "a file that can be found")
         for file in found:
             # A template may mean the very file that it stands in.
             if file != place.file or not is_template(name):
-                yield from self._file(file, context)
+                yield from self._file(file, context, self.files[place.file].kind)
 
     def _is_new(self, file: Path, context: _Context) -> bool:
-        """Tell whether a file was not read with these variables before.
+        """Tell whether a file is to be read.
 
-        Files may include one another.
+        Not twice with the same variables, and not where files include one another without an end.
         """
-        key = (file, repr(context.variables.layers))
-        if key in self._visited:
+        fingerprint = context.variables.fingerprint
+        visited = self._visited.setdefault(file, set())
+        if fingerprint in visited:
             return False
-        self._visited.add(key)
+        if context.depth >= _MAX_DEPTH or len(visited) >= _MAX_READS:
+            self._unknowns.add(Place(file), "files include one another too deeply, or too often, to read them all")
+            return False
+        visited.add(fingerprint)
         return True
 
-    def _listed(self, file: Path) -> list[dict[str, Any]]:
-        loaded = self._loaded(file)
+    def _add_unknown(self, place: Place, what: str, name: str, expected: str) -> None:
+        self._unknowns.add(place, f"found {what} {name!r}, expected {expected}")
+
+    def _add_missing(self, place: Place, written: Mapping[str, Any], what: str, name: str, expected: str) -> None:
+        """Take note of what is nowhere. ``name`` is as it is written: a template may mean anything."""
+        if name and not is_template(name):
+            line = written.line if isinstance(written, WrittenMapping) else None
+            self.missing.append(MissingFile(place.file, line, f"found {what} {name!r}, expected {expected}"))
+
+    def _listed(self, file: Path, kind: FileKind, context: _Context) -> list[dict[str, Any]]:
+        loaded = self._loaded(file, kind, context)
         return [entry for entry in loaded if isinstance(entry, dict)] if isinstance(loaded, list) else []
 
-    def _loaded(self, file: Path) -> Any:
-        self.files[file] = None
+    def _loaded(self, file: Path, kind: FileKind, context: _Context) -> Any:
+        self.files.setdefault(file, context.as_read(file, kind))
         try:
             loaded = documents(file)
         except YamlFileError as error:
@@ -303,11 +379,17 @@ def _loop(task: Mapping[str, Any], variables: Variables) -> Iterator[Variables]:
         yield variables
         return
     for item in listed[:_MAX_LOOP_ITEMS]:
-        yield variables.with_loop_item(name, item)
+        # An item made from that of a loop around grows with each turn where files include one another.
+        is_known = not (is_template(str(item)) and re.search(rf"\b{re.escape(name)}\b", str(item)))
+        yield variables.with_loop_item(name, item if is_known else f"{{{{ {name} }}}}")
+
+
+def _value_in(mapping: object, key: str) -> object:
+    return mapping.get(key) if isinstance(mapping, dict) else None
 
 
 def _listed_in(mapping: object, key: str) -> list[object]:
-    value = mapping.get(key) if isinstance(mapping, dict) else None
+    value = _value_in(mapping, key)
     return value if isinstance(value, list) else []
 
 
@@ -323,7 +405,7 @@ def _files_of(directory: Path, name: str) -> list[Path]:
         if candidate.is_file():
             return [candidate]
         if candidate.is_dir():
-            return [path for path in _all_files(candidate) if path.suffix in {".yml", ".yaml", ".json"}]
+            return [path for path in _all_files(candidate) if path.suffix in _YAML_SUFFIXES]
     return []
 
 

@@ -60,7 +60,19 @@ class Variables:
 
     def with_loop_item(self, name: str, item: object) -> Variables:
         """Return these as they are in one turn of a loop."""
-        return replace(self, top=({name: item}, *self.top))
+        return self.with_fixed({name: item})
+
+    def with_fixed(self, layer: Mapping[str, Any]) -> Variables:
+        """Return these with others that nothing overrides, as Ansible's own."""
+        return replace(self, top=(layer, *self.top))
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a text that is the same for the same names and values, wherever they come from."""
+        merged: dict[str, Any] = {}
+        for layer in reversed((*self.top, *self.layers)):
+            merged |= layer
+        return repr(sorted(merged.items(), key=lambda item: str(item[0])))
 
     def resolve(self, value: object, depth: int = 0) -> Any:
         """Return a value with its references to known variables replaced, at any depth."""

@@ -54,12 +54,15 @@ def documents(path: Path) -> list[Any]:
 def documents_of(text: str) -> list[Any]:
     """Return the documents of a text that are not empty. Raises ``YamlFileError``."""
     try:
-        # A safe loader: the class adds nothing but tags that mean nothing.
+        # A safe loader: the class adds nothing but tags that mean nothing, and lines.
         loaded = [document for document in yaml.load_all(text, _Loader) if document is not None]
+        is_endless = _has_cycle(loaded, set(), set())
     except (yaml.YAMLError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise YamlFileError(f"found no YAML ({problem}), expected some") from error
-    if _has_cycle(loaded, set(), set()):
+    except RecursionError as error:
+        raise YamlFileError("found values that are nested too deeply, expected a few levels") from error
+    if is_endless:
         raise YamlFileError("found an anchor that holds an alias to itself, expected a finite value")
     return loaded
 

@@ -1,4 +1,5 @@
-"""What Ansible itself says of arguments, asked in a process of its own before anything is run.
+"""What Ansible itself says of arguments and files, asked in a process of its own before anything is run.
 
-``inspector`` starts ``program``, which alone imports Ansible; ``arguments`` asks about ``--ansible-args``.
+``inspector`` starts ``program``, which alone imports Ansible; ``arguments`` asks about ``--ansible-args``, ``files``
+about all that watches run.
 """

@@ -1,20 +1,41 @@
-"""Asks Ansible about arguments, in a process that has loaded it."""
+"""Asks Ansible about arguments and files, in a process that has loaded it."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
 
+from reconcile_runner.content.readfile import ReadFile
 from reconcile_runner.errors import ConfigError
 
 _PROGRAM: Final = Path(__file__).with_name("program.py")
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """What is wrong with a file. ``line`` (1-based) is None where it is not known."""
+
+    path: Path
+    line: int | None
+    found: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPaths:
+    """Where Ansible looks for roles and collections, as its variables have it: directories separated by ``:``."""
+
+    roles: str
+    collections: str
 
 
 class Inspector:
@@ -41,6 +62,25 @@ class Inspector:
     def refusal(self, arguments: Sequence[str]) -> str:
         """Return why ``ansible-playbook`` with these arguments does no work; empty where it does."""
         return str(self._ask({"question": "refusal", "arguments": list(arguments)}))
+
+    def search_paths(self) -> SearchPaths:
+        """Return where Ansible looks for roles and collections."""
+        answer = self._ask({"question": "search_paths"})
+        return SearchPaths(os.pathsep.join(answer["roles"]), os.pathsep.join(answer["collections"]))
+
+    def problems(self, files: Iterable[ReadFile], plays: Iterable[Path]) -> list[FileProblem]:
+        """Return what is wrong with files. ``plays`` are the directories of the playbooks among them."""
+        asked = [
+            {
+                "path": str(file.path),
+                "kind": str(file.kind),
+                "role": str(file.role) if file.role else "",
+                "collections": file.collections,
+            }
+            for file in files
+        ]
+        answer = self._ask({"question": "problems", "files": asked, "plays": [str(play) for play in plays]})
+        return [FileProblem(Path(one["path"]), one["line"], one["found"], one["expected"]) for one in answer]
 
     def _ask(self, request: dict[str, Any]) -> Any:
         requests, answers = self._process.stdin, self._process.stdout

@@ -9,10 +9,8 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from reconcile_runner.content.filesearch import FileSearch
 from reconcile_runner.content.tasks import Task, TaskWalk
 from reconcile_runner.content.unknowns import Unknowns
-from reconcile_runner.content.variables import Variables
 from reconcile_runner.content.yamlfiles import YamlFileError, text_of
 from reconcile_runner.porting import refusals
 from reconcile_runner.porting.expressions import has_own_settings, parse_expression, parse_template
@@ -51,13 +49,7 @@ def refused_tasks(watches: Iterable[Watch], lookup: Lookup) -> list[Finding]:
 
 def _of_run(run: Watch, lookup: Lookup, always_there: frozenset[str]) -> Iterator[Finding]:
     walk = TaskWalk(Unknowns())
-    variables, search = Variables(top=(run.vars,)), FileSearch(lookup, lookup.working_directory)
-    if run.playbook is not None:
-        tasks = list(walk.playbook(run.playbook, variables, search))
-    elif run.role is not None:
-        tasks = list(walk.role(run.role, variables, search))
-    else:
-        return
+    tasks = list(walk.watch(run, lookup))
     assignments = Assignments.of(tasks)
     asserted = frozenset().union(*(_asked_for(task.keywords) for task in tasks if _asserts(task)))
     for task in tasks:

@@ -16,6 +16,8 @@ APPLY: Final = "application/apply-patch+yaml"
 DECODABLE: Final = frozenset({"", JSON, YAML, APPLY})
 """Media types that ``decode`` reads; empty is an absent header, which the API server takes for JSON."""
 
+_MAX_DEPTH: Final = 500
+"""Levels of an object in YAML; a CRD with a generated schema has about a hundred."""
 _TAG: Final = "tag:yaml.org,2002:"
 _REPLACED: Final = frozenset({"float", "int", "timestamp", "value"})
 
@@ -47,10 +49,23 @@ def decode(body: bytes) -> KubeObject | None:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            decoded = yaml.load(body, _Loader)  # noqa: S506 - a safe loader
+            # The loader follows each level with a call in C, whose stack has an end that no exception tells of.
+            decoded = None if _is_too_deep(body) else yaml.load(body, _Loader)  # noqa: S506 - a safe loader
         except (yaml.YAMLError, ValueError):
             return None
     return decoded if isinstance(decoded, dict) else None
+
+
+def _is_too_deep(body: bytes) -> bool:
+    depth = 0
+    for event in yaml.parse(body, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            return True
+    return False
 
 
 def encode(obj: KubeObject) -> bytes | None:

@@ -7,7 +7,7 @@ place of files. Nothing is run and nothing rendered. For people: docs/reference/
 """
 
 from reconcile_runner.content.unknowns import Unknowns
-from reconcile_runner.rbac.kinds import KindTable, crd_directories, resources_of_crds
+from reconcile_runner.rbac.kinds import KindTable, resources_of_crds
 from reconcile_runner.rbac.manifest import manifest_text, role_of
 from reconcile_runner.rbac.needs import needs_of_election, needs_of_watches, needs_with_runs
 from reconcile_runner.rbac.rules import Need, divided_rules_of, rules_of
@@ -17,7 +17,6 @@ __all__ = [
     "KindTable",
     "Need",
     "Unknowns",
-    "crd_directories",
     "difference",
     "divided_rules_of",
     "manifest_text",

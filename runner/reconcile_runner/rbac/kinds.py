@@ -6,20 +6,14 @@ knows is guessed as client-go does, and said. Versions do not matter: rights hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
-from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
+from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
+from reconcile_runner.content.builtin import builtin_resources
+from reconcile_runner.content.crds import defined_kinds
 from reconcile_runner.content.unknowns import Place, Unknowns
-from reconcile_runner.content.yamlfiles import YamlFileError, documents
-from reconcile_runner.errors import ConfigError
-from reconcile_runner.rbac.builtin import builtin_resources
-
-DEFAULT_CRDS: Final = (Path("crds"), Path("config/crd/bases"))
-"""Where this project and operator-sdk have the CRDs of an operator."""
-CRD_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 
 class KindTable:
@@ -69,44 +63,12 @@ class KindTable:
         return guess
 
 
-def crd_directories(given: Path | None) -> list[Path]:
-    """Return the directory of ``--crds``, else those in the working directory where operators have their CRDs."""
-    return [given] if given is not None else [path for path in DEFAULT_CRDS if path.is_dir()]
-
-
 def resources_of_crds(directory: Path) -> list[Resource]:
     """Return the kinds that the CRDs of a directory, and those below it, define.
 
     Raises ``ConfigError``.
     """
-    if not directory.is_dir():
-        raise ConfigError(f"--crds: found no directory {directory}, expected one with CRDs")
-    found: list[Resource] = []
-    for file in sorted(path for path in directory.rglob("*") if path.suffix in CRD_SUFFIXES and path.is_file()):
-        try:
-            loaded = documents(file)
-        except YamlFileError as error:
-            raise ConfigError(f"{file}: {error}") from error
-        for document in loaded:
-            if isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition":
-                found += _resources_of(document, file)
-    return found
-
-
-def _resources_of(crd: KubeObject, file: Path) -> Iterator[Resource]:
-    try:
-        spec = crd["spec"]
-        for version in spec["versions"]:
-            yield Resource(
-                gvk=GroupVersionKind(spec["group"], version["name"], spec["names"]["kind"]),
-                plural=spec["names"]["plural"],
-                namespaced=spec["scope"] == "Namespaced",
-                subresources=frozenset(version.get("subresources") or ()),
-            )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{file}: found a CustomResourceDefinition without group, scope, names or versions, expected all of them"
-        ) from error
+    return [kind.resource for kind in defined_kinds(directory)]
 
 
 def _guessed_plural(kind: str) -> str:

@@ -11,10 +11,8 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.content.filesearch import FileSearch
 from reconcile_runner.content.tasks import TaskWalk, calls_of
 from reconcile_runner.content.unknowns import Place, Unknowns
-from reconcile_runner.content.variables import Variables
 from reconcile_runner.content.yamlfiles import YamlFileError, text_of
 from reconcile_runner.controller.dependents import NEEDED_VERBS, is_event_kind
 from reconcile_runner.rbac.kinds import KindTable
@@ -109,15 +107,7 @@ def _of_contents(watch: Watch, kinds: KindTable, lookup: Lookup, unknowns: Unkno
     """Yield what the watch's role or playbook needs, and its finalizer's."""
     for run in (watch, for_deletion(watch)) if watch.finalizer else (watch,):
         walk = TaskWalk(unknowns)
-        variables = Variables(top=(run.vars,))
-        search = FileSearch(lookup, lookup.working_directory)
-        if run.playbook is not None:
-            tasks = walk.playbook(run.playbook, variables, search)
-        elif run.role is not None:
-            tasks = walk.role(run.role, variables, search)
-        else:
-            continue
-        for call in calls_of(tasks):
+        for call in calls_of(walk.watch(run, lookup)):
             for use in uses(call, kinds, unknowns):
                 yield use, call.place
         yield from _of_lookups(walk, run, kinds, unknowns)

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typer.testing import CliRunner, Result
 from reconcile_runner import __version__
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import RetryDelays
-from reconcile_runner.cli import app, flags
+from reconcile_runner.cli import Programs, app, flags
 from reconcile_runner.cli.envvars import kind_settings, namespaces
 from reconcile_runner.cli.version import commit
 from reconcile_runner.errors import ApiUnreachableError, ConfigError, RunnerError
@@ -31,6 +30,7 @@ from reconcile_runner.options import (
     usable_cpus,
 )
 from reconcile_runner.watches.watch import Watch
+from tests.support.fakes.inspector import FakeInspector
 from tests.support.fakes.logs import logging_restored
 from tests.support.paths import REPOSITORY
 from tests.support.programs import SHELL
@@ -69,7 +69,8 @@ class Served:
 
 def invoke(*arguments: str, serve: Served | None = None, **environ: str) -> Result:
     spelt = flags.spell_out_booleans(list(arguments))
-    return CliRunner().invoke(app, spelt, obj=serve or Served(), env=environ)
+    programs = Programs(serve or Served(), FakeInspector().started)
+    return CliRunner().invoke(app, spelt, obj=programs, env=environ)
 
 
 def run(*arguments: str, serve: Served | None = None, **environ: str) -> Result:
@@ -515,13 +516,6 @@ def started(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=30,
     )
-
-
-def test_the_module_validates_as_a_program() -> None:
-    begun = time.monotonic()
-    done = started("validate", "--watches-file=watches.yaml")
-    sys.stdout.write(f"python -m reconcile_runner validate: {time.monotonic() - begun:.2f} s\n")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "0 errors, 0 warnings\n", "")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner, Result
 
-from reconcile_runner.cli import app, flags
+from reconcile_runner.cli import Programs, app, flags
 from reconcile_runner.options import ElectionSettings, Options
 from reconcile_runner.watches.watch import Watch
+from tests.support.fakes.inspector import FakeInspector
 from tests.support.fakes.logs import logging_restored
 from tests.support.paths import TESTDATA
 
@@ -35,7 +36,9 @@ def run(*arguments: str, **environ: str) -> tuple[Result, list[ElectionSettings 
         return 0
 
     spelt = flags.spell_out_booleans(["run", "--watches-file", str(WATCHES / "valid_minimal.yaml"), *arguments])
-    return CliRunner().invoke(app, spelt, obj=serve, env={"RUNNER_COMMIT": "abc", **environ}), served
+    return CliRunner().invoke(
+        app, spelt, obj=Programs(serve, FakeInspector().started), env={"RUNNER_COMMIT": "abc", **environ}
+    ), served
 
 
 @pytest.mark.parametrize(

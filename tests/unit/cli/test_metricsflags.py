@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from reconcile_runner.cli import app, flags
+from reconcile_runner.cli import Programs, app, flags
 from reconcile_runner.options import Options, SecureServing
 from reconcile_runner.watches.watch import Watch
+from tests.support.fakes.inspector import FakeInspector
 from tests.support.fakes.logs import logging_restored
 from tests.support.paths import TESTDATA
 
@@ -34,7 +35,9 @@ def run(*arguments: str) -> tuple[Result, list[SecureServing | None]]:
         return 0
 
     spelt = flags.spell_out_booleans(["run", "--watches-file", str(WATCHES / "valid_minimal.yaml"), *arguments])
-    return CliRunner().invoke(app, spelt, obj=serve, env={"RUNNER_COMMIT": "abc"}), served
+    return CliRunner().invoke(
+        app, spelt, obj=Programs(serve, FakeInspector().started), env={"RUNNER_COMMIT": "abc"}
+    ), served
 
 
 @pytest.mark.parametrize(

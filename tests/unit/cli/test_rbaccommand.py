@@ -190,3 +190,39 @@ def test_a_mistake_is_one_line_and_exit_code_1(arguments: tuple[str, ...], messa
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
     assert line.startswith(message)
+
+
+HELD_BY_ITSELF = {
+    "mapping": "&a {b: *a}",
+    "items": "- &a\n  block: [*a]",
+    "merge": "&a {<<: *a, b: 1}",
+    "key": "&a {*a : 1}",
+    "tagged": "!mine &a [*a]",
+    "deep": "[" * 5000 + "]" * 5000,
+    "deep blocks": "\n".join(f"{' ' * depth}- block:" for depth in range(0, 3000, 2)),
+}
+PLACES = (
+    "watches.yaml",
+    "crds/things.yaml",
+    "kubeconfig",
+    *(f"roles/it/{it}" for it in ("tasks/main.yml", "vars/main.yml", "meta/main.yml")),
+    "roles/it/files/thing.yml",
+    "inline",
+)
+
+
+@pytest.mark.parametrize("shape", HELD_BY_ITSELF)
+@pytest.mark.parametrize("place", PLACES)
+def test_yaml_that_holds_itself_is_a_line_and_no_traceback(project: Path, place: str, shape: str) -> None:
+    text = HELD_BY_ITSELF[shape]
+    tasks: list[object] = [{"k8s": {"src": "thing.yml"}}]
+    if place == "inline":
+        tasks.append({"k8s": {"definition": text}})
+    (project / "roles" / "it" / "tasks" / "main.yml").write_text(yaml.safe_dump(tasks))
+    if place != "inline":
+        (project / place).parent.mkdir(parents=True, exist_ok=True)
+        (project / place).write_text(text)
+    printed = rbac(*(["--kubeconfig", "kubeconfig"] if place == "kubeconfig" else []))
+    assert printed.exception is None or isinstance(printed.exception, SystemExit)
+    assert printed.exit_code in {0, 1}
+    assert len(printed.stderr) < 2000

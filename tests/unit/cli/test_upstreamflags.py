@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner, Result
 
-from reconcile_runner.cli import app, flags, upstreamflags
+from reconcile_runner.cli import Programs, app, flags, upstreamflags
 from reconcile_runner.options import Options
 from reconcile_runner.watches.watch import Watch
+from tests.support.fakes.inspector import FakeInspector
 from tests.support.fakes.logs import logging_restored
 from tests.support.paths import REPOSITORY
 
@@ -33,7 +34,9 @@ def run(*arguments: str) -> tuple[Result, bool]:
         return 0
 
     spelt = flags.spell_out_booleans(["run", "--watches-file", str(WATCHES / "valid_minimal.yaml"), *arguments])
-    return CliRunner().invoke(app, spelt, obj=serve, env={"RUNNER_COMMIT": "abc"}), bool(served)
+    return CliRunner().invoke(
+        app, spelt, obj=Programs(serve, FakeInspector().started), env={"RUNNER_COMMIT": "abc"}
+    ), bool(served)
 
 
 ACCEPTED = {

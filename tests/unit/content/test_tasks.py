@@ -239,3 +239,91 @@ def test_a_place_is_named_from_the_working_directory(workplace: Workplace) -> No
     [call] = workplace.calls([read("a")])
     assert str(call.place) == "roles/it/tasks/main.yml: task 'Read a'"
     assert call.place.file.is_relative_to(Path.cwd())
+
+
+INCLUDES_ITSELF: dict[str, dict[str, Any]] = {
+    "a role, nothing else": {"include_role": {"name": "it"}},
+    "a role, with a variable that grows": {"include_role": {"name": "it"}, "vars": {"depth": "{{ depth + 1 }}"}},
+    "a role, with a text that grows": {"include_role": {"name": "it"}, "vars": {"text": "x{{ text }}"}},
+    "a role, with a list that shrinks": {"include_role": {"name": "it"}, "vars": {"rest": "{{ rest[1:] }}"}},
+    "a role, in a loop": {"include_role": {"name": "it"}, "loop": ["a", "b"]},
+    "a role, in a loop that grows": {"include_role": {"name": "it"}, "loop": ["{{ item }}x", "{{ item }}y"]},
+    "tasks, with a variable": {"include_tasks": "main.yml", "vars": {"depth": "{{ depth + 1 }}"}},
+    "tasks, in a loop that grows": {"include_tasks": "main.yml", "loop": ["{{ item }}x", "{{ item }}y"]},
+}
+
+
+@pytest.mark.parametrize("include", INCLUDES_ITSELF.values(), ids=INCLUDES_ITSELF)
+@pytest.mark.parametrize("is_mutual", [False, True], ids=["itself", "each other"])
+def test_what_includes_itself_ends(workplace: Workplace, include: dict[str, Any], *, is_mutual: bool) -> None:
+    """A role that is run until something is so includes itself again, with other variables."""
+    tasks: list[dict[str, Any]] = [read("a"), {"block": [include]}, read("z")]
+    if is_mutual:
+        workplace.role([{"include_role": {"name": "it"}, "vars": {"turn": "{{ turn }}+"}}], "other")
+        tasks.insert(1, {"include_role": {"name": "other"}})
+    found = names(workplace.calls(tasks))
+    assert set(found) == {"a", "z"}
+    assert len(found) <= 2 * 1000
+
+
+def test_what_includes_itself_with_other_objects_is_read_for_each_of_them(workplace: Workplace) -> None:
+    tasks = [
+        read("{{ which | default('one') }}"),
+        {"include_role": {"name": "it"}, "vars": {"which": "two"}, "when": "which is not defined"},
+    ]
+    assert sorted(names(workplace.calls(tasks))) == ["one", "two"]
+    assert workplace.unknowns.lines == []
+
+
+def test_files_that_include_one_another_too_deeply_are_said(workplace: Workplace) -> None:
+    for number in range(200):
+        workplace.write(f"roles/it/tasks/{number}.yml", [read(str(number)), {"include_tasks": f"{number + 1}.yml"}])
+    found = names(workplace.calls([{"include_tasks": "0.yml"}]))
+    assert found[:3] == ["0", "1", "2"]
+    [line] = workplace.unknowns.lines
+    assert "include one another too deeply" in line
+
+
+def test_an_include_in_a_loop_is_read_for_each_item(workplace: Workplace) -> None:
+    workplace.write("roles/it/tasks/one.yml", [read("{{ item }}")])
+    workplace.role([read("role {{ item }}")], "other")
+    tasks = [{"include_tasks": "one.yml", "loop": ["a", "b"]}, {"include_role": {"name": "other"}, "loop": ["c", "d"]}]
+    assert names(workplace.calls(tasks)) == ["a", "b", "role c", "role d"]
+
+
+ROLES_BY_PATH = ["../shared/roles/other", "{{ playbook_dir }}/../shared/roles/other", "{{ here }}/other", "deep/other"]
+
+
+@pytest.mark.parametrize("name", ROLES_BY_PATH)
+@pytest.mark.parametrize("form", ["roles", "role", "include_role"])
+def test_a_role_of_a_playbook_is_found_by_its_path(workplace: Workplace, name: str, form: str) -> None:
+    for place in ("shared/roles/other", "playbooks/deep/other"):
+        workplace.write(f"{place}/tasks/main.yml", [read("other")])
+    play: dict[str, Any] = {"hosts": "all", "vars": {"here": str(workplace.directory / "shared" / "roles")}}
+    match form:
+        case "roles":
+            play["roles"] = [name]
+        case "role":
+            play["roles"] = [{"role": name, "tags": ["a"]}]
+        case _:
+            play["tasks"] = [{"include_role": {"name": name}}]
+    file = workplace.write("playbooks/it.yml", [play])
+    walk = TaskWalk(workplace.unknowns)
+    assert names(list(calls_of(walk.playbook(file, Variables(), workplace.search)))) == ["other"]
+    assert workplace.unknowns.lines == []
+
+
+def test_a_role_knows_its_own_directory(workplace: Workplace) -> None:
+    workplace.write("roles/it/more/deep.yml", [read("deep")])
+    tasks = [{"include_tasks": "{{ role_path }}/more/deep.yml"}, {"include_tasks": "{{ role_name }}.yml"}]
+    workplace.write("roles/it/tasks/it.yml", [read("named")])
+    assert names(workplace.calls(tasks)) == ["deep", "named"]
+
+
+def test_roles_of_the_collections_that_are_named_are_found_by_their_short_names(workplace: Workplace) -> None:
+    base = "collections/ansible_collections/a/b/roles"
+    for name in ("one", "two"):
+        workplace.write(f"{base}/{name}/tasks/main.yml", [read(name)])
+    workplace.write("roles/it/meta/main.yml", {"collections": ["a.b"], "dependencies": ["one"]})
+    assert names(workplace.calls([{"include_role": {"name": "two"}}])) == ["one", "two"]
+    assert workplace.unknowns.lines == []

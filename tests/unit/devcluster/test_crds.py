@@ -76,6 +76,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
         crds.install(FakeApi(), tmp_path / name)
 
 
+@pytest.mark.parametrize("spec", ["&a {b: *a}", "&a [*a]", "2026-01-01", "[" * 5000 + "]" * 5000])
+def test_a_definition_that_is_no_finite_json_is_refused_with_the_file(tmp_path: Path, spec: str) -> None:
+    (tmp_path / "a.yaml").write_text(DEFINITION % "as.x" + f"spec: {spec}\n")
+    with pytest.raises(DevclusterError, match=r"a\.yaml: cannot be read"):
+        crds.install(FakeApi([{}, ESTABLISHED, {"items": []}]), tmp_path)
+
+
 def test_a_definition_that_stays_unestablished_is_an_error_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

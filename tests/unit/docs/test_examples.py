@@ -10,7 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from reconcile_runner.cli import app
+from reconcile_runner.cli import Programs, app
+from tests.support.fakes.inspector import FakeInspector
 from tests.support.paths import REPOSITORY
 from tests.unit.docs.pages import pages
 
@@ -43,5 +44,5 @@ def test_the_watches_of_the_tutorial_are_valid_in_each_step(tmp_path: Path, monk
     assert len(added) == 3
     for steps in range(4):
         (tmp_path / "watches.yaml").write_text(written[first] + "".join(added[:steps]))
-        answer = CliRunner().invoke(app, ["validate"])
+        answer = CliRunner().invoke(app, ["validate"], obj=Programs(lambda *_: 0, FakeInspector().started))
         assert (answer.exit_code, answer.stdout) == (0, "0 errors, 0 warnings\n")

@@ -33,6 +33,17 @@ def test_yaml_scalars_are_what_the_api_server_takes_them_for(text: str, expected
     assert type(decoded["a"]) is type(expected)
 
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "body", [b"a: &a {b: *a}", b"&a {b: [*a]}", b"a: " + DEEP, DEEP, b"&a {<<: *a, b: 1}"], ids=range(5)
+)
+def test_yaml_that_holds_itself_or_is_too_deep_is_nothing_that_can_be_sent(body: bytes) -> None:
+    decoded = decode(body)
+    assert decoded is None or encode(decoded) in {None, b'{"b":1}'}
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"1", b"a: [", b"\xff\xfe", b"a: !!python/object:os.system x", b"- a"])
 def test_what_is_no_object_is_none(body: bytes) -> None:
     assert decode(body) is None
