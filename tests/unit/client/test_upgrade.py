@@ -12,10 +12,13 @@ import pytest
 from reconcile_runner.client import HttpClient, Refused, Upgraded
 from reconcile_runner.client.config import Cluster
 from reconcile_runner.client.credentials import StaticCredentials, TokenFile
+from reconcile_runner.client.tls import ClientTls, make_context
 from reconcile_runner.client.upgrade import open_upgrade
 from reconcile_runner.errors import ApiUnreachableError
+from reconcile_runner.server.certwatcher import CertWatcher, serving_context
+from tests.support.fakes.certificates import write_certificate
 from tests.support.fakes.clock import FakeClock
-from tests.support.fakes.faultserver import Exchange, FaultServer, refusing
+from tests.support.fakes.faultserver import Exchange, FaultServer, fault_server, refusing
 from tests.support.fakes.wire import client_of, rewrite_unnoticed, status
 
 EXEC = "/exec"
@@ -121,6 +124,12 @@ async def test_nobody_there_is_unreachable() -> None:
             await client.upgrade("POST", EXEC, SPDY, b"")
 
 
+async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(2**16):
+        writer.write(data)
+    writer.close()
+
+
 @asynccontextmanager
 async def http_proxy(answer: bytes) -> AsyncIterator[tuple[str, list[str]]]:
     """Run a proxy that answers CONNECT so, and then passes bytes; yield its URL, and what it was asked."""
@@ -133,9 +142,7 @@ async def http_proxy(answer: bytes) -> AsyncIterator[tuple[str, list[str]]]:
         if answer.startswith(b"HTTP/1.1 200"):
             host, _, port = head.split()[1].partition(":")
             onward_reader, onward_writer = await asyncio.open_connection(host, int(port))
-            onward_writer.write(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(await onward_reader.read(2**16))
-            onward_writer.close()
+            await asyncio.gather(copied(reader, onward_writer), copied(onward_reader, writer))
         writer.close()
 
     proxy = await asyncio.start_server(pass_on, "127.0.0.1", 0)
@@ -157,6 +164,20 @@ async def test_an_http_proxy_is_upgraded_through(server: FaultServer) -> None:
         f"Host: {address}",
         "Proxy-Authorization: Basic bWU6c2VjcmV0",
     ]
+
+
+async def test_an_http_proxy_is_upgraded_through_with_tls(tmp_path: Path) -> None:
+    write_certificate(tmp_path)
+    presented = serving_context(CertWatcher(tmp_path / "tls.crt", tmp_path / "tls.key"))
+    async with fault_server(presented) as server, http_proxy(b"HTTP/1.1 200 Connected\r\n\r\n") as (url, asked):
+        server.on(EXEC, agree)
+        tls = ClientTls(lambda: make_context(tmp_path / "ca.crt", "", verify=True), [])
+        cluster = Cluster(server.url, tls, StaticCredentials(""), server_name="localhost", proxy=url)
+        upgraded = await open_upgrade(cluster, "POST", EXEC, SPDY, b"", 5.0)
+        assert isinstance(upgraded, Upgraded)
+        assert await upgraded.reader.readexactly(5) == b"bytes"
+        upgraded.close()
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
