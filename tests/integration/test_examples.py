@@ -11,7 +11,7 @@ import pytest
 from reconcile_devcluster import crds
 from reconcile_devcluster.binaries.finder import find_kubectl
 from tests.support.kustomized import Kubectl
-from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, operator
+from tests.support.operator_process import REPOSITORY, Kube, OperatorProcess, eventually, foo_path, operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,6 +189,42 @@ def test_a_blog_post_is_published_once_follows_its_title_and_is_unpublished_when
     posts.delete(posts.path("first"))
     eventually(lambda: not posts.kube.exists(posts.path("first")), "the post to be gone")
     assert not posts.kube.exists(page(posts, "first"))
+
+
+def changed_when_run_again(running: OperatorProcess, kube: Kube, path: str) -> int:
+    """Run for an object again, three times in a row; return how many tasks the last run called changed."""
+    name = path.rpartition("/")[2]
+    for number in range(3):
+        before = len(running.messages("reconciled", name=name))
+        kube.patch(path, {"metadata": {"annotations": {"reconcile-runner/reconcile-now": str(number)}}})
+        eventually(
+            lambda before=before: len(running.messages("reconciled", name=name)) > before,  # type: ignore[misc]
+            f"another run for {name}",
+        )
+    return int(str(running.messages("reconciled", name=name)[-1]["changed"]))
+
+
+def test_an_example_that_has_nothing_to_do_changes_nothing(
+    apps: Example, serving_apps: OperatorProcess, posts: Example, serving_posts: OperatorProcess
+) -> None:
+    apps.create("AppService", "still", {"size": 1, "image": "shop:1", "ports": [HTTP]})
+    posts.create("BlogPost", "still", {"title": "Nothing new", "author": "Jane"})
+    eventually(lambda: apps.status("still").get("readyReplicas") == 0, "the app's status")
+    eventually(lambda: bool(posts.status("still").get("publishedAt")), "the time of publication")
+    assert changed_when_run_again(serving_apps, apps.kube, apps.path("still")) == 0
+    assert changed_when_run_again(serving_posts, posts.kube, posts.path("still")) == 0
+
+
+def test_the_shipped_role_that_has_nothing_to_do_changes_nothing(foo_cluster: Cluster) -> None:
+    kube, namespace = Kube(foo_cluster.api), f"still-{next(_numbers)}"
+    kube.create_namespace(namespace)
+    kube.create_pod(namespace, "jack")
+    env = {"WATCH_NAMESPACE": namespace, "ANSIBLE_GATHERING": "explicit"}
+    with operator(foo_cluster.kubeconfig, env=env) as running:
+        for name, friend in (("happy", "jack"), ("unhappy", "nobody-here")):
+            kube.create_foo(namespace, name, friend)
+            eventually(lambda name=name: kube.happy(namespace, name) is not None, f"{name}'s status")  # type: ignore[misc]
+            assert changed_when_run_again(running, kube, foo_path(namespace, name)) == 0
 
 
 @pytest.mark.parametrize("name", ["appservice", "blogpost"])
