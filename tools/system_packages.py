@@ -1,8 +1,8 @@
-"""Make sure that the programs of the distribution are there which a node, or an image, is made with.
+"""Make sure that the programs of the distribution are there which a node, an image or a Python is made with.
 
-Called by `make e2e` and `make image` as `python -m tools.system_packages GROUP…`. Where it may (root on Debian or
-Ubuntu) it installs what is missing; elsewhere it prints the one command that does, and ends with exit code 2.
-What is there by other means (another distribution, a build of one's own) is taken as it is.
+Called by `make e2e` and `make image` as `python -m tools.system_packages GROUP…`, and by `tools.pythons`. Where it may
+(root on Debian or Ubuntu) it installs what is missing; elsewhere it prints the one command that does, and ends with
+exit code 2. What is there by other means (another distribution, a build of one's own) is taken as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.environment import fail, run_step, tell
+from tools.environment import StepFailedError, fail, run_step, tell
 
 _APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
 """Waits (seconds) for another package manager that runs right now."""
@@ -25,6 +25,10 @@ _TIMEOUT = 900.0
 
 _MISSING = 2
 """Exit code when something is missing that only the user can install."""
+
+
+class MissingPackagesError(StepFailedError):
+    """Packages are missing that only the user can install. The message has the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class PackageGroup(enum.StrEnum):
 
     NODE = "node"
     IMAGE = "image"
+    PYTHON = "python"
 
 
 PACKAGES: dict[PackageGroup, tuple[SystemPackage, ...]] = {
@@ -65,6 +70,19 @@ PACKAGES: dict[PackageGroup, tuple[SystemPackage, ...]] = {
         SystemPackage("buildah", ("buildah",)),
         SystemPackage("mmdebstrap", ("mmdebstrap",)),
     ),
+    PackageGroup.PYTHON: (
+        SystemPackage("gcc", ("gcc", "cc")),
+        SystemPackage("make", ("make",)),
+        SystemPackage("xz-utils", ("xz",)),
+        SystemPackage("libssl-dev", ("/usr/include/openssl/ssl.h",)),
+        SystemPackage("zlib1g-dev", ("/usr/include/zlib.h",)),
+        SystemPackage("libbz2-dev", ("/usr/include/bzlib.h",)),
+        SystemPackage("liblzma-dev", ("/usr/include/lzma.h",)),
+        SystemPackage(
+            "libffi-dev",
+            ("/usr/include/ffi.h", "/usr/include/x86_64-linux-gnu/ffi.h", "/usr/include/aarch64-linux-gnu/ffi.h"),
+        ),
+    ),
 }
 
 
@@ -79,12 +97,29 @@ def main(arguments: list[str]) -> None:
     known = {group.value for group in PackageGroup}
     if not arguments or not set(arguments) <= known:
         fail(f"usage: python -m tools.system_packages GROUP…, of {', '.join(sorted(known))}; found {arguments}")
-    names = missing([PackageGroup(argument) for argument in arguments])
+    try:
+        ensure([PackageGroup(argument) for argument in arguments])
+    except MissingPackagesError as error:
+        tell(f"error: {error}")
+        sys.exit(_MISSING)
+    except StepFailedError as error:
+        fail(str(error))
+
+
+def ensure(groups: list[PackageGroup]) -> None:
+    """Install what is missing of some groups.
+
+    Raises:
+        MissingPackagesError: This user may not install packages.
+        StepFailedError: They could not be installed.
+
+    """
+    names = missing(groups)
     if not names:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        tell(f"error: not installed: {', '.join(names)}. On Debian and Ubuntu: sudo apt-get install {' '.join(names)}")
-        sys.exit(_MISSING)
+        command = f"sudo apt-get install {' '.join(names)}"
+        raise MissingPackagesError(f"not installed: {', '.join(names)}. On Debian and Ubuntu: {command}")
     _install(names)
 
 
@@ -97,7 +132,8 @@ def _install(names: list[str]) -> None:
         run_step("renewing the lists of packages", [*_APT_GET, "update"], _TIMEOUT)
         answer = run_step(title, [*_INSTALL, *names], _TIMEOUT)
     if answer.returncode != 0:
-        fail(f"{' '.join([*_INSTALL, *names])} ended with exit code {answer.returncode}:\n{answer.stdout.strip()}")
+        command = " ".join([*_INSTALL, *names])
+        raise StepFailedError(f"{command} ended with exit code {answer.returncode}:\n{answer.stdout.strip()}")
     tell(f"installed {', '.join(names)}")
 
 

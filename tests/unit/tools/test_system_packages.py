@@ -72,7 +72,7 @@ def test_an_unknown_group_is_answered_with_those_that_there_are(capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         system_packages.main(["nodes"])
     assert ended.value.code == 1
-    assert "of image, node; found ['nodes']" in capsys.readouterr().err
+    assert "of image, node, python; found ['nodes']" in capsys.readouterr().err
 
 
 def test_an_installed_devcluster_names_the_same_packages() -> None:
