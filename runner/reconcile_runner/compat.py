@@ -41,6 +41,8 @@ ENV_OPERATOR_NAME: Final = "OPERATOR_NAME"
 ENV_COMMIT: Final = "RUNNER_COMMIT"
 """The commit that an image was built from; ours, not upstream's."""
 
+ENV_ANSIBLE_PLAYBOOK: Final = "RECONCILE_RUNNER_ANSIBLE_PLAYBOOK"
+"""The ``ansible-playbook`` that runs use, where the flag is not given; ours, not upstream's."""
 ENV_USER_METRICS_URL: Final = "RECONCILE_RUNNER_METRICS_URL"
 """Tells the module ``osdk_metric`` of a run where to send metrics; ours, not upstream's."""
 ENV_DEBUG_LOGS: Final = "ANSIBLE_DEBUG_LOGS"

@@ -131,6 +131,7 @@ class Options:
     - ``ansible_verbosity``: 0 to 7, the number of ``-v``. ``verbosity_by_kind`` holds what
       ``ANSIBLE_VERBOSITY_<KIND>_<GROUP>`` overrides; ask ``verbosity_for``
     - ``ansible_roles_path``, ``ansible_collections_path``, ``ansible_args``: handed to Ansible when not empty
+    - ``ansible_playbook``: the program of another environment that runs use; None: that of the operator's own
     - ``gather_facts``: whether a role's play gathers facts first; False where ``ANSIBLE_GATHERING=explicit``
     - ``engine``: how runs are started; None: ``forkserver`` where it can be used, else ``subprocess``
     - ``inject_owner_ref``: whether what a run creates gets its owner, and is watched as a dependent
@@ -161,6 +162,7 @@ class Options:
     ansible_collections_path: str = ""
     ansible_args: str = ""
     ansible_log_events: LogEvents = LogEvents.TASKS
+    ansible_playbook: Path | None = None
     gather_facts: bool = True
     engine: EngineName | None = None
     inject_owner_ref: bool = True

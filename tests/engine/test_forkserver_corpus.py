@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -40,10 +41,16 @@ PROJECTS_TOO = sorted(set(PROJECTS.glob("*.yml")) - {PROJECTS / name for name in
 OTHER_PYTHON = shutil.which("python3", path="/usr/bin") or sys.executable
 
 MASKED = [
+    # A traceback's line in a payload's file has its source, one in a payload that came by standard input has none.
+    (
+        r'File (\\+)"[^"\\]*AnsiballZ_\w+\.py\1", (line \d+, in [\w<>]+)(\\+n)(?:    [^\\]*\3)*',
+        r'File \1"PAYLOAD\1", \2\3',
+    ),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "TIME"),
     (r"\d:\d\d:\d\d\.\d+|(?<=Paused for )[\d.]+(?= seconds)", "DURATION"),
     (r"ansible-tmp-[\d.-]+|ansible-local-\w+|ansible_[\w.]+_payload_\w+|ansible-moduletmp-[\w.-]+", "TEMPORARY"),
+    (rf"{re.escape(tempfile.gettempdir())}/reconcile-runner-\w+(/tmp)?/\d+/", "TMPDIR/"),
     (r"AnsiballZ_\w+\.py|<stdin>", "PAYLOAD"),
     (r"\bj\d+\.\d+\b", "ASYNC"),
     (r'(\\?)"(inode|atime|mtime|ctime|birthtime|dev|version|pid)\1": ?(\d[\d.]*|\\?"\d+\\?")', r'\1"\2\1": 0'),

@@ -1,4 +1,4 @@
-"""What an object's author writes is data, on every supported ansible-core.
+"""What an object's author writes is data, on every supported ansible-core, under both engines.
 
 Each payload would write a canary file if anything took it for a template. Each test has a control beside it that shows
 the same payload at work without the protection, so that the test can fail.
@@ -14,8 +14,9 @@ import orjson
 import pytest
 
 from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.job import RunResult
-from reconcile_runner.execution.pool import SubprocessEngine
+from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from reconcile_runner.reconciler.extravars import UNSAFE_KEY, make_extra_vars
 from reconcile_runner.watches.watch import Watch
 from tests.support import cores
@@ -25,16 +26,22 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(params=cores.EACH, scope="module")
-def ansible_playbook(request: pytest.FixtureRequest) -> Path:
+def core(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def ansible_playbook(core: str) -> Path:
     try:
-        return cores.ansible_playbook(request.param)
+        return cores.ansible_playbook(core)
     except cores.NoInterpreterError as missing:
         pytest.skip(str(missing))
 
 
-@pytest.fixture
-async def engine(ansible_playbook: Path) -> AsyncIterator[SubprocessEngine]:
-    engine = SubprocessEngine(ansible_playbook)
+@pytest.fixture(params=[SubprocessEngine, ForkserverEngine], ids=["subprocess", "forkserver"])
+async def engine(request: pytest.FixtureRequest, ansible_playbook: Path) -> AsyncIterator[Engine]:
+    engine: Engine = request.param(ansible_playbook)
     await engine.start()
     yield engine
     await engine.stop()
@@ -95,7 +102,7 @@ def hostile_object(canaries: Canaries) -> KubeObject:
     }
 
 
-async def run(engine: SubprocessEngine, tmp_path: Path, watch: Watch, obj: KubeObject) -> tuple[RunResult, Any]:
+async def run(engine: Engine, tmp_path: Path, watch: Watch, obj: KubeObject) -> tuple[RunResult, Any]:
     seen = tmp_path / "seen.json"
     variables = make_extra_vars(watch, obj)
     job = make_job(tmp_path / "runs", "unsafe.yml", variables.data)
@@ -110,7 +117,7 @@ def watch_for(tmp_path: Path, **options: Any) -> Watch:
 
 
 async def test_no_payload_is_evaluated_and_the_literal_text_arrives(
-    engine: SubprocessEngine, tmp_path: Path, canaries: Canaries
+    engine: Engine, tmp_path: Path, canaries: Canaries
 ) -> None:
     obj = hostile_object(canaries)
     result, seen = await run(engine, tmp_path, watch_for(tmp_path), obj)
@@ -123,9 +130,7 @@ async def test_no_payload_is_evaluated_and_the_literal_text_arrives(
     assert obj["spec"]["plain"] in seen["greeting"]
 
 
-async def test_control_the_payloads_work_when_unmarked(
-    engine: SubprocessEngine, tmp_path: Path, canaries: Canaries
-) -> None:
+async def test_control_the_payloads_work_when_unmarked(engine: Engine, tmp_path: Path, canaries: Canaries) -> None:
     obj = hostile_object(canaries)
     obj["spec"]["nested"].pop("statement")  # evaluated to nothing, it would end the run before the rest
     watch = watch_for(tmp_path, mark_unsafe=False)
@@ -133,9 +138,7 @@ async def test_control_the_payloads_work_when_unmarked(
     assert canaries.dead >= EVALUATED_WHEN_UNMARKED
 
 
-async def test_a_field_cannot_choose_the_interpreter(
-    engine: SubprocessEngine, tmp_path: Path, canaries: Canaries
-) -> None:
+async def test_a_field_cannot_choose_the_interpreter(engine: Engine, tmp_path: Path, canaries: Canaries) -> None:
     obj = hostile_object(canaries) | {"spec": hostile_object(canaries)["spec"] | _interpreter(tmp_path, canaries)}
     result, _ = await run(engine, tmp_path, watch_for(tmp_path), obj)
     assert canaries.dead == set()
@@ -143,7 +146,7 @@ async def test_a_field_cannot_choose_the_interpreter(
 
 
 async def test_control_that_interpreter_works_when_the_watch_chooses_it(
-    engine: SubprocessEngine, tmp_path: Path, canaries: Canaries
+    engine: Engine, tmp_path: Path, canaries: Canaries
 ) -> None:
     chosen = {"ansible_python_interpreter": _interpreter(tmp_path, canaries)["ansiblePythonInterpreter"]}
     await run(engine, tmp_path, watch_for(tmp_path, vars=chosen), hostile_object(canaries))
@@ -157,10 +160,10 @@ def _interpreter(tmp_path: Path, canaries: Canaries) -> dict[str, str]:
     return {"ansiblePythonInterpreter": str(script)}
 
 
-def undecodable(canaries: Canaries, tmp_path: Path) -> dict[str, Any]:
+def undecodable(canaries: Canaries, tmp_path: Path, core: str) -> bytes:
     """Return variables at which Ansible's JSON decoder fails, with a payload that is marked well."""
     payload = {UNSAFE_KEY: canaries.payload("fallback")}
-    return {
+    variables = {
         "broken": {"__ansible_vault": {UNSAFE_KEY: "x"}},
         "plain": payload,
         "nested": {"in_map": payload, "in_list": []},
@@ -170,13 +173,17 @@ def undecodable(canaries: Canaries, tmp_path: Path) -> dict[str, Any]:
         "friend": payload,
         "seen": str(tmp_path / "seen.json"),
     }
+    if core in cores.BEFORE_219:
+        # There the decoder takes any value of its keys. YAML has comments, JSON has none.
+        return orjson.dumps({**variables, "broken": None}) + b"  # no JSON"
+    return orjson.dumps(variables)
 
 
 async def test_variables_that_do_not_decode_fail_the_run_instead_of_becoming_yaml(
-    engine: SubprocessEngine, tmp_path: Path, canaries: Canaries
+    engine: Engine, tmp_path: Path, canaries: Canaries, core: str
 ) -> None:
     not_yaml = make_extra_vars(watch_for(tmp_path), {"metadata": {}}).data[:1]
-    data = not_yaml + orjson.dumps(undecodable(canaries, tmp_path))
+    data = not_yaml + undecodable(canaries, tmp_path, core)
     result = await engine.run(make_job(tmp_path / "runs", "unsafe.yml", data), lambda _event: None)
     assert canaries.dead == set()
     assert not result.succeeded
@@ -184,8 +191,8 @@ async def test_variables_that_do_not_decode_fail_the_run_instead_of_becoming_yam
 
 
 async def test_control_the_same_variables_become_yaml_without_the_first_byte(
-    engine: SubprocessEngine, tmp_path: Path, canaries: Canaries
+    engine: Engine, tmp_path: Path, canaries: Canaries, core: str
 ) -> None:
-    data = orjson.dumps(undecodable(canaries, tmp_path))
+    data = undecodable(canaries, tmp_path, core)
     await engine.run(make_job(tmp_path / "runs", "unsafe.yml", data), lambda _event: None)
     assert canaries.dead == {"fallback"}

@@ -6,22 +6,34 @@ them. ``python -m tests.support.cores`` makes the environments ahead of time.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests.support.paths import REPOSITORY
+from tools import pythons
+from tools.pythons import NoInterpreterError
 
-SUPPORTED = {"2.19": (11, 13), "2.20": (12, 14), "2.21": (12, 14)}
-"""Each supported core, and the oldest and newest Python 3 minor that its controller runs on."""
+__all__ = ["BEFORE_219", "EACH", "SUPPORTED", "NoInterpreterError", "ansible_playbook", "is_installed"]
+
+SUPPORTED = {
+    "2.16": (11, 12),
+    "2.17": (11, 12),
+    "2.18": (11, 13),
+    "2.19": (11, 13),
+    "2.20": (12, 14),
+    "2.21": (12, 14),
+}
+"""Each supported core, and the oldest and newest Python 3 minor of ours that its controller runs on."""
+
+BEFORE_219 = ("2.16", "2.17", "2.18")
+"""The supported cores with the templating that 2.19 replaced, and what depends on it."""
 
 _PYTHONS = {"2.18": (11, 13), **SUPPORTED}
 """The same for all that an environment can be made of."""
@@ -37,10 +49,6 @@ EACH = [
     for core in sorted(SUPPORTED)
 ]
 """A parameter for each supported core. Those of others than the installed one are of ``make test-all``."""
-
-
-class NoInterpreterError(Exception):
-    """No Python on this machine can run that core. The message says what was looked for, and where."""
 
 
 def ansible_playbook(core: str) -> Path:
@@ -76,28 +84,11 @@ def _install(core: str, environment: Path) -> None:
 def _interpreter(core: str) -> str:
     oldest, newest = _PYTHONS[core]
     for minor in range(newest, oldest - 1, -1):
-        with contextlib.suppress(NoInterpreterError):
-            return interpreter(minor)
+        if found := pythons.find(minor):
+            return found
     raise NoInterpreterError(
-        f"ansible-core {core} needs Python 3.{oldest} to 3.{newest}; none on PATH or in ~/.pyenv/versions"
+        f"ansible-core {core} needs Python 3.{oldest} to 3.{newest}; none on PATH or of a version manager"
     )
-
-
-def interpreter(minor: int) -> str:
-    """Return a program that is Python 3 of this minor and can make environments. Raises ``NoInterpreterError``."""
-    for candidate in _candidates(minor):
-        # A shim may stand for an interpreter that is not installed.
-        tried = subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True, check=False)
-        if tried.returncode == 0:
-            return candidate
-    raise NoInterpreterError(f"no Python 3.{minor} on PATH or in ~/.pyenv/versions")
-
-
-def _candidates(minor: int) -> Iterator[str]:
-    name = f"python3.{minor}"
-    if found := shutil.which(name):
-        yield found
-    yield from (str(path) for path in sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/{name}")))
 
 
 def _run(*command: str) -> None:

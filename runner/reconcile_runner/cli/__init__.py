@@ -93,6 +93,7 @@ def run(
     ansible_log_events: flags.AnsibleLogEvents,
     inject_owner_ref: flags.InjectOwnerRef,
     engine: flags.Engine,
+    ansible_playbook: flags.AnsiblePlaybook,
     runner_dir: flags.RunnerDirectory,
     proxy_port: flags.ProxyPort,
     leader_elect: electionflags.LeaderElect,
@@ -135,6 +136,7 @@ def run(
             ansible_log_events=flags.log_events(ansible_log_events),
             inject_owner_ref=flags.inject_owner_ref(inject_owner_ref),
             engine=engine,
+            ansible_playbook=ansible_playbook,
             runner_dir=runner_dir,
             proxy_port=proxy_port,
             election=electionflags.election(

@@ -22,11 +22,12 @@ from reconcile_runner.cli.values import (
     flag,
     log_level,
     one_of,
+    path_or_none,
     size,
     unquoted,
     whole_number,
 )
-from reconcile_runner.compat import ENV_COLLECTIONS_PATH, ENV_ROLES_PATH
+from reconcile_runner.compat import ENV_ANSIBLE_PLAYBOOK, ENV_COLLECTIONS_PATH, ENV_ROLES_PATH
 from reconcile_runner.options import BindAddress, EngineName, LogEvents, LogFormat, LogLevel, usable_cpus
 
 WatchesFile: TypeAlias = Annotated[
@@ -176,6 +177,19 @@ Engine: TypeAlias = Annotated[
         read=one_of(EngineName),
         default=None,
         shown="forkserver where it can be used, else subprocess",
+    ),
+]
+AnsiblePlaybook: TypeAlias = Annotated[
+    Path | None,
+    flag(
+        "--ansible-playbook",
+        "FILE",
+        "The ansible-playbook that runs use, of another environment: its ansible-core, collections' libraries and "
+        "Python count, and it needs none of the operator's packages.",
+        read=path_or_none,
+        default="",
+        shown="that of the operator's own environment",
+        env=ENV_ANSIBLE_PLAYBOOK,
     ),
 ]
 RunnerDirectory: TypeAlias = Annotated[

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
@@ -118,6 +119,11 @@ def size(text: str) -> int | None:
     if found is None:
         raise typer.BadParameter(f"found {text!r}, expected a size such as 128Mi, 0 or unlimited")
     return int(found["number"]) << 10 * _SIZE_UNITS.index(found["unit"])
+
+
+def path_or_none(text: str) -> Path | None:
+    """Return a path; None for an empty text."""
+    return Path(text) if text else None
 
 
 def bind_address(text: str) -> BindAddress | None:

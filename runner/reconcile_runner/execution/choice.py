@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine, unsupported
+from reconcile_runner.execution.installation import other_installation, own_installation
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from reconcile_runner.logs import get_logger
 from reconcile_runner.options import EngineName
@@ -13,19 +14,28 @@ from reconcile_runner.options import EngineName
 _log = get_logger(__name__)
 
 
-def choose_engine(name: EngineName | None, sources: tuple[Path, ...] = ()) -> Engine:
+def choose_engine(name: EngineName | None, sources: tuple[Path, ...] = (), program: Path | None = None) -> Engine:
     """Return the engine of this name, not yet started.
 
     None: ``forkserver`` where it can be used, else ``subprocess``. ``sources`` are the roles and playbooks to be run,
-    whose modules the fork server prepares. Raises ``ConfigError`` where the engine that was asked for cannot be used
-    here.
+    whose modules the fork server prepares. ``program`` is the ``ansible-playbook`` of another environment. Raises
+    ``ConfigError`` where the engine that was asked for, or the program, cannot be used here. Blocks.
     """
+    installation = own_installation() if program is None else other_installation(program)
+    binary = None if program is None else Path(installation.program)
+    if program is not None:
+        _log.info(
+            "runs use the ansible-playbook of another environment",
+            path=installation.program,
+            ansible_core=installation.core,
+            python=".".join(map(str, installation.python)),
+        )
     if name is EngineName.SUBPROCESS:
-        return SubprocessEngine()
-    problem = unsupported()
+        return SubprocessEngine(binary)
+    problem = unsupported(installation)
     if problem is None:
-        return ForkserverEngine(sources=sources)
+        return ForkserverEngine(binary, sources=sources)
     if name is EngineName.FORKSERVER:
         raise ConfigError(f"--engine=forkserver cannot be used here: {problem}")
     _log.warning("each run starts an ansible-playbook of its own, which is slower", reason=problem)
-    return SubprocessEngine()
+    return SubprocessEngine(binary)

@@ -21,6 +21,12 @@ TOTAL_LIMIT = 8 * MESSAGE_LIMIT
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _SOURCE_EXCERPT = re.compile(r"\s*\d+ |\s*\^|\s*\(source not shown|^\.\.\.")
 _ORIGIN = re.compile(r"Origin: (?P<where>.+)")
+_APPEARS = re.compile(
+    r"\s*The error appears to be in '(?P<file>[^'\n]+)': line (?P<line>\d+), column (?P<column>\d+), but may.*",
+    re.DOTALL,
+)
+"""The place of an error before ansible-core 2.19, and what follows it: advice, and an excerpt of the source."""
+
 _ERROR = re.compile(r"\[?ERROR[\]!]?[:!] ?")
 _USAGE_ERROR = re.compile(r"ansible-playbook: error: ")
 _UNINFORMATIVE = re.compile(
@@ -97,7 +103,7 @@ def of_result(res: dict[str, Any], items: Sequence[str] = (), printed: str = "")
     """
     if "censored" in res:
         return _as_text(res["censored"])
-    message = plain(_as_text(res.get("msg"))).strip()
+    message = _APPEARS.sub(_place, plain(_as_text(res.get("msg"))).strip())
     if message and not _UNINFORMATIVE.search(message):
         return shorten(message)
     told = "; ".join(items) or next(filter(None, _details(res)), "")
@@ -133,17 +139,24 @@ def is_missing_callback(lines: Iterable[str]) -> bool:
 def _error_in(lines: Iterable[str], *, with_place: bool = False) -> str:
     """Return Ansible's last error message in its plain output, empty if there is none."""
     kept: list[str] = []
-    is_traceback = False
+    is_over = False
     for line in lines:
         if found := _USAGE_ERROR.match(line):
             return line[found.end() :].strip()
         if found := _ERROR.match(line):
-            kept, is_traceback = [line[found.end() :].strip()], False
+            kept, is_over = [line[found.end() :].strip()], False
         elif line.startswith(_TRACEBACK):
-            is_traceback = True
-        elif kept and not is_traceback:
+            is_over = True
+        elif kept and not is_over and (found := _APPEARS.match(line)):
+            kept.extend([_place(found).strip()] if with_place else [])
+            is_over = True
+        elif kept and not is_over:
             kept.extend(_tidied(line, with_place=with_place))
     return " ".join(kept)
+
+
+def _place(found: re.Match[str]) -> str:
+    return f" ({found['file']}:{found['line']}:{found['column']})"
 
 
 def _tidied(line: str, *, with_place: bool) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Protocol
 from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.execution import tempdir
+from reconcile_runner.execution.installation import ansible_playbook
 from reconcile_runner.execution.job import Job, RunResult
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.launcherclient import LauncherClient, LauncherGoneError, LauncherReport
@@ -198,9 +198,3 @@ class LauncherPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def ansible_playbook() -> str:
-    """Return the ``ansible-playbook`` beside this interpreter, else its bare name."""
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    return str(beside) if beside.exists() else "ansible-playbook"

@@ -49,7 +49,9 @@ class Manager:
             # What is entered first ends last: the Lease is released when nothing runs any more.
             leadership = await parts.enter_async_context(join(options, metrics, clock, self._end_at_once))
             sources = tuple(path for watch in self._watches for path in watch.contents)
-            engine = self._engine or choose_engine(options.engine, sources)
+            engine = self._engine
+            if engine is None:
+                engine = await asyncio.to_thread(choose_engine, options.engine, sources, options.ansible_playbook)
             self._operator = await build(options, self._watches, engine, leadership, metrics, clock, parts)
             self._leadership = leadership
             self._parts = parts.pop_all()

@@ -122,6 +122,8 @@ FLAGS = [
     ("--ansible-log-events", "NOTHING", {"ansible_log_events": LogEvents.NOTHING}),
     ("--ansible-log-events", "output", {"ansible_log_events": LogEvents.OUTPUT}),
     ("--engine", "subprocess", {"engine": EngineName.SUBPROCESS}),
+    ("--ansible-playbook", "/opt/a/bin/ansible-playbook", {"ansible_playbook": Path("/opt/a/bin/ansible-playbook")}),
+    ("--ansible-playbook", "", {}),
     ("--runner-dir", "/r", {"runner_dir": Path("/r")}),
     ("--proxy-port", "8888", {"proxy_port": 8888}),
     ("--metrics-bind-address", "0", {"metrics_bind_address": None}),
@@ -326,9 +328,14 @@ def test_the_deprecated_name_of_a_flag_is_warned_of() -> None:
 
 
 def test_the_environment_counts_where_there_is_no_flag() -> None:
-    environ = {"ANSIBLE_ROLES_PATH": "/env", "ANSIBLE_COLLECTIONS_PATH": "/env"}
+    environ = {
+        "ANSIBLE_ROLES_PATH": "/env",
+        "ANSIBLE_COLLECTIONS_PATH": "/env",
+        "RECONCILE_RUNNER_ANSIBLE_PLAYBOOK": "/env/ansible-playbook",
+    }
     options = options_of("--ansible-roles-path=/flag", **environ)
     assert (options.ansible_roles_path, options.ansible_collections_path) == ("/flag", "/env")
+    assert options.ansible_playbook == Path("/env/ansible-playbook")
 
 
 @pytest.mark.parametrize(("value", "gathers"), [("explicit", False), ("implicit", True), ("", True)])
@@ -491,7 +498,7 @@ def flag_helps() -> dict[str, str]:
 
 def test_every_flag_has_a_help_text_and_all_but_those_that_are_off_name_their_default() -> None:
     helps = flag_helps()
-    assert len(helps) == 37
+    assert len(helps) == 38
     assert {flag for flag, text in helps.items() if "default: " not in text} == {
         "--ansible-roles-path",
         "--ansible-args",

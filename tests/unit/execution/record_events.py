@@ -1,4 +1,4 @@
-"""Records the events of real runs for the unit tests: ``python -m tests.unit.execution.record_events``.
+"""Records the events of real runs for the unit tests: ``python -m tests.unit.execution.record_events [CORE…]``.
 
 What differs from machine to machine is replaced, so that a new recording differs only where Ansible does.
 """
@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d+(\+00:00)?")
 
 
 async def main() -> None:
-    for core in cores.SUPPORTED:
+    for core in sys.argv[1:] or cores.SUPPORTED:
         playbook = cores.ansible_playbook(core)
         engine = SubprocessEngine(playbook)
         await engine.start()

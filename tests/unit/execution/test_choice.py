@@ -26,13 +26,13 @@ from reconcile_runner.options import EngineName
 def test_the_engine_is_the_one_asked_for_else_the_faster_one(
     name: EngineName | None, problem: str | None, expected: type[Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "unsupported", lambda: problem)
+    monkeypatch.setattr(choice, "unsupported", lambda _installation: problem)
     with capture_logs() as lines:
         assert type(choose_engine(name)) is expected
     assert [line["reason"] for line in lines] == ([problem] if problem else [])
 
 
 def test_an_engine_that_was_asked_for_and_cannot_be_used_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "unsupported", lambda: "it needs Linux")
+    monkeypatch.setattr(choice, "unsupported", lambda _installation: "it needs Linux")
     with pytest.raises(ConfigError, match="--engine=forkserver cannot be used here: it needs Linux"):
         choose_engine(EngineName.FORKSERVER)

@@ -141,3 +141,21 @@ def test_a_wrong_option_is_told_without_the_help_that_follows() -> None:
 def test_without_an_error_the_last_line_is_told() -> None:
     assert failuretext.of_output(["a", "The command was not found: x", ""]) == "The command was not found: x"
     assert failuretext.of_output([]) == ""
+
+
+BEFORE_219 = """the field 'args' has an invalid value: 'nothing' is undefined
+
+The error appears to be in '/roles/foo/tasks/main.yml': line 3, column 7, but may
+be elsewhere in the file depending on the exact syntax problem.
+
+The offending line appears to be:
+
+    - name: Use what is not there
+      ^ here
+"""
+
+
+def test_the_place_of_an_older_ansibles_error_is_kept_without_the_excerpt() -> None:
+    expected = "the field 'args' has an invalid value: 'nothing' is undefined (/roles/foo/tasks/main.yml:3:7)"
+    assert failuretext.of_result({"msg": BEFORE_219}) == expected
+    assert failuretext.of_output(f"ERROR! {BEFORE_219}".splitlines()) == expected

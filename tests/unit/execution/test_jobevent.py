@@ -21,7 +21,7 @@ def test_a_real_event_is_parsed_whole() -> None:
     event = parse_event(raw)
     assert event.kind is EventKind.RUNNER_ON_FAILED
     assert (event.task, event.task_action) == ("Give up", "ansible.builtin.fail")
-    assert event.task_path == "/project/tests/integration/projects/failed.yml:8"
+    assert event.task_path == "/project/tests/testdata/projects/failed.yml:8"
     assert (event.play, event.host, event.role) == ("Fail", "localhost", "")
     assert event.res["msg"] == "there is no friend"
     assert event.ignore_errors is False

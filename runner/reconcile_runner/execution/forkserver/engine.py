@@ -14,12 +14,12 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +30,14 @@ from reconcile_runner.errors import ConfigError, ExecutionError, RunLostError
 from reconcile_runner.execution import processes
 from reconcile_runner.execution.forkserver import client, wire
 from reconcile_runner.execution.forkserver.wire import ServerEvent
+from reconcile_runner.execution.installation import Installation, ansible_playbook
 from reconcile_runner.execution.job import Job, RunResult, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
-from reconcile_runner.execution.pool import LauncherPool, ansible_playbook
+from reconcile_runner.execution.pool import LauncherPool
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
-TESTED_CORES: Final = ("2.19", "2.20", "2.21")
+TESTED_CORES: Final = ("2.16", "2.17", "2.18", "2.19", "2.20", "2.21")
 """The minor versions of ansible-core that this engine is tested with. It patches internals, which others may move."""
 
 TESTED_PYTHONS: Final = ((3, 11), (3, 12), (3, 13))
@@ -51,6 +52,16 @@ server.main()
 """
 """Starts the server, with the directory that holds this package as first argument."""
 
+_TRIAL: Final = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from reconcile_runner.execution.forkserver import server, zygote
+"""
+"""Loads the code of the server and of its zygotes, without Ansible."""
+
+_TRIAL_TIMEOUT: Final = 30.0
+"""Seconds for ``_TRIAL``."""
+
 _MAX_CRASHES: Final = 5
 _CRASH_PERIOD: Final = 60.0
 """Seconds: a server that ends ``_MAX_CRASHES`` times in them is disabled, and runs start ``ansible-playbook``."""
@@ -61,22 +72,29 @@ _STOP_TIMEOUT: Final = 3.0
 _log = get_logger(__name__)
 
 
-def unsupported() -> str | None:
-    """Return why this engine cannot be used here, None if it can."""
+def unsupported(installation: Installation) -> str | None:
+    """Return why this engine cannot be used here with an ``ansible-playbook``, None if it can.
+
+    Blocks if that is another environment's: its Python is asked.
+    """
     if sys.platform != "linux":
         return f"it needs Linux, this is {sys.platform}"
-    try:
-        core = version("ansible-core")
-    except PackageNotFoundError:
+    return _untested(installation) or _incapable_system() or _not_startable(installation)
+
+
+def _untested(installation: Installation) -> str | None:
+    core, python = installation.core, installation.python
+    if not core:
         return "ansible-core is not installed beside this Python"
     if not any(re.match(rf"{re.escape(tested)}\.\d+$", core) for tested in TESTED_CORES):
         return f"it is tested with ansible-core {', '.join(TESTED_CORES)}, found {core}"
-    if sys.version_info[:2] not in TESTED_PYTHONS:
+    if python not in TESTED_PYTHONS:
         tested = ", ".join(f"{major}.{minor}" for major, minor in TESTED_PYTHONS)
-        return f"it is tested with Python {tested}, found {sys.version_info[0]}.{sys.version_info[1]}"
-    program = shutil.which(ansible_playbook())
-    if program and not _is_own(interpreter_of(program) or ""):
-        return f"{program} does not run in {sys.executable}"
+        return f"it is tested with Python {tested}, found {python[0]}.{python[1]}"
+    return None
+
+
+def _incapable_system() -> str | None:
     try:
         os.close(os.pidfd_open(os.getpid()))
         processes.children()
@@ -89,6 +107,39 @@ def unsupported() -> str | None:
     return None
 
 
+def _not_startable(installation: Installation) -> str | None:
+    """Return why the server cannot be started in an installation's Python, None if it can."""
+    program = shutil.which(installation.program)
+    if program is None:
+        return None  # ``start`` says so
+    if not installation.is_of(interpreter_of(program) or ""):
+        return f"{program} does not run in {installation.interpreter}"
+    return None if installation.is_own else _not_loadable(installation.interpreter)
+
+
+def _not_loadable(interpreter: str) -> str | None:
+    """Return why the server's code cannot be loaded by another Python, None if it can."""
+    with tempfile.TemporaryDirectory() as directory:
+        _link_package(Path(directory))
+        command = [interpreter, "-P", "-c", _TRIAL, directory]
+        try:
+            tried = subprocess.run(
+                command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=_TRIAL_TIMEOUT, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"its code cannot be loaded in {interpreter}: {error}"
+    if tried.returncode == 0:
+        return None
+    last = (tried.stderr.strip() or f"exit code {tried.returncode}").splitlines()[-1]
+    return f"its code cannot be loaded in {interpreter}: {last}"
+
+
+def _link_package(directory: Path) -> None:
+    """Have another Python find this package in a directory, and no other package of our environment."""
+    (directory / _PACKAGE).symlink_to(str(resources.files(_PACKAGE)))
+
+
 def interpreter_of(program: str) -> str | None:
     """Return the interpreter of a script's first line, None if there is none."""
     try:
@@ -97,15 +148,6 @@ def interpreter_of(program: str) -> str | None:
     except OSError:
         return None
     return os.fsdecode(line.removeprefix(b"#!").strip()) if line.startswith(b"#!") else None
-
-
-def _is_own(interpreter: str) -> bool:
-    """Return whether a path starts this process's interpreter.
-
-    Its packages' versions were checked.
-    """
-    named, own = Path(interpreter), Path(sys.executable)
-    return named.parent == own.parent and named.resolve() == own.resolve()
 
 
 class ForkserverEngine:
@@ -155,8 +197,7 @@ class ForkserverEngine:
         for name in ("runs", "lost", "empty", "tmp", "lib"):
             (self._home / name).mkdir(mode=0o700)
         (self._home / "ansible-playbook").symlink_to(ordinary)
-        # Another interpreter than ours finds this package there, and no other package of our environment.
-        (self._home / "lib" / _PACKAGE).symlink_to(str(resources.files(_PACKAGE)))
+        _link_package(self._home / "lib")
         program = self._home / "client"
         program.touch(mode=0o700)
         program.write_text(f"#!{interpreter} -IS\n{Path(client.__file__).read_text('utf-8')}", encoding="utf-8")

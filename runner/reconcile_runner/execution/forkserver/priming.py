@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import os
 import shutil
@@ -109,9 +110,10 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
         published = directory / "published"
         published.mkdir(mode=0o700)
         templates, parsed_files = Templates(published), ParsedFiles(published)
-        plugins = OwnPlugins([own, *preload.preloaded(collections)])
-        worker.install(plugins)
-        templates.install(plugins)
+        if _reuses_templates():
+            plugins = OwnPlugins([own, *preload.preloaded(collections)])
+            worker.install(plugins)
+            templates.install(plugins)
         rolemodules.make_archives(sources)
         parsed_files.install()
     read_terminal()
@@ -133,6 +135,15 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
     )
     primed.update()
     return primed
+
+
+def _reuses_templates() -> bool:
+    """Return whether templates are reused, and tasks run in the play's process.
+
+    Not before ansible-core 2.19: its compiler computes constants while it compiles, filters with random results among
+    them, and its templating keeps state in the process.
+    """
+    return importlib.util.find_spec("ansible._internal") is not None
 
 
 def _fill_caches(roots: Iterable[Path]) -> None:
@@ -167,12 +178,15 @@ def _configured_directories() -> FileStates:
 
 def _warm_up() -> None:
     """Use Jinja once, so that it builds its tables and imports its modules."""
+    from ansible import template  # noqa: PLC0415
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
-    from ansible.template import Templar, trust_as_template  # noqa: PLC0415
 
-    templar = Templar(loader=DataLoader(), variables={"number": 1})
-    templar.template(trust_as_template("{{ number + 1 }} and {{ [number] | length }}"))
-    templar.evaluate_conditional(trust_as_template("number == 1"))
+    templar = template.Templar(loader=DataLoader(), variables={"number": 1})
+    # Before ansible-core 2.19 every text is a template.
+    trust = getattr(template, "trust_as_template", str)
+    templar.template(trust("{{ number + 1 }} and {{ [number] | length }}"))
+    if hasattr(templar, "evaluate_conditional"):
+        templar.evaluate_conditional(trust("number == 1"))
 
 
 def _load_classes(kind: str, plugins: Any) -> None:

@@ -139,3 +139,60 @@ def test_a_module_gets_what_its_wrapper_would_give_it(tmp_path: Path, *, known: 
     if not known:
         assert re.fullmatch(rf"{tmp_path}/ansible_told_payload_\w+/ansible_told_payload\.zip", place)
     assert left == (["archive_0_payload.zip"] if known else []), "a directory of its own is gone with the module"
+
+
+OLD_TEMPLATE = """%(shebang)s
+def _ansiballz_main():
+%(rlimit)s
+    now = %(date_time)s
+    percent = "%%s"
+    ZIPDATA = %(zipdata)r
+    basic._ANSIBLE_ARGS = json_params
+%(coverage)s
+        runpy.run_module(mod_name=%(module_fqn)r, init_globals=dict(_module_fqn=%(module_fqn)r))
+
+    ANSIBALLZ_PARAMS = %(params)s
+    temp_path = mkdtemp(prefix='ansible_' + %(ansible_module)r + '_payload_')
+            invoke_module(zipped_mod, temp_path, ANSIBALLZ_PARAMS)
+if __name__ == '__main__':
+    _ansiballz_main()
+"""
+"""A wrapper as those of ansible-core up to 2.18, in fewer lines."""
+
+
+def old_payload(**changes: str) -> bytes:
+    params = repr('{"ANSIBLE_MODULE_ARGS": {"text": "gruß \'of\' \\\\ it"}}')
+    values = {
+        "shebang": "#!/usr/bin/python3", "rlimit": "", "date_time": "(2026, 1, 2, 3, 4, 5)", "zipdata": "UEsFBgAA",
+        "coverage": "", "module_fqn": NAME, "params": params, "ansible_module": "told",
+    }  # fmt: skip
+    return (OLD_TEMPLATE % {**values, **changes}).encode()
+
+
+def test_a_payload_that_is_made_of_the_given_template_is_read() -> None:
+    params = '{"ANSIBLE_MODULE_ARGS": {"text": "gruß \'of\' \\\\ it"}}'
+    assert parse(old_payload(), OLD_TEMPLATE) == Module("told", NAME, "", params, 0, b"UEsFBgAA", (15, 13, 9))
+
+
+def test_a_zip_between_three_quotes_is_read() -> None:
+    template = OLD_TEMPLATE.replace("%(zipdata)r", '"""%(zipdata)s"""')
+    found = parse(old_payload().replace(b"'UEsFBgAA'", b'"""UEsFBgAA"""'), template)
+    assert found is not None
+    assert found.zip_data == b"UEsFBgAA"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        old_payload(rlimit="    limit()"),
+        old_payload(coverage="    cover()"),
+        old_payload() + b"more()\n",
+        old_payload().replace(b"percent", b"per_cent"),
+        old_payload(params="undefined_name"),
+        payload(),
+        b"",
+    ],
+    ids=["limit of files", "coverage", "more", "another wrapper", "no text", "of a newer core", "empty"],
+)
+def test_any_other_payload_is_not_read_by_that_template(other: bytes) -> None:
+    assert parse(other, OLD_TEMPLATE) is None

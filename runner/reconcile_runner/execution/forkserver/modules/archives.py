@@ -28,6 +28,9 @@ from reconcile_runner.execution.forkserver.modules.preload import TargetModule, 
 LOADER: Final = "ansible.module_utils._internal._ansiballz._loader"
 """The module that a payload's wrapper calls to run its module."""
 
+BASIC: Final = "ansible.module_utils.basic"
+"""The module in which a wrapper puts a module's parameters before ansible-core 2.19, which has no ``LOADER``."""
+
 
 class _Importer(zipimport.zipimporter):
     """Imports from a zip and compiles each module once."""
@@ -136,15 +139,17 @@ def prepare(name: str, path: Path, target: TargetModules) -> Archive:
     sys.path_hooks.insert(0, import_from_it)
     packages = [(each, dict(vars(each))) for each in target.imports.modules.values() if "__path__" in vars(each)]
     try:
-        shared = loaded(checksums(path.read_bytes()), target)
+        files = checksums(path.read_bytes())
+        shared = loaded(files, target)
         link(archive, shared, target)
-        importlib.import_module(LOADER)
+        importlib.import_module(LOADER if f"{LOADER.replace('.', '/')}.py" in files else BASIC)
         _compile(name)
         modules = ImportSystem.current().modules
         return Archive(
             path=archive,
             modules=modules,
-            packages=tuple((each, each.__path__[0]) for each in modules.values() if "__path__" in vars(each)),
+            # six calls itself a package without a directory.
+            packages=tuple((each, each.__path__[0]) for each in modules.values() if vars(each).get("__path__")),
             children=tuple(_children(modules, {each.module for each in shared.values()})),
             importers={key: each for key, each in sys.path_importer_cache.items() if key.startswith(archive)},
         )

@@ -10,6 +10,7 @@ import atexit
 import base64
 import binascii
 import contextlib
+import functools
 import gc
 import importlib
 import locale
@@ -18,6 +19,7 @@ import multiprocessing.process
 import os
 import re
 import resource
+import runpy
 import signal
 import sys
 import tempfile
@@ -27,7 +29,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Final, NoReturn
 
 from reconcile_runner.execution import processes, tempdir
@@ -41,7 +43,30 @@ _ARGUMENT: Final = re.compile(rb"(\w+)=(.*),")
 _ARGUMENTS = frozenset(
     {"ansible_module", "module_fqn", "profile", "date_time", "rlimit_nofile", "params", "extensions", "zip_data"}
 )
+_PLACE: Final = re.compile(r"%\((?P<name>\w+)\)[sdr]")
+"""A place in a template that Ansible fills."""
+
+_VALUES: Final = {
+    "ansible_module": r"'[^'\n]*'",
+    "module_fqn": r"'[^'\n]*'",
+    "params": r"[^\n]*",
+    "zipdata": r"['\"]*[A-Za-z0-9+/=]*['\"]*",
+}
+"""What is read of a payload, by the name of its place, as Python writes it."""
+
+_CALLS: Final = (
+    b"\n    _ansiballz_main()",
+    b"\n            invoke_module(zipped_mod, temp_path",
+    b"\n        runpy.run_module(mod_name=",
+)
+"""The calls that a module's traceback begins with, each once in a payload."""
+
+_STDIN: Final = "<stdin>"
+_LEFT_OUT: Final = frozenset({"coverage", "rlimit"})
+"""The places that are empty unless a setting asks for more."""
+
 _TMPDIR_PREFIX: Final = "ansible-moduletmp-"
+_PARAMETERS = "_ANSIBLE_ARGS"
 _CURRENT_PROCESS = "_current_process"
 _MAIN_PROCESS = multiprocessing.process.current_process()
 """The zygote's process object, which imports this: a worker's is a daemon, which may have no children."""
@@ -49,7 +74,11 @@ _MAIN_PROCESS = multiprocessing.process.current_process()
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """The arguments of a payload's call of its wrapper. ``zip_data`` is in base64."""
+    """What a payload runs.
+
+    ``zip_data`` is in base64. ``calls`` is known before ansible-core 2.19, and ``profile`` is empty there: the lines in
+    which the wrapper calls its main function, that calls the one that runs the module, and that calls the module.
+    """
 
     name: str
     full_name: str
@@ -57,6 +86,7 @@ class Module:
     params: str
     open_files: int
     zip_data: bytes
+    calls: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +106,62 @@ class Stock:
     archives: Archives
 
 
-def parse(payload: bytes) -> Module | None:
-    """Parse a payload; None if it is not in the format of ansible-core 2.19 to 2.21."""
+def parse(payload: bytes, template: str | None = None) -> Module | None:
+    """Parse a payload; None if it is not in the format of ansible-core 2.16 to 2.21.
+
+    ``template`` is the text that Ansible made it of; None since ansible-core 2.19, where it ends with a call.
+    """
+    return _parse_template(payload, template) if template else _parse_call(payload)
+
+
+def _parse_template(payload: bytes, template: str) -> Module | None:
+    found = _pattern(template).fullmatch(payload)
+    if found is None:
+        return None
+    try:
+        return Module(
+            name=_text(found["ansible_module"]),
+            full_name=_text(found["module_fqn"]),
+            profile="",
+            params=_text(found["params"]),
+            open_files=0,
+            zip_data=found["zipdata"].strip(b"'\""),
+            calls=_calls(payload),
+        )
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _calls(payload: bytes) -> tuple[int, int, int]:
+    """Return the lines of ``Module.calls``. Raises ``ValueError``."""
+    main, runs, module = (_line_of(payload, text) for text in _CALLS)
+    return main, runs, module
+
+
+def _line_of(payload: bytes, text: bytes) -> int:
+    """Return the line that is a text, which begins with the end of the line before. Raises ``ValueError``."""
+    return payload.count(b"\n", 0, payload.index(text) + 1) + 1
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[bytes]:
+    """Return the pattern of the payloads that a template makes, without a limit of open files and without coverage."""
+    pieces: list[str] = []
+    known: set[str] = set()
+    end = 0
+    for place in _PLACE.finditer(template):
+        pieces.append(re.escape(template[end : place.start()].replace("%%", "%")))
+        name, end = place["name"], place.end()
+        if name in _VALUES and name not in known:
+            known.add(name)
+            pieces.append(f"(?P<{name}>{_VALUES[name]})")
+        elif name not in _LEFT_OUT:
+            pieces.append(r"[^\n]*")
+    pieces.append(re.escape(template[end:].replace("%%", "%")))
+    return re.compile("".join(pieces).encode())
+
+
+def _parse_call(payload: bytes) -> Module | None:
     _, found, call = payload.rpartition(_CALL)
     if not found:
         return None
@@ -123,8 +207,8 @@ def run(module: Module, surroundings: Surroundings, stock: Stock, stdout: int, s
         code = _run(module, stock)
     except SystemExit as end:
         code = _exit_code(end)
-    except BaseException:  # noqa: BLE001 - above this frame is another program
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - above this frame is another program
+        traceback.print_exception(error.with_traceback(_of_payload(error.__traceback__)))
     finally:
         _exit(code)
 
@@ -206,6 +290,8 @@ def _run(module: Module, stock: Stock) -> int:
 
 
 def _run_from(module: Module, archive: str) -> None:
+    if module.calls:
+        _run_with_basic(module, module.calls, archive)
     importlib.import_module(archives.LOADER).run_module(
         json_params=module.params.encode(),
         profile=module.profile,
@@ -213,6 +299,33 @@ def _run_from(module: Module, archive: str) -> None:
         modlib_path=archive,
         extensions={},
     )
+
+
+def _run_with_basic(module: Module, calls: tuple[int, int, int], archive: str) -> NoReturn:
+    """Do what the wrapper does before ansible-core 2.19: its ``invoke_module``.
+
+    The module is called from functions of the wrapper's names, in its lines: a traceback is that of a module whose
+    payload came by standard input.
+    """
+    basic = importlib.import_module(archives.BASIC)
+    setattr(basic, _PARAMETERS, module.params.encode())
+    lines = ["def _ansiballz_main():", "    def invoke_module():", *[""] * (max(calls) - 2)]
+    texts = ("_ansiballz_main()", "    invoke_module()", "        runpy.run_module(module, known, '__main__', True)")
+    for line, text in zip(calls, texts, strict=True):
+        lines[line - 1] = text
+    known = {"_module_fqn": module.full_name, "_modlib_path": archive}
+    wrapper = compile("\n".join(lines), _STDIN, "exec")
+    exec(wrapper, {"runpy": runpy, "module": module.full_name, "known": known})  # noqa: S102 - the text is above
+    sys.stdout.write('{"msg": "New-style module did not handle its own exit", "failed": true}\n')
+    sys.exit(1)
+
+
+def _of_payload(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from the first call of a payload on, as its interpreter prints it; all where there is none."""
+    found = trace
+    while found is not None and found.tb_frame.f_code.co_filename != _STDIN:
+        found = found.tb_next
+    return found or trace
 
 
 def _limit_open_files(wanted: int) -> None:

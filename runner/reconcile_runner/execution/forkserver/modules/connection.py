@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,8 @@ _COMMANDS_SHOWN: Final = 3
 _SUFFIX = " && sleep 0"
 """The end of a command of ansible-core 2.19 and 2.20. 2.21 adds none."""
 
+_TEMPLATE: Final = "ACTIVE_ANSIBALLZ_TEMPLATE"
+_DECIDE: Final = "_is_pipelining_enabled"
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _READ_AT_START = re.compile(r"PYTHON|LD_|LC_|LANG|TZ$|MALLOC|GLIBC|GCONV|OPENSSL")
 """Variables that an interpreter or a library in it reads at its start."""
@@ -44,31 +47,63 @@ def install(host: ModuleHost, archives: Archives) -> None:
     In this process and its forks.
     """
     from ansible import constants  # noqa: PLC0415 - not in the server
+    from ansible.executor import module_common  # noqa: PLC0415
     from ansible.plugins.loader import connection_loader  # noqa: PLC0415
     from ansible.utils.display import Display  # noqa: PLC0415
 
     plugin = connection_loader.get("local", class_only=True)
-    ordinary_exec, ordinary_pipelining = plugin.exec_command, plugin.is_pipelining_enabled
+    template: str | None = getattr(module_common, _TEMPLATE, None)
+    ordinary_exec = plugin.exec_command
 
-    def is_pipelining_enabled(self: Any, wrap_async: bool = False) -> bool:
-        here = not (
-            wrap_async or self.become or constants.DEFAULT_KEEP_REMOTE_FILES or Display().verbosity >= _COMMANDS_SHOWN
+    def runs_here(connection: Any, wrap_async: bool) -> bool:
+        return not (
+            wrap_async
+            or connection.become
+            or constants.DEFAULT_KEEP_REMOTE_FILES
+            or Display().verbosity >= _COMMANDS_SHOWN
         )
-        return here or bool(ordinary_pipelining(self, wrap_async))
 
     def exec_command(self: Any, cmd: Any, in_data: bytes | None = None, sudoable: bool = True) -> Any:
         answer = None
         if not self.become and Display().verbosity < _COMMANDS_SHOWN:
-            answer = _ask(host, archives, cmd, in_data, self.cwd) if in_data else shell.answer(cmd)
+            command = parse_command(cmd, in_data)
+            answer = _ask(host, archives, command, template, self.cwd) if in_data else shell.answer(cmd)
         return answer or ordinary_exec(self, cmd, in_data=in_data, sudoable=sudoable)
 
-    plugin.is_pipelining_enabled = is_pipelining_enabled
     plugin.exec_command = exec_command
+    if hasattr(plugin, "is_pipelining_enabled"):
+        _pipeline(plugin, runs_here)
+    else:
+        _pipeline_in_actions(plugin, runs_here)
 
 
-def _ask(host: ModuleHost, archives: Archives, cmd: object, payload: bytes, cwd: bytes | None) -> shell.Answer | None:
-    command = parse_command(cmd, payload)
-    module = child.parse(command.payload) if command else None
+def _pipeline(plugin: Any, runs_here: Callable[[Any, bool], bool]) -> None:
+    ordinary = plugin.is_pipelining_enabled
+
+    def is_pipelining_enabled(self: Any, wrap_async: bool = False) -> bool:
+        return runs_here(self, wrap_async) or bool(ordinary(self, wrap_async))
+
+    plugin.is_pipelining_enabled = is_pipelining_enabled
+
+
+def _pipeline_in_actions(plugin: Any, runs_here: Callable[[Any, bool], bool]) -> None:
+    """Have actions pipeline modules to ``plugin``: they decide it before ansible-core 2.19."""
+    from ansible.plugins.action import ActionBase  # noqa: PLC0415
+
+    ordinary = getattr(ActionBase, _DECIDE)
+
+    def is_pipelining_enabled(self: Any, module_style: str, wrap_async: bool = False) -> bool:
+        connection = self._connection
+        here = module_style == "new" and isinstance(connection, plugin) and runs_here(connection, wrap_async)
+        return here or bool(ordinary(self, module_style, wrap_async))
+
+    setattr(ActionBase, _DECIDE, is_pipelining_enabled)
+
+
+def _ask(
+    host: ModuleHost, archives: Archives, command: Command | None, template: str | None, cwd: bytes | None
+) -> shell.Answer | None:
+    module = child.parse(command.payload, template) if command else None
     if command is None or module is None:
         return None
     if not archives.find(module.zip_data) and not child.is_archive(module.zip_data):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import marshal
 import os
 import time
@@ -58,17 +59,19 @@ def install(directory: Path, published: Path, roots: Iterable[Path]) -> None:
     cache = PayloadCache(directory, published, tuple(f"{root.resolve()}/" for root in roots), _shared_code())
     make = getattr(module_common, _FIND)
     name_of = getattr(module_common, _NAME)
+    parameters = inspect.signature(make)
 
-    def find_module_utils(**arguments: Any) -> Any:
-        path = str(arguments.get("module_path"))
+    # By position before ansible-core 2.19, by name since.
+    def find_module_utils(*arguments: Any, **named: Any) -> Any:
+        path = str(parameters.bind(*arguments, **named).arguments["module_path"])
         here = _here()
         if not _is_fixed(cache, path):
             _forget_linked(here)
-            return make(**arguments)
+            return make(*arguments, **named)
         name = name_of(path)
         _link(cache, here, name)
         begun = time.time_ns()
-        built = make(**arguments)
+        built = make(*arguments, **named)
         _keep(cache, here, name, Path(path), begun)
         return built
 
@@ -161,5 +164,8 @@ def _collection_files(zip_data: bytes) -> Iterator[Path]:
 def _zip_data_of(made: Path) -> bytes:
     from ansible.executor import module_common  # noqa: PLC0415
 
-    zip_data: bytes = getattr(module_common, _CACHED_MODULE).load(str(made)).zip_data
+    cached = getattr(module_common, _CACHED_MODULE, None)
+    if cached is None:  # before ansible-core 2.19: the zip alone
+        return made.read_bytes()
+    zip_data: bytes = cached.load(str(made)).zip_data
     return zip_data

@@ -23,10 +23,11 @@ def make_archives(sources: Iterable[Path]) -> None:
     They are directories of roles, and playbooks.
     """
     from ansible.executor.module_common import modify_module  # noqa: PLC0415 - not in the server
+    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.plugins.loader import module_loader  # noqa: PLC0415
     from ansible.template import Templar  # noqa: PLC0415
 
-    templar = Templar()
+    templar = Templar(loader=DataLoader())
     variables = {"ansible_python_interpreter": sys.executable}
     for name in sorted({name for path in _files(sources) for name in _named(path)}):
         # A module that cannot be found or packed: the run that uses it reports that.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
-_SETS: Final = ("_deprecations", "_warns", "_errors")
+_SHOWN: Final = ("_deprecations", "_warns", "_errors")
 
 
 @contextlib.contextmanager
@@ -21,8 +21,9 @@ def discard_messages() -> Iterator[Callable[[], bool]]:
     """
     from ansible.utils.display import Display  # noqa: PLC0415 - not in the server
 
-    shown: list[set[str]] = [getattr(Display(), name) for name in _SETS]
-    before = [set(each) for each in shown]
+    # Sets; dictionaries before ansible-core 2.19.
+    shown: list[Any] = [getattr(Display(), name) for name in _SHOWN]
+    before = [each.copy() for each in shown]
     for each in shown:
         each.clear()
     try:

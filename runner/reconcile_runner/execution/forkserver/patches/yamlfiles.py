@@ -8,6 +8,7 @@ same bytes. A play uses a result once: a file that it loads twice is parsed agai
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ class ParsedFiles:
         from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415 - not in the server
 
         ordinary = DataLoader.load_from_file
+        takes_trust = "trusted_as_template" in inspect.signature(ordinary).parameters  # not before ansible-core 2.19
 
         def load_from_file(
             self_: Any,
@@ -65,7 +67,8 @@ class ParsedFiles:
             loaded = cache != "none" and path in self_._FILE_CACHE  # noqa: SLF001 - there is no public name
             parsed = None if loaded or unsafe else self._find((path, json_only, trusted_as_template))
             if parsed is None:
-                return ordinary(self_, file_name, cache, unsafe, json_only, trusted_as_template)
+                trust = (trusted_as_template,) if takes_trust else ()
+                return ordinary(self_, file_name, cache, unsafe, json_only, *trust)
             if cache == "all":
                 self_._FILE_CACHE[path] = parsed.cached  # noqa: SLF001
             return parsed.returned
@@ -115,8 +118,10 @@ def _parse(path: str, json_only: bool, trusted_as_template: bool) -> Parsed | No
         return None
 
     def load() -> Any:
+        # Trust is unknown to the loader before ansible-core 2.19, and no file of these is trusted there.
+        trust = {"trusted_as_template": True} if trusted_as_template else {}
         loader: Callable[..., Any] = DataLoader().load_from_file
-        return loader(path, cache="none", unsafe=True, json_only=json_only, trusted_as_template=trusted_as_template)
+        return loader(path, cache="none", unsafe=True, json_only=json_only, **trust)
 
     with display.discard_messages() as were_any_shown:
         try:
