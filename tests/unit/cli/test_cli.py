@@ -458,7 +458,7 @@ def test_validate_takes_an_unknown_key_for_an_error_and_still_prints_warnings() 
 def test_validate_warns_of_tasks_that_the_installed_core_refuses(
     core: str, warned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconcile_runner.cli.installed", lambda _: core)
+    monkeypatch.setattr("reconcile_runner.cli.validatecommand.installed", lambda _: core)
     monkeypatch.chdir(REPOSITORY / "tests" / "testdata" / "operators-of-2.18" / "memcached-operator")
     result = invoke("validate")
     assert result.exit_code == 0
