@@ -225,6 +225,12 @@ ROWS: Final[dict[str, Sequence[Panel]]] = {
             {"{{dependent}}": _rate("controller, dependent", "reconcile_runner_dependent_events_total")},
         ),
         Panel(
+            "Statuses refused",
+            "Status writes that the API server does not take: the conditions of their objects are old",
+            Unit.PER_SECOND,
+            {"{{controller}}": _rate("controller", "reconcile_runner_status_refused_total")},
+        ),
+        Panel(
             "Requests of runs",
             "Answered from the cache, by the API server, or refused",
             Unit.REQUESTS_PER_SECOND,

@@ -210,6 +210,11 @@ DEPENDENT_EVENTS: Final = Definition(
     "Total number of events of dependents that reconcile at least one owner",
     ("controller", "dependent"),
 )
+STATUS_REFUSED: Final = Definition(
+    "reconcile_runner_status_refused_total",
+    "Total number of status writes that the API server refused",
+    ("controller",),
+)
 PROXY_REQUESTS: Final = Definition(
     "reconcile_runner_proxy_requests_total",
     "Total number of requests of runs, by where the proxy got the answer",
@@ -372,6 +377,7 @@ class Metrics:
         self._trigger_events = self._counter(TRIGGER_EVENTS)
         self._triggered_requests = self._counter(TRIGGERED_REQUESTS)
         self._dependent_events = self._counter(DEPENDENT_EVENTS)
+        self._status_refused = self._counter(STATUS_REFUSED)
         self._proxy_requests = self._counter(PROXY_REQUESTS)
         self._rights_used = self._counter(RIGHTS_USED)
 
@@ -421,6 +427,10 @@ class Metrics:
     def dependent_changed(self, controller: str, dependent: GroupVersionKind) -> None:
         """Count an event of a dependent that reconciles its owners."""
         self._dependent_events.labels(controller, str(dependent)).inc()
+
+    def status_refused(self, controller: str) -> None:
+        """Count a status write that the API server refused."""
+        self._status_refused.labels(controller).inc()
 
     def proxied(self, answer: ProxyAnswer) -> None:
         """Count a request of a run that the proxy has answered."""

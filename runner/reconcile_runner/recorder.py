@@ -82,6 +82,7 @@ class Reason(enum.StrEnum):
     TRIGGERED = "Triggered"
     PAUSED = "Paused"
     STATUS_NOT_WRITTEN = "StatusNotWritten"
+    STATUS_REFUSED = "StatusRefused"
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ HEALTHY = {
     'rest_client_requests_total{job="foo-operator", instance="a", code="404", method="GET"}': "0+30",
     'rest_client_requests_total{job="foo-operator", instance="a", code="<error>", method="GET"}': "0+3",
     'rest_client_requests_total{job="foo-operator", instance="a", code="403", method="POST"}': "2",
+    f'reconcile_runner_status_refused_total{{job="foo-operator", instance="a", {FOO}}}': "2",
     'process_start_time_seconds{job="foo-operator", instance="a"}': "5000",
     # Another operator's.
     'leader_election_master_status{job="other", instance="c", name="other"}': "0",
@@ -77,6 +78,7 @@ SITUATIONS = {
     "ReconcileRunnerRunTimedOut": _series("reconcile_runner_run_duration_seconds_count", "0+1"),
     "ReconcileRunnerApiErrors": _series("rest_client_requests_total <error>", "0+50"),
     "ReconcileRunnerForbidden": _series('rest_client_requests_total foo-operator "403"', "0+1"),
+    "ReconcileRunnerStatusRefused": _series("reconcile_runner_status_refused_total", "0+1"),
     "ReconcileRunnerRestarts": _series("process_start_time_seconds", "0+300"),
 }
 

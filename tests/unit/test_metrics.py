@@ -70,6 +70,7 @@ def metrics() -> Metrics:
     metrics.phase_finished(NAME, Phase.MODULES, 0.25)
     metrics.trigger_fired(NAME, POD, 5)
     metrics.dependent_changed(NAME, POD)
+    metrics.status_refused(NAME)
     metrics.proxied(ProxyAnswer.CACHE)
     metrics.right_used(UsedRight("apps", "deployments/scale", "patch", RequestScope.OWN))
     metrics.resource_exists(FOO, ObjectKey("default", "foo-01"), 1767225600.0)

@@ -5,10 +5,12 @@ server sent can be lost on the way back.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 KubeObject: TypeAlias = dict[str, Any]
 """A decoded Kubernetes object: string keys, JSON values."""
+
+_NO_CONTENT: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,3 +96,12 @@ def annotations(obj: KubeObject) -> dict[str, str]:
 def is_deleting(obj: KubeObject) -> bool:
     """Tell whether deletion was asked for and waits for finalizers."""
     return bool(metadata(obj).get("deletionTimestamp"))
+
+
+def has_same_content(obj: KubeObject, other: KubeObject) -> bool:
+    """Tell whether two states of a whole object differ in metadata and status at most."""
+    return _content(obj) == _content(other)
+
+
+def _content(obj: KubeObject) -> KubeObject:
+    return {name: value for name, value in obj.items() if name not in _NO_CONTENT}

@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from reconcile_runner.apimachinery import objects
+from reconcile_runner.apimachinery.conditions import conditions_of, without_own
 from reconcile_runner.apimachinery.objects import (
     KubeObject,
     generation,
+    has_same_content,
     is_deleting,
     labels,
     metadata,
@@ -104,21 +106,50 @@ def matters_to_owner(event: Event, *, metadata_only: bool) -> bool:
 def _generation_changed(new: KubeObject, old: KubeObject) -> bool:
     """Whether the spec changed.
 
-    Kinds without generations cannot tell. Each update of them counts, except one of finalizers alone: the reconciler
-    itself writes these.
+    Kinds without generations cannot tell. Each update of them counts, except one of finalizers and of the operator's
+    own conditions alone: the reconciler itself writes these.
     """
-    if generation(new) != generation(old) or _is_replaced(new, old):
+    if _is_replaced(new, old):
         return True
-    return generation(new) == 0 and not _differ_in_finalizers_alone(new, old)
+    if generation(new) == 0:
+        return not _is_own_write(new, old)
+    return generation(new) != generation(old) and not _is_status_write(new, old)
 
 
-def _differ_in_finalizers_alone(new: KubeObject, old: KubeObject) -> bool:
-    if metadata(new).get("finalizers") == metadata(old).get("finalizers"):
-        return False
-    aside = _BOOKKEEPING | {"finalizers"}
-    return _without(metadata(new), aside) == _without(metadata(old), aside) and (
-        _without(new, frozenset({"metadata"})) == _without(old, frozenset({"metadata"}))
+def _is_status_write(new: KubeObject, old: KubeObject) -> bool:
+    """Whether the generation is new because of the status, as in a kind without the subresource.
+
+    One write raises it by one. More is more than one write, of which one may have been of the spec, and another may
+    have undone it: that does not matter once the newest generation has its verdict.
+    """
+    return (
+        new.get("status") != old.get("status")
+        and has_same_content(new, old)
+        and is_deleting(new) == is_deleting(old)
+        and (generation(new) == generation(old) + 1 or _is_judged(new))
     )
+
+
+def _is_judged(obj: KubeObject) -> bool:
+    status = obj.get("status")
+    return isinstance(status, dict) and status.get("observedGeneration") == generation(obj)
+
+
+def _is_own_write(new: KubeObject, old: KubeObject) -> bool:
+    """Whether nothing changed but what the reconciler itself writes, and that did."""
+    if metadata(new).get("finalizers") == metadata(old).get("finalizers") and new.get("status") == old.get("status"):
+        return False
+    return _written_by_others(new) == _written_by_others(old)
+
+
+def _written_by_others(obj: KubeObject) -> KubeObject:
+    """Return an object without what the reconciler and the API server write."""
+    others = {**obj, "metadata": _without(metadata(obj), _BOOKKEEPING | {"finalizers"})}
+    status = others.pop("status", None)
+    if isinstance(status, dict):
+        conditions = without_own(conditions_of(obj))
+        others["status"] = {**_without(status, frozenset({"observedGeneration"})), "conditions": conditions}
+    return others
 
 
 def _is_replaced(new: KubeObject, old: KubeObject) -> bool:
@@ -126,8 +157,9 @@ def _is_replaced(new: KubeObject, old: KubeObject) -> bool:
 
 
 def _differs_beyond_status(new: KubeObject, old: KubeObject) -> bool:
+    aside = _BOOKKEEPING | {"generation"} if _is_status_write(new, old) else _BOOKKEEPING
     return _without(new, _NOT_THE_SPEC) != _without(old, _NOT_THE_SPEC) or (
-        _without(metadata(new), _BOOKKEEPING) != _without(metadata(old), _BOOKKEEPING)
+        _without(metadata(new), aside) != _without(metadata(old), aside)
     )
 
 

@@ -42,6 +42,7 @@ from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.jobrunner import JobRunner
 from reconcile_runner.reconciler.objectwriter import ObjectWriter
 from reconcile_runner.reconciler.reconciler import AnsibleReconciler
+from reconcile_runner.reconciler.statusretries import StatusRetries
 from reconcile_runner.reconciler.warmup import warm_up
 from reconcile_runner.recorder import EventRecorder
 from reconcile_runner.server.healthz import Checks, Probe
@@ -104,6 +105,7 @@ async def build(
         inputs=inputs,
         proxy=proxy,
         recorder=recorder,
+        retries=StatusRetries(metrics, recorder, clock),
         limit=ConcurrencyLimit(options.max_concurrent_runs),
     )
     units = [_build_unit(_with_period(watch, options), shared) for watch in watches]
@@ -135,6 +137,7 @@ def _group(watches: tuple[Watch, ...], units: list[_Unit], shared: _Shared) -> O
             RunnableFunc("discovery", shared.discovery.run),
             RunnableFunc("cache", cache.run),
             RunnableFunc("event recorder", shared.recorder.run),
+            RunnableFunc("status retries", shared.retries.run),
             RunnableFunc("first lists", _FirstLists(cache, shared.inputs, watches).run),
             *(RunnableFunc("source sync", unit.sources.wait_synced) for unit in units),
         ],
@@ -183,6 +186,7 @@ class _Shared:
     inputs: InputDir
     proxy: Proxy
     recorder: EventRecorder
+    retries: StatusRetries
     limit: ConcurrencyLimit
 
 
@@ -209,7 +213,7 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
         shared.metrics,
         shared.clock,
     )
-    writer = ObjectWriter(watch, shared.client, shared.discovery, shared.metrics, shared.clock)
+    writer = ObjectWriter(watch, shared.client, shared.discovery, shared.metrics, shared.retries, shared.clock)
     reconciler = AnsibleReconciler(watch, objects, jobs, writer, shared.recorder)
     controller_options = ControllerOptions(
         options.workers_for(watch.gvk),

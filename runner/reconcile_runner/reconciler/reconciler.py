@@ -155,7 +155,7 @@ class AnsibleReconciler:
             return Failed(f"the status cannot be written: {error}")
         if written is Written.GONE:
             return self._gone(obj)
-        if not is_deleting(obj) and self._is_news(obj):
+        if written is not Written.REFUSED and not is_deleting(obj) and self._is_news(obj):
             self._recorder.record(obj, KubeEventType.NORMAL, Reason.RECONCILED, "The last run succeeded")
         self._failing.discard(key_of(obj))
         stats = result.stats
@@ -175,7 +175,7 @@ class AnsibleReconciler:
         if is_deleting(obj):
             message, reason = f"finalizer {self._finalizer}: {message}", Reason.FINALIZER_FAILED
         try:
-            written = await self._writer.write_failure(obj, message, result)
+            written = await self._writer.write_failure(obj, message, result, is_final=retry is _Retry.NEVER)
         except (ApiError, ApiUnreachableError) as error:
             return Failed(f"{message} (and the status cannot be written: {error})", retry is not _Retry.LATER)
         if written is Written.GONE:
@@ -204,4 +204,5 @@ class AnsibleReconciler:
 
     def _forget(self, request: Request) -> None:
         self._jobs.clear(request)
+        self._writer.forget(request)
         self._failing.discard(request)

@@ -18,6 +18,7 @@ from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.jobrunner import JobRunner
 from reconcile_runner.reconciler.objectwriter import ObjectWriter
 from reconcile_runner.reconciler.reconciler import AnsibleReconciler
+from reconcile_runner.reconciler.statusretries import StatusRetries
 from reconcile_runner.recorder import EventRecorder
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.client import FakeClient
@@ -52,6 +53,7 @@ class Bench:
     metrics: Metrics
     reconciler: AnsibleReconciler
     recorder: EventRecorder
+    retries: StatusRetries
 
     def put(self, **metadata: Any) -> KubeObject:
         """Create the object on the server and in the cache."""
@@ -87,19 +89,28 @@ class Bench:
         return [(body["type"], body["reason"], body["message"]) for body in bodies]
 
 
-def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSettings = SETTINGS, **fields: Any) -> Bench:
-    client, clock, engine = FakeClient(), FakeClock(), engine or FakeEngine()
-    client.answer("/apis/example.com/v1", RESOURCES)
+def bench(
+    tmp_path: Path,
+    engine: FakeEngine | None = None,
+    settings: RunSettings = SETTINGS,
+    *,
+    client: FakeClient | None = None,
+    has_subresource: bool = True,
+    **fields: Any,
+) -> Bench:
+    client, clock, engine = client or FakeClient(), FakeClock(), engine or FakeEngine()
+    client.answer("/apis/example.com/v1", {"resources": RESOURCES["resources"][: 1 + has_subresource]})
     cached = Informer(GVK, metadata_only=False)
     inputs, proxy, metrics = InputDir(tmp_path, {}), FakeProxy(), Metrics()
     recorder = EventRecorder(client, clock)
+    retries = StatusRetries(metrics, recorder, clock)
     watch = replace(Watch(GVK, role=Path("/roles/thing"), reconcile_period=PERIOD), **fields)
     discovery = Discovery(client, clock)
     reconciler = AnsibleReconciler(
         watch,
         cached,
         JobRunner(watch, lambda: settings, engine, inputs, proxy, discovery, metrics, clock),
-        ObjectWriter(watch, client, discovery, metrics, clock),
+        ObjectWriter(watch, client, discovery, metrics, retries, clock),
         recorder,
     )
     return Bench(
@@ -112,4 +123,5 @@ def bench(tmp_path: Path, engine: FakeEngine | None = None, settings: RunSetting
         metrics,
         reconciler,
         recorder,
+        retries,
     )

@@ -57,6 +57,59 @@ class TestWatch:
     def test_a_status_write_does_not(self) -> None:
         assert not matters_to_watch(WATCH, updated(thing(), thing(status={"happy": True}, resourceVersion="2")))
 
+    @pytest.mark.parametrize(
+        ("old", "new", "expected"),
+        [
+            (thing(1), thing(2, status={"a": 1}), False),
+            (thing(1), thing(2, status={"a": 1}, labels={"a": "b"}), False),
+            (thing(1), thing(2, spec={"a": 1}, status={"a": 1}), True),
+            (thing(1, spec={"a": 1}), thing(3, spec={"a": 1}, status={"a": 1}), True),
+            (thing(1, spec={"a": 1}), thing(3, spec={"a": 1}, status={"observedGeneration": 2}), True),
+            (thing(1, spec={"a": 1}), thing(3, spec={"a": 1}, status={"observedGeneration": 3}), False),
+            (thing(1, spec={"a": 1}), thing(3, spec={"a": 2}, status={"observedGeneration": 3}), True),
+            (thing(1), thing(2, status={"a": 1}, deletionTimestamp="2026-01-01T00:00:00Z"), True),
+            (thing(1, status={"a": 1}), thing(2, status={"a": 1}), True),
+        ],
+        ids=[
+            "status",
+            "and labels",
+            "and spec",
+            "two writes",
+            "judged before",
+            "judged",
+            "and another spec",
+            "and deletion",
+            "no difference",
+        ],
+    )
+    def test_a_status_write_does_not_matter_where_it_raises_the_generation(
+        self, old: KubeObject, new: KubeObject, expected: bool
+    ) -> None:
+        assert matters_to_watch(WATCH, updated(old, new)) is expected
+        assert resets_backoff(updated(old, new)) is expected
+
+    def test_an_object_without_a_spec_is_told_from_its_status_too(self) -> None:
+        old, new = thing(1), thing(2, status={"a": 1})
+        for obj in (old, new):
+            del obj["spec"]
+        assert not matters_to_watch(WATCH, updated(old, new))
+
+    @pytest.mark.parametrize(
+        ("conditions", "expected"),
+        [
+            ([{"type": "Running", "status": "True", "reason": "Running"}], False),
+            ([{"type": "Ready", "status": "Unknown", "reason": "Reconciling"}], False),
+            ([{"type": "Ready", "status": "True", "reason": "KubeletReady"}], True),
+            ([{"type": "Network", "status": "True"}], True),
+        ],
+        ids=["Running", "our Ready", "the Ready of others", "another type"],
+    )
+    def test_our_conditions_of_a_kind_without_generations_do_not_matter(
+        self, conditions: list[dict[str, str]], expected: bool
+    ) -> None:
+        new = thing(0, status={"conditions": conditions, "observedGeneration": 0}, resourceVersion="2")
+        assert matters_to_watch(WATCH, updated(thing(0, status={"conditions": []}), new)) is expected
+
     def test_a_label_does_not(self) -> None:
         assert not matters_to_watch(WATCH, updated(thing(), thing(labels={"a": "b"})))
 
@@ -193,6 +246,8 @@ class TestTriggerUpdates:
             (thing(annotations={"a": "b"}), True),
             (thing(spec={"nodeName": "n1"}), True),
             (thing(generation=2), True),
+            (thing(generation=2, status={"phase": "Running"}), False),
+            (thing(generation=2, status={"phase": "Running"}, spec={"a": 1}), True),
             (thing(deletionTimestamp="2026-01-01T00:00:00Z"), True),
             ({**thing(), "data": {"key": "value"}}, True),
         ],

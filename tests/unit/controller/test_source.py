@@ -120,9 +120,9 @@ class TestOwnKind:
         await harness.synced([thing(ONE)], [])
         harness.things.upsert({**thing(ONE), "status": {"happy": True}})
         assert await harness.served() == []
-        harness.things.upsert(thing(ONE, generation=2))
+        harness.things.upsert(thing(ONE, "joe", generation=2))
         assert await harness.served() == [ONE]
-        harness.things.delete(thing(ONE, generation=2))
+        harness.things.delete(thing(ONE, "joe", generation=2))
         assert await harness.served() == [ONE]
 
     async def test_a_list_after_a_gap_shows_what_was_missed(self, harness: Harness) -> None:
@@ -137,7 +137,7 @@ class TestOwnKind:
             harness.queue.add_rate_limited(ONE)
         harness.things.upsert({**thing(ONE), "status": {"happy": False}})
         assert harness.queue.failures(ONE) == 5
-        harness.things.upsert(thing(ONE, generation=2))
+        harness.things.upsert(thing(ONE, "joe", generation=2))
         assert harness.queue.failures(ONE) == 0
 
     async def test_the_creation_time_of_each_object_is_shown_until_it_is_gone(self, harness: Harness) -> None:

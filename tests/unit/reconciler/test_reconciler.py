@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from reconcile_runner.apimachinery.labels import LabelSelector, Operator, Requirement
 from reconcile_runner.controller.reconcile import Failed, Ignored, Succeeded
-from reconcile_runner.errors import ApiUnreachableError, ConflictError, ExecutionError, ForbiddenError, RunLostError
+from reconcile_runner.errors import ApiError, ApiUnreachableError, ConflictError, ExecutionError, RunLostError
 from reconcile_runner.execution.job import RunResult, TaskFailure
 from reconcile_runner.reconciler.objectwriter import RUNNING_DELAY
 from reconcile_runner.watches.watch import Finalizer
@@ -188,6 +188,31 @@ async def test_a_period_that_cannot_be_read_is_said_in_the_conditions(tmp_path: 
     assert "'soon'" in b.condition("Failure")["message"]
 
 
+async def test_a_failure_that_waits_for_a_change_is_stalled_until_there_is_one(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put(annotations={"ansible.sdk.operatorframework.io/reconcile-period": "soon"})
+    await b.reconcile()
+    assert b.condition("Stalled")["reason"] == "WaitingForChange"
+    del b.client.objects[PATH]["metadata"]["annotations"]
+    b.seen()
+    await b.reconcile()
+    assert (b.condition("Stalled"), b.condition("Ready")["status"]) == ({}, "True")
+
+
+async def test_a_periodic_run_of_a_kind_without_the_subresource_is_not_announced(tmp_path: Path) -> None:
+    engine = FakeEngine(hold=True)
+    b = bench(tmp_path, engine, has_subresource=False)
+    b.put()
+    for announced in ("Running", "Successful"):
+        engine.hold()
+        running = asyncio.create_task(b.reconcile())
+        await b.clock.advance(2 * RUNNING_DELAY)
+        assert b.condition("Running")["reason"] == announced
+        engine.release()
+        await running
+        b.seen()
+
+
 async def test_the_role_may_ask_to_be_run_again_sooner(tmp_path: Path) -> None:
     b = bench(tmp_path, FakeEngine([replace(SUCCESS, requeue_after=30.0)]))
     b.put()
@@ -203,7 +228,7 @@ async def test_without_manage_status_nothing_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ForbiddenError(403, "Forbidden", "may not patch"), ApiUnreachableError("no answer")], ids=type
+    "error", [ApiError(503, "ServiceUnavailable", "later"), ApiUnreachableError("no answer")], ids=type
 )
 async def test_a_status_that_cannot_be_written_is_tried_again(tmp_path: Path, error: Exception) -> None:
     b = bench(tmp_path)

@@ -6,6 +6,15 @@ writer applies updates. Reference: docs/reference/status.md.
 
 from reconcile_runner.reconciler.status.style import Style, status_style_for
 from reconcile_runner.reconciler.status.types import LastResult, StatusUpdate, last_result
-from reconcile_runner.reconciler.status.writer import StatusWriter, Written
+from reconcile_runner.reconciler.status.writer import StatusWriter, UpdateFor, Written
 
-__all__ = ["LastResult", "StatusUpdate", "StatusWriter", "Style", "Written", "last_result", "status_style_for"]
+__all__ = [
+    "LastResult",
+    "StatusUpdate",
+    "StatusWriter",
+    "Style",
+    "UpdateFor",
+    "Written",
+    "last_result",
+    "status_style_for",
+]

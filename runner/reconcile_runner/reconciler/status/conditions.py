@@ -1,40 +1,33 @@
 """The project's own conditions: a run's result in an object's ``status``.
 
 Types, reasons and messages of ``Running``, ``Successful`` and ``Failure`` are upstream's (ansible-operator-plugins,
-``internal/ansible/controller/status``); ``Ready`` and ``observedGeneration`` are this project's. A write that upstream
-makes and that would say nothing new is left out; ``upstream`` makes all of them.
+``internal/ansible/controller/status``), but for reasons that are empty there: ``metav1.Condition`` allows none.
+``Ready``, ``Stalled`` and ``observedGeneration`` are this project's. A write that upstream makes and that would say
+nothing new is left out; ``upstream`` makes all of them.
 """
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from reconcile_runner.apimachinery.objects import KubeObject
-from reconcile_runner.execution.job import RunResult
-from reconcile_runner.reconciler.status.types import (
+from reconcile_runner.apimachinery.conditions import (
     Condition,
     ConditionType,
-    StatusUpdate,
+    ReadyReason,
+    StalledReason,
     Truth,
-    ansible_result,
     conditions_of,
     find,
-    timestamp,
+    is_own,
 )
+from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.execution.job import RunResult
+from reconcile_runner.reconciler.status.types import StatusUpdate, ansible_result, timestamp
 
-
-class ReadyReason(enum.StrEnum):
-    """Why ``Ready`` is as it is.
-
-    A ``Ready`` with any other reason was written by a role, and stays.
-    """
-
-    SUCCEEDED = "ReconcileSucceeded"
-    FAILED = "ReconcileFailed"
-    RECONCILING = "Reconciling"
+MESSAGE_LIMIT: Final = 32768
+"""Characters of a message (``metav1.Condition``'s limit)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +36,28 @@ class _Target:
 
     type: ConditionType
     status: Truth
-    reason: str = ""
+    reason: str
     message: str = ""
     ansible_result: dict[str, Any] | None = None
     observed_generation: int | None = None
 
 
-def running(run_generation: int) -> StatusUpdate:
+def running(run_generation: int, *, is_judged: bool = False) -> StatusUpdate:
     """Return the update while a run is under way.
 
     ``Ready`` becomes ``Unknown`` only where it is about an older generation: a periodic run must leave it.
+    ``is_judged``: it is about this one, whatever the kind's schema keeps of that.
     """
 
     def update(obj: KubeObject, now: datetime) -> dict[str, Any]:
         targets = [_Target(ConditionType.RUNNING, Truth.TRUE, "Running", "Running reconciliation")]
-        successful = find(conditions_of(obj), ConditionType.SUCCESSFUL)
+        conditions = conditions_of(obj)
+        successful = find(conditions, ConditionType.SUCCESSFUL)
         if successful is not None:
-            kept = {name: str(successful.get(name, "")) for name in ("reason", "message")}
-            targets.append(_Target(ConditionType.SUCCESSFUL, Truth.FALSE, kept["reason"], kept["message"]))
-        ready = find(conditions_of(obj), ConditionType.READY)
-        if ready is None or ready.get("observedGeneration") != run_generation:
+            reason, message = successful.get("reason") or "Running", successful.get("message") or ""
+            targets.append(_Target(ConditionType.SUCCESSFUL, Truth.FALSE, str(reason), str(message)))
+        ready = find(conditions, ConditionType.READY)
+        if ready is None or not (is_judged or judged_generation(obj) == run_generation):
             targets.append(
                 _Target(
                     ConditionType.READY,
@@ -72,7 +67,7 @@ def running(run_generation: int) -> StatusUpdate:
                     observed_generation=run_generation,
                 )
             )
-        return _changes(obj, targets, now, observed_generation=None)
+        return _changes(obj, targets, now)
 
     return update
 
@@ -90,7 +85,7 @@ def succeeded(run_generation: int, result: RunResult) -> StatusUpdate:
                 ansible_result=ansible_result(result.stats, now),
             ),
             _Target(ConditionType.SUCCESSFUL, Truth.TRUE, "Successful", "Last reconciliation succeeded"),
-            _Target(ConditionType.FAILURE, Truth.FALSE),
+            _Target(ConditionType.FAILURE, Truth.FALSE, "Successful"),
             _Target(
                 ConditionType.READY,
                 Truth.TRUE,
@@ -99,17 +94,20 @@ def succeeded(run_generation: int, result: RunResult) -> StatusUpdate:
                 observed_generation=run_generation,
             ),
         ]
-        return _changes(obj, targets, now, observed_generation=run_generation)
+        return _changes(obj, targets, now) | _claim(obj, run_generation)
 
     return update
 
 
-def failed(run_generation: int, message: str, result: RunResult | None = None) -> StatusUpdate:
+def failed(
+    run_generation: int, message: str, result: RunResult | None = None, *, is_final: bool = False
+) -> StatusUpdate:
     """Return the update after a run that failed, or could not start.
 
-    ``message`` says why, for people.
+    ``message`` says why, for people. ``is_final``: it is not tried again before something changes.
     """
     stats = result.stats if result is not None else None
+    message = message[:MESSAGE_LIMIT]
 
     def update(obj: KubeObject, now: datetime) -> dict[str, Any]:
         was_running = find(conditions_of(obj), ConditionType.RUNNING) or {}
@@ -117,10 +115,10 @@ def failed(run_generation: int, message: str, result: RunResult | None = None) -
             _Target(
                 ConditionType.RUNNING,
                 Truth.FALSE,
-                str(was_running.get("reason", "Running")),
-                str(was_running.get("message", "Running reconciliation")),
+                str(was_running.get("reason") or "Running"),
+                str(was_running.get("message") or "Running reconciliation"),
             ),
-            _Target(ConditionType.SUCCESSFUL, Truth.FALSE),
+            _Target(ConditionType.SUCCESSFUL, Truth.FALSE, "Failed"),
             _Target(
                 ConditionType.FAILURE,
                 Truth.TRUE,
@@ -136,38 +134,79 @@ def failed(run_generation: int, message: str, result: RunResult | None = None) -
                 observed_generation=run_generation,
             ),
         ]
-        return _changes(obj, targets, now, observed_generation=run_generation)
+        if is_final:
+            targets.append(_Target(ConditionType.STALLED, Truth.TRUE, StalledReason.WAITING_FOR_CHANGE, message))
+        changes = _changes(obj, targets, now)
+        if _misleads(obj, run_generation, is_final=is_final):
+            return changes | _disclaim(obj, run_generation)
+        return changes | _claim(obj, run_generation)
 
     return update
 
 
-def _changes(
-    obj: KubeObject, targets: list[_Target], now: datetime, *, observed_generation: int | None
-) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
+def judged_generation(obj: KubeObject) -> int | None:
+    """Return the generation that ``Ready`` is about, as far as the kind's schema keeps it."""
+    ready = find(conditions_of(obj), ConditionType.READY) or {}
+    if ready.get("status") == Truth.UNKNOWN:
+        return None
+    found = ready.get("observedGeneration", _observed_generation(obj))
+    return found if isinstance(found, int) else None
+
+
+def _observed_generation(obj: KubeObject) -> Any:
+    status = obj.get("status")
+    return status.get("observedGeneration") if isinstance(status, dict) else None
+
+
+def _claim(obj: KubeObject, run_generation: int) -> dict[str, Any]:
+    """Return the change that makes conditions count for a generation."""
+    if not run_generation or _observed_generation(obj) == run_generation:
+        return {}
+    return {"observedGeneration": run_generation}
+
+
+def _disclaim(obj: KubeObject, run_generation: int) -> dict[str, Any]:
+    """Return the change that keeps conditions from counting for a generation."""
+    if not run_generation or _observed_generation(obj) is not None:
+        return {}
+    return {"observedGeneration": run_generation - 1}
+
+
+def _misleads(obj: KubeObject, run_generation: int, *, is_final: bool) -> bool:
+    """Tell whether a role's ``Ready=True`` would be taken for that of a run that failed.
+
+    kstatus takes it for that of ``status.observedGeneration``, unless the object is stalled; ``kubectl wait`` looks at
+    the condition's own generation first.
+    """
+    conditions = conditions_of(obj)
+    ready = find(conditions, ConditionType.READY)
+    if ready is None or is_own(ready, conditions) or ready.get("status") != Truth.TRUE:
+        return False
+    own_generation = ready.get("observedGeneration")
+    return not (is_final and isinstance(own_generation, int) and own_generation < run_generation)
+
+
+def _changes(obj: KubeObject, targets: list[_Target], now: datetime) -> dict[str, Any]:
     conditions = conditions_of(obj)
     merged = _merged(conditions, targets, now)
-    if merged != conditions:
-        changes["conditions"] = merged
-    status = obj.get("status")
-    written = status.get("observedGeneration") if isinstance(status, dict) else None
-    if observed_generation and written != observed_generation:
-        changes["observedGeneration"] = observed_generation
-    return changes
+    return {"conditions": merged} if merged != conditions else {}
 
 
 def _merged(conditions: list[Condition], targets: list[_Target], now: datetime) -> list[Condition]:
     """Return the conditions with the targets in their places.
 
-    Other conditions keep their places and fields.
+    Other conditions keep their places and fields; an own ``Stalled`` that is no target goes.
     """
     merged = list(conditions)
     for target in targets:
         current = find(merged, target.type)
         if current is None:
             merged.append(_rendered(target, None, now))
-        elif not _is_settled(current, target):
+        elif is_own(current, conditions) and not _is_settled(current, target):
             merged[merged.index(current)] = _rendered(target, current, now)
+    stalled = find(conditions, ConditionType.STALLED)
+    if stalled is not None and is_own(stalled, conditions) and ConditionType.STALLED not in {t.type for t in targets}:
+        merged.remove(stalled)
     return merged
 
 
@@ -176,8 +215,6 @@ def _is_settled(current: Condition, target: _Target) -> bool:
 
     A new ``ansibleResult`` alone is no reason to write.
     """
-    if target.type is ConditionType.READY and current.get("reason") not in set(ReadyReason):
-        return True
     return (
         current.get("status") == target.status
         and (current.get("reason") or "") == target.reason

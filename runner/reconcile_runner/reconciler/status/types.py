@@ -1,7 +1,4 @@
-"""The fields of an object's status.
-
-They are read with care: a role may have written anything there.
-"""
+"""What is written to an object's status, and what it says of the last run."""
 
 from __future__ import annotations
 
@@ -10,30 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from reconcile_runner.apimachinery.conditions import ConditionType, Truth, conditions_of, find
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.execution.job import RunStats
 
-Condition: TypeAlias = dict[str, Any]
-
 StatusUpdate: TypeAlias = Callable[[KubeObject, datetime], dict[str, Any]]
 """A function from the live object and the time to the fields of ``status`` that must change; empty where none must."""
-
-
-class ConditionType(enum.StrEnum):
-    """The types of conditions that the reconciler writes."""
-
-    RUNNING = "Running"
-    SUCCESSFUL = "Successful"
-    FAILURE = "Failure"
-    READY = "Ready"
-
-
-class Truth(enum.StrEnum):
-    """A condition's status."""
-
-    TRUE = "True"
-    FALSE = "False"
-    UNKNOWN = "Unknown"
 
 
 class LastResult(enum.StrEnum):
@@ -53,21 +32,9 @@ def last_result(obj: KubeObject) -> LastResult:
     failure, successful = find(conditions, ConditionType.FAILURE), find(conditions, ConditionType.SUCCESSFUL)
     if failure is not None and failure.get("status") == Truth.TRUE:
         return LastResult.FAILED
-    if successful is not None and successful.get("reason") == "Successful":
+    if successful is not None and (successful.get("status") == Truth.TRUE or successful.get("reason") == "Successful"):
         return LastResult.SUCCEEDED
     return LastResult.UNKNOWN
-
-
-def conditions_of(obj: KubeObject) -> list[Condition]:
-    """Return the object's conditions, without entries that are malformed."""
-    status = obj.get("status")
-    conditions = status.get("conditions") if isinstance(status, dict) else None
-    return [c for c in conditions if isinstance(c, dict)] if isinstance(conditions, list) else []
-
-
-def find(conditions: list[Condition], wanted: ConditionType) -> Condition | None:
-    """Return the condition of a type, or None."""
-    return next((condition for condition in conditions if condition.get("type") == wanted), None)
 
 
 def timestamp(now: datetime) -> str:

@@ -10,24 +10,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from reconcile_runner.apimachinery.conditions import Condition, ConditionType, Truth, conditions_of, find
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.execution import failuretext
 from reconcile_runner.execution.job import RunResult
-from reconcile_runner.reconciler.status.types import (
-    Condition,
-    ConditionType,
-    StatusUpdate,
-    Truth,
-    ansible_result,
-    conditions_of,
-    find,
-    timestamp,
-)
+from reconcile_runner.reconciler.status.types import StatusUpdate, ansible_result, timestamp
 
 
-def running(run_generation: int) -> StatusUpdate:
+def running(run_generation: int, *, is_judged: bool = False) -> StatusUpdate:
     """Return the update before a run."""
-    del run_generation
+    del run_generation, is_judged
 
     def update(obj: KubeObject, now: datetime) -> dict[str, Any]:
         conditions = conditions_of(obj)
@@ -54,12 +46,14 @@ def succeeded(run_generation: int, result: RunResult) -> StatusUpdate:
     return update
 
 
-def failed(run_generation: int, message: str, result: RunResult | None = None) -> StatusUpdate:
+def failed(
+    run_generation: int, message: str, result: RunResult | None = None, *, is_final: bool = False
+) -> StatusUpdate:
     """Return the update after a run that failed, or could not start.
 
     ``result`` is None where nothing was run.
     """
-    del run_generation
+    del run_generation, is_final
     if result is None:
         return _not_started(message)
     text = failuretext.of_failures(failure.message for failure in result.failures) or message

@@ -27,8 +27,18 @@ def test_a_watch_has_one_style(manage: bool, upstream: bool, style: Style) -> No
 
 def test_silence_changes_nothing() -> None:
     result = RunResult(RunStatus.SUCCESSFUL)
-    updates = [SILENT.running(1), SILENT.succeeded(1, result), SILENT.failed(1, "no", None)]
-    assert [update({}, NOW) for update in updates] == [{}, {}, {}]
+    updates = [
+        SILENT.running(1),
+        SILENT.succeeded(1, result),
+        SILENT.failed(1, "no"),
+        SILENT.failed(1, "n", is_final=True),
+    ]
+    assert [update({}, NOW) for update in updates] == [{}] * 4
+
+
+def test_upstreams_knows_no_failure_for_good() -> None:
+    [condition] = UPSTREAM.failed(1, "no", is_final=True)({}, NOW)["conditions"]
+    assert condition["type"] == "Failure"
 
 
 def test_upstreams_alone_is_announced_before_every_run() -> None:

@@ -34,6 +34,13 @@ def test_the_last_result_can_be_read_back_also_while_a_run_is_under_way(words: A
     assert last_result(after(words.succeeded(1, SUCCESS), words.failed(1, "not run", None))) is LastResult.FAILED
 
 
+def test_a_success_is_known_without_its_reason() -> None:
+    obj = after(conditions.succeeded(1, SUCCESS))
+    for condition in obj["status"]["conditions"]:
+        del condition["reason"]
+    assert last_result(obj) is LastResult.SUCCEEDED
+
+
 @pytest.mark.parametrize("junk", [None, "text", {"conditions": [1, {"type": 3}]}], ids=repr)
 def test_a_status_full_of_anything_says_nothing(junk: object) -> None:
     assert last_result({"status": junk}) is LastResult.UNKNOWN

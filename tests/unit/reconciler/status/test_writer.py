@@ -14,7 +14,7 @@ from reconcile_runner.client import MAX_CONFLICTS, PatchBody, PatchType
 from reconcile_runner.client.discovery import Resource
 from reconcile_runner.errors import ConflictError
 from reconcile_runner.execution.job import RunResult, RunStats, RunStatus
-from reconcile_runner.reconciler.status import StatusWriter, Written
+from reconcile_runner.reconciler.status import StatusUpdate, StatusWriter, Written
 from reconcile_runner.reconciler.status import conditions as status
 from tests.support.fakes.client import FakeClient
 from tests.support.fakes.clock import FakeClock
@@ -24,6 +24,14 @@ SUCCESS = RunResult(RunStatus.SUCCESSFUL, RunStats(ok=3, changed=1))
 
 def foo() -> KubeObject:
     return {"metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 2}}
+
+
+def succeeded(generation: int) -> StatusUpdate:
+    return status.succeeded(generation, SUCCESS)
+
+
+def failed(generation: int) -> StatusUpdate:
+    return status.failed(generation, "no")
 
 
 def conditions(obj: KubeObject) -> dict[str, dict[str, Any]]:
@@ -53,14 +61,31 @@ class DroppingClient(FakeClient):
         return copy.deepcopy(self.objects[PATH])
 
 
+class ConditionlessClient(DroppingClient):
+    """An API server whose schema of the kind has no field of the status at all."""
+
+    async def patch(
+        self,
+        path: str,
+        body: PatchBody,
+        *,
+        patch_type: PatchType = PatchType.MERGE,
+        params: Mapping[str, str] | None = None,
+    ) -> KubeObject:
+        before = self.objects[PATH]
+        await super().patch(path, body, patch_type=patch_type, params=params)
+        self.objects[PATH] = before
+        return copy.deepcopy(before)
+
+
 async def test_a_field_that_the_schema_drops_is_not_written_again_and_again() -> None:
     client = DroppingClient()
     client.put(PATH, foo())
     writer = StatusWriter(client, FakeClock())
-    written = [await writer.write(THINGS, ObjectKey("n", "a"), "u", status.succeeded(2, SUCCESS)) for _ in range(4)]
+    written = [await writer.write(THINGS, foo(), succeeded) for _ in range(4)]
     assert written == [Written.CHANGED, Written.UNCHANGED, Written.UNCHANGED, Written.UNCHANGED]
     assert len(client.calls_of("PATCH")) == 1
-    await writer.write(THINGS, ObjectKey("n", "a"), "u", status.failed(2, "no"))
+    await writer.write(THINGS, foo(), failed)
     assert conditions(client.objects[PATH])["Failure"]["status"] == "True"
 
 
@@ -68,8 +93,34 @@ async def test_the_status_of_a_kind_without_the_subresource_is_written_to_the_ob
     client = FakeClient()
     client.put(PATH, foo())
     plain = dataclasses.replace(THINGS, subresources=frozenset())
-    await StatusWriter(client, FakeClock()).write(plain, ObjectKey("n", "a"), "u", status.succeeded(2, SUCCESS))
+    await StatusWriter(client, FakeClock()).write(plain, foo(), succeeded)
     assert [call.path for call in client.calls_of("PATCH")] == [PATH]
+
+
+async def test_a_slow_periodic_run_sends_nothing_to_a_schema_that_keeps_no_conditions() -> None:
+    client = ConditionlessClient()
+    client.put(PATH, foo())
+    writer = StatusWriter(client, FakeClock())
+    sent = []
+    for _ in range(3):
+        await writer.write(THINGS, foo(), status.running, is_verdict=False)
+        await writer.write(THINGS, foo(), succeeded)
+        sent.append(len(client.calls_of("PATCH")))
+    assert sent == [2, 2, 2]
+
+
+async def test_what_was_judged_is_known_until_the_object_is_forgotten() -> None:
+    client = FakeClient()
+    client.put(PATH, foo())
+    writer = StatusWriter(client, FakeClock())
+    await writer.write(THINGS, foo(), status.running, is_verdict=False)
+    assert not writer.is_judged(foo())
+    await writer.write(THINGS, foo(), failed)
+    newer, other = foo(), foo()
+    newer["metadata"]["generation"], other["metadata"]["uid"] = 3, "another"
+    assert [writer.is_judged(obj) for obj in (foo(), newer, other)] == [True, False, False]
+    writer.forget(ObjectKey("n", "a"))
+    assert not writer.is_judged(foo())
 
 
 async def test_conflict_after_conflict_is_handed_to_the_caller() -> None:
@@ -77,7 +128,7 @@ async def test_conflict_after_conflict_is_handed_to_the_caller() -> None:
     client.put(PATH, foo())
     client.fail("PATCH", f"{PATH}/status", ConflictError(409, "Conflict", "changed"), times=MAX_CONFLICTS)
     with pytest.raises(ConflictError):
-        await StatusWriter(client, FakeClock()).write(THINGS, ObjectKey("n", "a"), "u", status.succeeded(2, SUCCESS))
+        await StatusWriter(client, FakeClock()).write(THINGS, foo(), succeeded)
 
 
 @pytest.mark.parametrize("there", [None, "another"], ids=["deleted", "replaced"])
@@ -85,6 +136,6 @@ async def test_an_object_that_went_away_is_said_to_be_gone(there: str | None) ->
     client = FakeClient()
     if there is not None:
         client.put(PATH, {"metadata": {"name": "a", "namespace": "n", "uid": there}})
-    written = await StatusWriter(client, FakeClock()).write(THINGS, ObjectKey("n", "a"), "u", status.running(2))
+    written = await StatusWriter(client, FakeClock()).write(THINGS, foo(), status.running)
     assert written is Written.GONE
     assert client.calls_of("PATCH") == []
