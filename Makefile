@@ -169,6 +169,10 @@ pictures: setup ## Draw the packages and their imports from the code, and the fi
 log-lines: setup ## Make the tables of log lines in docs/reference/logs.md from the code
 	@$(BIN)/python -m tools.loglines
 
+.PHONY: status-table
+status-table: binaries ## Make the table in docs/reference/status.md of what kstatus and kubectl wait conclude, from an operator at work
+	@WRITE_STATUS_TABLE=1 $(ISOLATED) $(BIN)/python -m pytest -q tests/integration/test_kstatus.py
+
 .PHONY: image
 image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IMAGE=, CORE=2.18, BUILDER=, IMAGE_ARCHIVE=FILE, FRESH=1)
 	@"$(BASE_PYTHON)" -m tools.image build $(if $(IMAGE),--image "$(IMAGE)") --base-image "$(BASE_IMAGE)" --builder "$(BUILDER)" \

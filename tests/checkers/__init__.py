@@ -30,6 +30,9 @@ OPERATOR_VERIFY = GoProgram(
 )
 """What the operator-framework checks of an OLM bundle."""
 
+KSTATUS = GoProgram("kstatus", GoModule("kstatus", _HERE / "kstatus", "sigs.k8s.io/cli-utils"), ".")
+"""By which Flux, Helm and kpt conclude whether an object is ready; see its main.go."""
+
 BUILD_TIMEOUT = 600
 """Seconds for a test that may have to build one of them first."""
 
@@ -83,7 +86,7 @@ def build(program: GoProgram) -> Path:
 
 def main() -> None:
     """Get everything that the tests would otherwise get."""
-    for program in (PROMCHECK, OPERATOR_VERIFY):
+    for program in (PROMCHECK, OPERATOR_VERIFY, KSTATUS):
         build(program)
     for module in (PROMETHEUS_OPERATOR, OPERATOR_FRAMEWORK):
         module.directory()

@@ -49,6 +49,10 @@ def kube(foo_cluster: Cluster) -> Kube:
     return made
 
 
+NEW = {"observedGeneration": -1}
+"""The status of a Foo that nobody has looked at yet."""
+
+
 class Foo:
     """A fresh Foo, and what is asked of the module about it."""
 
@@ -105,14 +109,14 @@ def once(action: Callable[[], object]) -> Callable[[SeenRequest], int | None]:
 def test_a_field_is_written_once_and_the_second_run_reads_only(foo: Foo, proxy: RecordingProxy) -> None:
     first = foo.set(status={"happy": True})
     assert first["changed"] is True
-    assert first["result"]["status"] == foo.status == {"happy": True}
+    assert first["result"]["status"] == foo.status == {**NEW, "happy": True}
     assert [request.method for request in proxy.of("foos/")] == ["GET", "PATCH"]
 
     version = foo.version
     proxy.seen.clear()
     second = foo.set(status={"happy": True})
     assert second["changed"] is False
-    assert second["result"]["status"] == {"happy": True}
+    assert second["result"]["status"] == {**NEW, "happy": True}
     # The second run has its discovery from the first: one request in all.
     assert [request.method for request in proxy.seen] == ["GET"]
     assert foo.version == version
@@ -121,7 +125,7 @@ def test_a_field_is_written_once_and_the_second_run_reads_only(foo: Foo, proxy: 
 def test_a_boolean_takes_the_place_of_its_opposite(foo: Foo) -> None:
     foo.patch_status({"happy": False})
     assert foo.set(status={"happy": True})["changed"] is True
-    assert foo.status == {"happy": True}
+    assert foo.status == {**NEW, "happy": True}
 
 
 def test_fields_that_are_not_named_stay_and_null_removes(foo: Foo) -> None:
@@ -172,7 +176,7 @@ def test_check_mode_predicts_and_writes_nothing(foo: Foo, proxy: RecordingProxy)
     version = foo.version
     result = foo.set(status={"happy": True}, _ansible_check_mode=True, _ansible_diff=True)
     assert result["changed"] is True
-    assert result["diff"] == {"before": {"status": {}}, "after": {"status": {"happy": True}}}
+    assert result["diff"] == {"before": {"status": NEW}, "after": {"status": {**NEW, "happy": True}}}
     assert all("dryRun=All" in request.path for request in proxy.writes)
     assert foo.version == version
 
@@ -196,7 +200,7 @@ def test_a_patch_without_lists_needs_no_second_try(foo: Foo, proxy: RecordingPro
     foo.set(status={"happy": True})
     assert len(proxy.writes) == 1
     assert proxy.writes[0].body == {"status": {"happy": True}}
-    assert foo.status == {"happy": True, "conditions": [FOREIGN]}
+    assert foo.status == {**NEW, "happy": True, "conditions": [FOREIGN]}
 
 
 def test_endless_conflicts_end_in_an_error(foo: Foo, proxy: RecordingProxy) -> None:
@@ -278,7 +282,7 @@ def test_a_mistake_is_said_plainly(foo: Foo, options: dict[str, Any], message: s
     assert message in result["msg"]
     assert result.get("reason") == reason
     assert "Traceback" not in str(result)
-    assert foo.status == {}
+    assert foo.status == NEW
 
 
 @pytest.mark.parametrize(
@@ -349,7 +353,7 @@ def test_the_rights_to_get_and_to_patch_the_status_suffice(
     kubeconfig = grant(foo_cluster, f"user-of-{foo.name}", {"foos": ["get"], "foos/status": ["patch"]})
     foo.environment = clean_environment(tmp_path)
     foo.set(status={"happy": True}, kubeconfig=str(kubeconfig), **({"replace": True} if option == "replace" else {}))
-    assert foo.status == {"happy": True}
+    assert foo.status == ({"happy": True} if option == "replace" else {**NEW, "happy": True})
 
 
 def grant(cluster: Cluster, user: str, verbs: dict[str, list[str]]) -> Path:
