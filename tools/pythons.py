@@ -40,7 +40,10 @@ _MANAGED: Final = (
 _USABLE: Final = "import bz2, ctypes, ensurepip, ssl, venv, zlib"
 """What an interpreter must have to make environments, and to run the operator in them."""
 
-_UV_TIMEOUT: Final = 300.0
+_DEBIANS_KEYS: Final = tuple(f"/usr/share/keyrings/debian-archive-keyring.{suffix}" for suffix in ("pgp", "gpg"))
+"""Of the package debian-archive-keyring."""
+
+_UV_TIMEOUT: Final = 120.0
 _APT_TIMEOUT: Final = 300.0
 _CONFIGURE_TIMEOUT: Final = 600.0
 _MAKE_TIMEOUT: Final = 3600.0
@@ -189,22 +192,24 @@ def _sources(minor: int, suites: Sequence[str], place: Path) -> Path:
 
 
 def _mirror() -> tuple[str, str]:
-    """Return the mirror of Debian's that this machine uses, and the file with its keys, empty if it names none."""
-    asked = ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)", "Created-By: Packages"]
+    """Return the mirror of Debian's that this machine uses, and the file of Debian's keys, empty without one."""
+    asked = ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)", "Created-By: Packages"]
     answer = subprocess.run(asked, capture_output=True, text=True, check=False)
     for line in answer.stdout.splitlines():
-        origin, address, keys = line.split("|")
+        origin, address = line.split("|")
         if origin == "Debian" and "security" not in address:
-            return address, keys
+            return address, next((keys for keys in _DEBIANS_KEYS if Path(keys).exists()), "")
     raise StepFailedError("its sources come from a mirror of Debian's, and apt knows none here (apt-get update)")
 
 
 def _step(what: str, command: Sequence[str], timeout: float, problem: str = "") -> None:
     answer = run_step(what, command, timeout)
     if answer.returncode != 0:
-        lines = answer.stdout.strip().splitlines()
-        last = next((line for line in reversed(lines) if line.strip()), f"exit code {answer.returncode}")
-        raise StepFailedError(f"{problem or what}: {last.strip()}")
+        lines = [line for line in answer.stdout.splitlines() if line.strip()]
+        # apt's first error says more than its last one.
+        errors = [line for line in lines if line.startswith("E: ")][:1] or lines[-1:]
+        said = errors[0].strip() if errors else f"exit code {answer.returncode}"
+        raise StepFailedError(f"{problem or what}: {said}")
 
 
 def main(arguments: list[str]) -> None:

@@ -35,7 +35,7 @@ def program() -> Path:
 
 @pytest.fixture(params=list(EngineName))
 async def engine(request: pytest.FixtureRequest, program: Path) -> AsyncIterator[Engine]:
-    engine = choose_engine(request.param, (), program)
+    engine = choose_engine(request.param, (), other_installation(program))
     await engine.start()
     yield engine
     await engine.stop()
@@ -66,7 +66,7 @@ async def test_nothing_of_the_operators_environment_is_loaded_or_on_the_path(eng
 
 
 async def test_modules_are_forked_there_too(program: Path, tmp_path: Path) -> None:
-    engine = choose_engine(EngineName.FORKSERVER, (), program)
+    engine = choose_engine(EngineName.FORKSERVER, (), other_installation(program))
     await engine.start()
     try:
         assert (await seen_by(engine, tmp_path))["module"]["forked"]
@@ -76,7 +76,7 @@ async def test_modules_are_forked_there_too(program: Path, tmp_path: Path) -> No
 
 def test_the_start_tells_which_environment_it_is(program: Path) -> None:
     with capture_logs() as lines:
-        assert type(choose_engine(None, (), program)) is ForkserverEngine
+        assert type(choose_engine(None, (), other_installation(program))) is ForkserverEngine
     [line] = lines
     assert line["event"] == "runs use the ansible-playbook of another environment"
     assert (line["path"], minor_of(line["ansible_core"])) == (str(program), CORE)
@@ -89,19 +89,19 @@ def test_a_program_that_starts_ansible_by_a_detour_is_run_as_it_is_and_one_line_
     detour.write_text(f'#!/bin/sh\nexec {program} "$@"\n', encoding="utf-8")
     detour.chmod(0o700)
     with capture_logs() as lines:
-        assert type(choose_engine(None, (), detour)) is SubprocessEngine
+        assert type(choose_engine(None, (), other_installation(detour))) is SubprocessEngine
     interpreter = other_installation(program).interpreter
     [reason] = [line["reason"] for line in lines if line["log_level"] == "warning"]
     assert reason == f"{detour} does not run in {interpreter}"
     with pytest.raises(ConfigError, match=r"--engine=forkserver cannot be used here: .* does not run in"):
-        choose_engine(EngineName.FORKSERVER, (), detour)
+        choose_engine(EngineName.FORKSERVER, (), other_installation(detour))
 
 
 async def test_a_run_by_a_detour_is_that_environments(program: Path, tmp_path: Path) -> None:
     detour = tmp_path / "ansible-playbook"
     detour.write_text(f'#!/bin/sh\nexec {program} "$@"\n', encoding="utf-8")
     detour.chmod(0o700)
-    engine = choose_engine(None, (), detour)
+    engine = choose_engine(None, (), other_installation(detour))
     await engine.start()
     try:
         assert minor_of((await seen_by(engine, tmp_path))["ansible"]) == CORE

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Serve: TypeAlias = Callable[[Options, tuple[Watch, ...]], int]
 """Serves watches until it is told to stop; returns the exit code."""
 
-Inspect: TypeAlias = Callable[[Mapping[str, str]], AbstractContextManager["FileInspector"]]
-"""Starts what looks at files as Ansible does, in the environment of a run."""
+Inspect: TypeAlias = Callable[[Mapping[str, str], str], AbstractContextManager["FileInspector"]]
+"""Starts what looks at files as Ansible does, in the environment of a run, by an interpreter that has Ansible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +169,13 @@ def validate(
     crds: flags.Crds,
     ansible_roles_path: flags.RolesPath,
     ansible_collections_path: flags.CollectionsPath,
+    ansible_playbook: flags.AnsiblePlaybook,
 ) -> None:
     """Check the watches file, and what it runs, and print every error and warning."""
     # Here and not above: ``run`` needs none of it.
     from reconcile_runner.cli.validatecommand import ValidateSettings, findings_of  # noqa: PLC0415
 
-    settings = ValidateSettings(watches_file, ansible_roles_path, ansible_collections_path, crds)
+    settings = ValidateSettings(watches_file, ansible_roles_path, ansible_collections_path, crds, ansible_playbook)
     with _errors_on_standard_error():
         findings = findings_of(settings, cast("Programs", context.obj).inspect)
     for finding in findings:
@@ -245,10 +246,10 @@ def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
     return asyncio.run(run(options, watches))
 
 
-def _inspect(environ: Mapping[str, str]) -> AbstractContextManager[FileInspector]:
+def _inspect(environ: Mapping[str, str], interpreter: str) -> AbstractContextManager[FileInspector]:
     from reconcile_runner.inspection.inspector import Inspector  # noqa: PLC0415
 
-    return Inspector.started(environ)
+    return Inspector.started(environ, interpreter)
 
 
 @contextmanager

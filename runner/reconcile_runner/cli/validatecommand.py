@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconcile_runner.cli import Inspect
-from reconcile_runner.cli.version import installed
 from reconcile_runner.content.crds import CrdKinds, crd_directories, defined_kinds
+from reconcile_runner.execution.installation import installation_of
 from reconcile_runner.inspection.files import file_findings
 from reconcile_runner.options import Options
 from reconcile_runner.porting.check import is_strict, refused_tasks
@@ -25,6 +25,7 @@ class ValidateSettings:
     roles_path: str
     collections_path: str
     crds: Path | None = None
+    ansible_playbook: Path | None = None
 
 
 def findings_of(settings: ValidateSettings, inspect: Inspect) -> Sequence[Finding]:
@@ -41,7 +42,8 @@ def findings_of(settings: ValidateSettings, inspect: Inspect) -> Sequence[Findin
         return error.findings
     paths = Options(ansible_roles_path=settings.roles_path, ansible_collections_path=settings.collections_path)
     environment = {**os.environ, **RunEnvironment(paths, os.environ, directory).variables()}
-    with inspect(environment) as inspector:
+    installation = installation_of(settings.ansible_playbook)
+    with inspect(environment, installation.interpreter) as inspector:
         of_files = file_findings(loaded.watches, directory, inspector)
-    refused = refused_tasks(loaded.watches, lookup) if is_strict(installed("ansible-core")) else ()
+    refused = refused_tasks(loaded.watches, lookup) if is_strict(installation.core) else ()
     return [*loaded.warnings, *of_files, *refused]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine, unsupported
-from reconcile_runner.execution.installation import other_installation, own_installation
+from reconcile_runner.execution.installation import Installation, own_installation
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from reconcile_runner.logs import get_logger
 from reconcile_runner.options import EngineName
@@ -14,16 +14,18 @@ from reconcile_runner.options import EngineName
 _log = get_logger(__name__)
 
 
-def choose_engine(name: EngineName | None, sources: tuple[Path, ...] = (), program: Path | None = None) -> Engine:
+def choose_engine(
+    name: EngineName | None, sources: tuple[Path, ...] = (), installation: Installation | None = None
+) -> Engine:
     """Return the engine of this name, not yet started.
 
     None: ``forkserver`` where it can be used, else ``subprocess``. ``sources`` are the roles and playbooks to be run,
-    whose modules the fork server prepares. ``program`` is the ``ansible-playbook`` of another environment. Raises
-    ``ConfigError`` where the engine that was asked for, or the program, cannot be used here. Blocks.
+    whose modules the fork server prepares. ``installation`` is what runs use; None: the operator's own. Raises
+    ``ConfigError`` where the engine that was asked for cannot be used here. Blocks.
     """
-    installation = own_installation() if program is None else other_installation(program)
-    binary = None if program is None else Path(installation.program)
-    if program is not None:
+    installation = installation or own_installation()
+    binary = None if installation.is_own else Path(installation.program)
+    if not installation.is_own:
         _log.info(
             "runs use the ansible-playbook of another environment",
             path=installation.program,

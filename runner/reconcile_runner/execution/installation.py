@@ -69,6 +69,14 @@ def own_installation() -> Installation:
     return Installation(ansible_playbook(), core, sys.version_info[:2], sys.executable, is_own=True)
 
 
+def installation_of(program: Path | None) -> Installation:
+    """Return that of another environment's ``ansible-playbook``; None: the operator's own.
+
+    Raises ``ConfigError`` if the program cannot be used. Blocks.
+    """
+    return own_installation() if program is None else other_installation(program)
+
+
 def other_installation(program: Path) -> Installation:
     """Return what another environment's ``ansible-playbook`` says of itself.
 

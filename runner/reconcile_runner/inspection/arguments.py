@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,8 +14,10 @@ _SKIPPED_TAGS: Final = "ANSIBLE_SKIP_TAGS"
 """The one variable with which a run may do nothing whatever its arguments are."""
 
 
-def check_arguments(text: str, environ: Mapping[str, str]) -> None:
+def check_arguments(text: str, environ: Mapping[str, str], interpreter: str = sys.executable) -> None:
     """Ask Ansible's own parser whether a run with these arguments does its work.
+
+    ``interpreter`` is the Python of the runs' Ansible.
 
     Raises ``ConfigError``: a run that does nothing would still count as a success, so that objects would be reported as
     ready, and be deleted without having been cleaned up.
@@ -26,7 +29,7 @@ def check_arguments(text: str, environ: Mapping[str, str]) -> None:
         raise ConfigError(f"--ansible-args: {problem}") from error
     if not arguments and _SKIPPED_TAGS not in environ:
         return
-    with Inspector.started(environ) as inspector:
+    with Inspector.started(environ, interpreter) as inspector:
         without = inspector.refusal([])
         if without:
             raise ConfigError(f"{_SKIPPED_TAGS}: found {environ.get(_SKIPPED_TAGS)!r}, {without}")

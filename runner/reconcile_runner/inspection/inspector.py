@@ -47,13 +47,16 @@ class Inspector:
 
     @classmethod
     @contextmanager
-    def started(cls, environ: Mapping[str, str]) -> Iterator[Inspector]:
-        """Start the process with this environment. Everything raises ``ConfigError`` where Ansible cannot be loaded."""
+    def started(cls, environ: Mapping[str, str], interpreter: str = sys.executable) -> Iterator[Inspector]:
+        """Start the process with this environment, in the Python that has Ansible.
+
+        Everything raises ``ConfigError`` where Ansible cannot be loaded.
+        """
         # Ansible refuses to be loaded where text is not UTF-8. A message is in no other language then, either.
         environment = {**environ, "LC_ALL": "C.UTF-8"}
         with tempfile.TemporaryFile() as errors:
             # -P: the program's own directory is none of its paths.
-            command = [sys.executable, "-P", str(_PROGRAM)]
+            command = [interpreter, "-P", str(_PROGRAM)]
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
             ) as process:

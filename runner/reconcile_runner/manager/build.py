@@ -29,7 +29,6 @@ from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.job import RunSettings
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from reconcile_runner.execution.rundir import RunDir
-from reconcile_runner.inspection.arguments import check_arguments
 from reconcile_runner.leaderelection import Leadership
 from reconcile_runner.logs import get_logger
 from reconcile_runner.manager.runnables import ControllerRunnable, Runnable, RunnableFunc
@@ -73,7 +72,6 @@ async def build(
 
     ``parts`` stops these. Raises ``ConfigError`` where one of them cannot start.
     """
-    await asyncio.to_thread(check_arguments, options.ansible_args, os.environ)
     checks = Checks()
     client = await parts.enter_async_context(await connect(options.kubeconfig, observe=metrics.request_finished))
     _log.info("starting", version=__version__, server=client.server, watches=[str(watch.gvk) for watch in watches])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,9 @@ from typing import Self
 from reconcile_runner import __version__
 from reconcile_runner.clock import SystemClock
 from reconcile_runner.execution.choice import choose_engine
+from reconcile_runner.execution.installation import installation_of
 from reconcile_runner.execution.pool import Engine
+from reconcile_runner.inspection.arguments import check_arguments
 from reconcile_runner.leaderelection import Leadership, join
 from reconcile_runner.logs import get_logger
 from reconcile_runner.manager.build import Operator, build
@@ -49,9 +52,11 @@ class Manager:
             # What is entered first ends last: the Lease is released when nothing runs any more.
             leadership = await parts.enter_async_context(join(options, metrics, clock, self._end_at_once))
             sources = tuple(path for watch in self._watches for path in watch.contents)
+            installation = await asyncio.to_thread(installation_of, options.ansible_playbook)
+            await asyncio.to_thread(check_arguments, options.ansible_args, os.environ, installation.interpreter)
             engine = self._engine
             if engine is None:
-                engine = await asyncio.to_thread(choose_engine, options.engine, sources, options.ansible_playbook)
+                engine = await asyncio.to_thread(choose_engine, options.engine, sources, installation)
             self._operator = await build(options, self._watches, engine, leadership, metrics, clock, parts)
             self._leadership = leadership
             self._parts = parts.pop_all()

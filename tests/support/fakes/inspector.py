@@ -17,12 +17,14 @@ class FakeInspector:
 
     answers: list[FileProblem] = field(default_factory=list)
     environ: Mapping[str, str] = field(default_factory=dict)
+    interpreter: str = ""
     files: list[ReadFile] = field(default_factory=list)
 
     @contextmanager
-    def started(self, environ: Mapping[str, str]) -> Iterator[FakeInspector]:
+    def started(self, environ: Mapping[str, str], interpreter: str) -> Iterator[FakeInspector]:
         """Implement ``reconcile_runner.cli.Inspect``."""
         self.environ = environ
+        self.interpreter = interpreter
         yield self
 
     def search_paths(self) -> SearchPaths:

@@ -19,6 +19,7 @@ from reconcile_runner.cli import Programs, app, flags
 from reconcile_runner.cli.envvars import kind_settings, namespaces
 from reconcile_runner.cli.version import commit
 from reconcile_runner.errors import ApiUnreachableError, ConfigError, RunnerError
+from reconcile_runner.execution.installation import own_installation
 from reconcile_runner.options import (
     BindAddress,
     EngineName,
@@ -33,7 +34,7 @@ from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.inspector import FakeInspector
 from tests.support.fakes.logs import logging_restored
 from tests.support.paths import REPOSITORY
-from tests.support.programs import SHELL
+from tests.support.programs import SHELL, another_playbook
 
 TESTDATA = REPOSITORY / "tests" / "testdata" / "watches"
 PROJECT = TESTDATA / "project"
@@ -458,13 +459,37 @@ def test_validate_takes_an_unknown_key_for_an_error_and_still_prints_warnings() 
 def test_validate_warns_of_tasks_that_the_installed_core_refuses(
     core: str, warned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconcile_runner.cli.validatecommand.installed", lambda _: core)
+    found = replace(own_installation(), core=core)
+    monkeypatch.setattr("reconcile_runner.cli.validatecommand.installation_of", lambda _: found)
     monkeypatch.chdir(REPOSITORY / "tests" / "testdata" / "operators-of-2.18" / "memcached-operator")
     result = invoke("validate")
     assert result.exit_code == 0
     *findings, summary = result.stdout.splitlines()
     assert summary == warned
     assert all(line.startswith("warning: roles/memcached/tasks/main.yml:") for line in findings)
+
+
+@pytest.mark.parametrize("core", ["2.18.19", "2.19.14"])
+def test_validate_asks_the_ansible_of_another_environment(
+    core: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY / "tests" / "testdata" / "operators-of-2.18" / "memcached-operator")
+    inspector = FakeInspector()
+    playbook = another_playbook(tmp_path, core)
+    programs = Programs(Served(), inspector.started)
+    result = CliRunner().invoke(app, ["validate", f"--ansible-playbook={playbook}"], obj=programs)
+    assert (result.exit_code, "0 warnings" in result.stdout) == (0, core.startswith("2.18."))
+    assert inspector.interpreter == "/opt/ansible/bin/python3"
+
+
+def test_validate_says_what_is_wrong_with_the_ansible_of_another_environment(tmp_path: Path) -> None:
+    playbook = another_playbook(tmp_path, "2.15.1")
+    result = invoke(
+        "validate", "--watches-file", str(TESTDATA / "valid_minimal.yaml"), f"--ansible-playbook={playbook}"
+    )
+    assert result.exit_code == 1
+    message = f"error: --ansible-playbook: {playbook}: found ansible-core 2.15.1, expected 2.16 to 2.21\n"
+    assert result.stderr == message
 
 
 def test_version_says_what_takes_part_in_a_run() -> None:

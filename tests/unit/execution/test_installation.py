@@ -14,22 +14,7 @@ from reconcile_runner.execution.installation import (
     own_installation,
 )
 from tests.support import cores
-from tests.support.programs import printing
-
-TOLD = """ansible-playbook [core {core}]
-  config file = None
-  executable location = /opt/ansible/bin/ansible-playbook
-  python version = {python} (main, Jan  1 2026, 12:00:00) [GCC 14.2.0 (Debian 14.2.0-19)] (/opt/ansible/bin/python3)
-  jinja version = 3.1.6
-  pyyaml version = 6.0.3 (with libyaml v0.2.5)
-"""
-
-
-def program(directory: Path, core: str = "2.18.12", python: str = "3.12.4") -> Path:
-    """Make an ``ansible-playbook`` that tells these versions."""
-    told = directory / "told"
-    told.write_text(TOLD.format(core=core, python=python), encoding="utf-8")
-    return script(directory, printing(told))
+from tests.support.programs import another_playbook as program
 
 
 def script(directory: Path, text: str) -> Path:
