@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 from reconcile_runner.client.credentials import Credentials, ExecCredentials, ExecPlugin, StaticCredentials, TokenFile
+from reconcile_runner.client.library import (
+    ConfigException,
+    Configuration,
+    InClusterConfigLoader,
+    load_kube_config_from_dict,
+)
 from reconcile_runner.client.tls import ClientTls, make_context, use_certificate
 from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ConfigError
