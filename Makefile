@@ -165,6 +165,10 @@ pictures: setup ## Draw the packages and their imports from the code, and the fi
 	@$(BIN)/python -m tools.structure
 	@$(BIN)/python -m tools.bench show docs/benchmarks/benchmark.json --picture docs/benchmarks/benchmark.svg >/dev/null
 
+.PHONY: changed-matrix
+changed-matrix: binaries ## Make the table of docs/reference/second-run.md: what second runs call changed
+	@$(ISOLATED) WRITE_CHANGED_MATRIX=1 $(PYTEST) -n 0 tests/integration/test_changed_matrix.py $(PYTEST_ARGS)
+
 .PHONY: log-lines
 log-lines: setup ## Make the tables of log lines in docs/reference/logs.md from the code
 	@$(BIN)/python -m tools.loglines

@@ -69,7 +69,7 @@ def _kind(
     return CommonKind(GroupVersionKind(group, version, kind), plural, content, namespaced, scalable)
 
 
-OTHER: Final = _kind("common.test/v1", "Other", "others", {"spec": {"a": 1, "b": ["x", 1.5, None], "c": {}}})
+OTHER: Final = _kind("common.test/v1", "Other", "others", {"spec": {"a": 1, "b": ["x", 1.5], "c": {}}})
 OTHER_DEFINITION: Final = custom_resource_definition("common.test", "Other")
 
 COMMON_KINDS: Final = (
