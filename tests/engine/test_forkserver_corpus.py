@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,8 +19,9 @@ from typing import Any
 import pytest
 
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
-from reconcile_runner.execution.job import Job, RunResult
+from reconcile_runner.execution.job import RunResult
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
+from tests.support import jobevents
 from tests.support.cores import EACH, NoInterpreterError, ansible_playbook
 from tests.support.jobs import PROJECTS, make_job
 from tests.support.paths import TESTDATA
@@ -39,23 +38,6 @@ ELSEWHERE = {
 OUTCOMES = sorted(CORPUS.glob("*.yml"))
 PROJECTS_TOO = sorted(set(PROJECTS.glob("*.yml")) - {PROJECTS / name for name in ELSEWHERE})
 OTHER_PYTHON = shutil.which("python3", path="/usr/bin") or sys.executable
-
-MASKED = [
-    # A traceback's line in a payload's file has its source, one in a payload that came by standard input has none.
-    (
-        r'File (\\+)"[^"\\]*AnsiballZ_\w+\.py\1", (line \d+, in [\w<>]+)(\\+n)(?:    [^\\]*\3)*',
-        r'File \1"PAYLOAD\1", \2\3',
-    ),
-    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
-    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "TIME"),
-    (r"\d:\d\d:\d\d\.\d+|(?<=Paused for )[\d.]+(?= seconds)", "DURATION"),
-    (r"ansible-tmp-[\d.-]+|ansible-local-\w+|ansible_[\w.]+_payload_\w+|ansible-moduletmp-[\w.-]+", "TEMPORARY"),
-    (rf"{re.escape(tempfile.gettempdir())}/reconcile-runner-\w+(/tmp)?/\d+/", "TMPDIR/"),
-    (r"AnsiballZ_\w+\.py|<stdin>", "PAYLOAD"),
-    (r"\bj\d+\.\d+\b", "ASYNC"),
-    (r'(\\?)"(inode|atime|mtime|ctime|birthtime|dev|version|pid)\1": ?(\d[\d.]*|\\?"\d+\\?")', r'\1"\2\1": 0'),
-    (r'(\\?)"(src|_original_basename)\1": \1"[^"\\]*\1"', r'\1"src\1": \1"SOURCE\1"'),
-]
 
 
 @pytest.fixture(scope="module", params=EACH)
@@ -95,22 +77,7 @@ async def told(engine: Engine, root: Path, playbook: Path) -> tuple[RunResult, l
         cmdline=f"--vault-password-file {CORPUS}/vault-password",
     )  # fmt: skip
     result = await engine.run(job, lambda _event: None)
-    files = (job.private_data_dir / "artifacts" / job.ident / "job_events").glob("*.json")
-    events = sorted((json.loads(path.read_bytes()) for path in files), key=lambda event: int(event["counter"]))
-    return result, [masked(event, root, job) for event in events]
-
-
-def masked(event: dict[str, Any], root: Path, job: Job) -> dict[str, Any]:
-    for name in ("pid", "runner_ident", "created"):
-        event.pop(name, None)
-    event.get("event_data", {}).pop("pid", None)
-    event.get("event_data", {}).pop("duration", None)
-    text = json.dumps(event, sort_keys=True, ensure_ascii=False)
-    text = text.replace(str(root), "ROOT").replace(f"artifacts/{job.ident}/", "artifacts/IDENT/")
-    for pattern, word in MASKED:
-        text = re.sub(pattern, word, text)
-    decoded: dict[str, Any] = json.loads(text)
-    return decoded
+    return result, [jobevents.masked(event, root, job) for event in jobevents.kept(job)]
 
 
 def lines(events: list[dict[str, Any]]) -> list[str]:

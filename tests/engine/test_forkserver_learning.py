@@ -15,8 +15,9 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.job import Job, RunResult
 from tests.engine.test_execution_processes import children, eventually
-from tests.engine.test_forkserver_corpus import lines, masked
+from tests.engine.test_forkserver_corpus import lines
 from tests.engine.test_forkserver_deaths import zygote
+from tests.support import jobevents
 from tests.support.jobs import make_job
 
 pytestmark = pytest.mark.timeout(180)
@@ -121,7 +122,9 @@ async def test_a_run_that_uses_what_was_learned_tells_what_the_first_told(runs: 
         job = runs.job()
         result, events = await runs.run(job)
         places.append(Path(place(events)))
-        text = re.sub(r'[^"]*_payload\.zip', "ZIP", "\n".join(lines([masked(each, runs.root, job) for each in events])))
+        text = re.sub(
+            r'[^"]*_payload\.zip', "ZIP", "\n".join(lines([jobevents.masked(each, runs.root, job) for each in events]))
+        )
         told.append([text.splitlines(), result.status, result.stats, [each.message for each in result.failures]])
     assert told[1] == told[0]
     assert told[2] == told[0]

@@ -24,6 +24,7 @@ from reconcile_runner.execution import processes, tempdir
 from reconcile_runner.execution.forkserver import configuration, importedstate, wire
 from reconcile_runner.execution.forkserver.modules import connection
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
+from reconcile_runner.execution.forkserver.patches import startup
 from reconcile_runner.execution.forkserver.priming import Primed
 from reconcile_runner.execution.forkserver.supervisor import REFUSED
 
@@ -43,9 +44,10 @@ def play(request: wire.PlayRequest, primed: Primed, host: ModuleHost, *, has_ter
         if primed.printed:
             os.write(1, primed.printed)
         primed.controller.install(instead_of=primed.stock.target.imports)
-        connection.install(host, primed.stock.archives)
+        connection.install(host, primed.stock)
         _read_settings_again(primed)
         importedstate.compute_again()
+        startup.search_again()
         importedstate.reopen_log_files()
         code = _run(list(request.argv))
         _publish(request, primed)
@@ -94,7 +96,6 @@ def _read_settings_again(primed: Primed) -> None:
     from ansible.config import manager  # noqa: PLC0415
     from ansible.utils import vars as identifiers  # noqa: PLC0415
 
-    atexit.unregister(manager.cleanup_tmp_file)
     constants.DEFAULT_LOCAL_TMP = _make_local_tmp(primed.scratch)
     atexit.register(manager.cleanup_tmp_file, constants.DEFAULT_LOCAL_TMP, warn=True)
     for variable, setting in configuration.READ_AGAIN.items():
@@ -116,6 +117,7 @@ def _run(argv: list[str]) -> int:
     from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415
 
     sys.argv = argv
+    sys.orig_argv = [sys.executable, *argv]
     try:
         PlaybookCLI.cli_executor(argv)
     except SystemExit as error:

@@ -9,6 +9,7 @@ modules as soon as they are imported, so each run imports them itself.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import importlib.util
@@ -20,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reconcile_runner.execution.forkserver import configuration, handover
+from reconcile_runner.execution.forkserver import configuration, handover, importedstate
 from reconcile_runner.execution.forkserver.configuration import FileStates, state_of
+from reconcile_runner.execution.forkserver.importedstate import ReadVariables
 from reconcile_runner.execution.forkserver.modules import payloads, preload, rolemodules
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.child import Stock
@@ -86,11 +88,17 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
     looks at it when it is imported. ``read_terminal`` returns what was written to it. ``directory`` is made for the
     zips of modules. ``sources`` are the roles and playbooks whose modules are prepared.
     """
+    with importedstate.reading() as read:
+        return _prime(read_terminal, directory, sources, read)
+
+
+def _prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable[Path], read: ReadVariables) -> Primed:
     new = ImportSystem.current()
     files = configuration.config_files(os.environ)
     # Its command line first, which sets up what the rest of it finds.
     importlib.import_module("ansible.cli.playbook")
     from ansible import constants  # noqa: PLC0415 - only here: the server must not load Ansible
+    from ansible.config import manager  # noqa: PLC0415
 
     printed = read_terminal()
     collections = [Path(path) for path in constants.COLLECTIONS_PATHS]
@@ -119,12 +127,14 @@ def prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterable
     read_terminal()
     scratch = Path(constants.DEFAULT_LOCAL_TMP)
     shutil.rmtree(scratch)
+    # What libraries have registered to run at exit stays: their imports in a run would have.
+    atexit.unregister(manager.cleanup_tmp_file)
     needs_directory = configuration.needs_directory(constants.config, os.environ)
     controller = ImportSystem.current()
     target.imports.install(instead_of=controller)
     primed = Primed(
         controller=controller,
-        stock=Stock(target, Archives(directory, published, target)),
+        stock=Stock(target, Archives(directory, published, target), read),
         templates=templates,
         parsed_files=parsed_files,
         published=published,

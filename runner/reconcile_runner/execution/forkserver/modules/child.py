@@ -13,6 +13,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import io
 import locale
 import logging
 import multiprocessing.process
@@ -20,6 +21,7 @@ import os
 import re
 import resource
 import runpy
+import shutil
 import signal
 import sys
 import tempfile
@@ -27,17 +29,46 @@ import threading
 import traceback
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 from reconcile_runner.execution import processes, tempdir
 from reconcile_runner.execution.forkserver import importedstate
+from reconcile_runner.execution.forkserver.importedstate import ReadVariables
 from reconcile_runner.execution.forkserver.modules import archives
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.preload import TargetModules
 
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """How an interpreter opens a standard stream, which its environment says."""
+
+    encoding: str
+    errors: str | None
+    is_unbuffered: bool
+
+    @classmethod
+    def of(cls, stream: TextIO) -> Stream:
+        """Return it for a stream that is open."""
+        return cls(stream.encoding, stream.errors, isinstance(stream.buffer, io.RawIOBase))
+
+    def open(self, descriptor: int) -> TextIO:
+        """Return such a stream of a descriptor that is no terminal."""
+        mode, buffering = "rb" if descriptor == 0 else "wb", 0 if self.is_unbuffered else -1
+        return io.TextIOWrapper(
+            open(descriptor, mode, buffering, closefd=False),
+            encoding=self.encoding,
+            errors=self.errors,
+            newline="\n",
+            line_buffering=descriptor == _STDERR and not self.is_unbuffered,
+            write_through=self.is_unbuffered,
+        )
+
+
+_STDERR: Final = 2
 _CALL = b'\n\nif __name__ == "__main__":\n    _ansiballz_main(\n'
 _ARGUMENT: Final = re.compile(rb"(\w+)=(.*),")
 _ARGUMENTS = frozenset(
@@ -67,6 +98,9 @@ _LEFT_OUT: Final = frozenset({"coverage", "rlimit"})
 
 _TMPDIR_PREFIX: Final = "ansible-moduletmp-"
 _PARAMETERS = "_ANSIBLE_ARGS"
+_STREAMS: Final = {name: Stream.of(getattr(sys, f"__{name}__")) for name in ("stdin", "stdout", "stderr")}
+"""The streams of this interpreter. Ansible changes them in the controller's process."""
+
 _CURRENT_PROCESS = "_current_process"
 _MAIN_PROCESS = multiprocessing.process.current_process()
 """The zygote's process object, which imports this: a worker's is a daemon, which may have no children."""
@@ -100,10 +134,11 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What is loaded before a module's process starts."""
+    """What is loaded before a module's process starts, and the variables that were read then."""
 
     target: TargetModules
     archives: Archives
+    read: ReadVariables = field(default_factory=dict)
 
 
 def parse(payload: bytes, template: str | None = None) -> Module | None:
@@ -217,8 +252,9 @@ def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None
     """Set descriptors, signals and all else as a new interpreter has them."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as ansible-runner starts ansible-playbook
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
     processes.offer_to_oom_killer()
@@ -229,17 +265,15 @@ def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None
     for standard, descriptor in enumerate((nothing, stdout, stderr)):
         os.dup2(descriptor, standard)
     processes.close_all_but(frozenset())
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
-    sys.stderr = sys.__stderr__ = open(  # type: ignore[misc]  # noqa: SIM115
-        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-    )
+    for descriptor, (name, ordinary) in enumerate(_STREAMS.items()):
+        stream = ordinary.open(descriptor)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     sys.excepthook = sys.__excepthook__
     os.environ.clear()
     os.environb.update(surroundings.environment)
     importedstate.compute_again()
     tempfile.tempdir = None
-    atexit._clear()  # noqa: SLF001 - what is registered is the zygote's
     logging.root.handlers.clear()
     setattr(multiprocessing.process, _CURRENT_PROCESS, _MAIN_PROCESS)
     _adopt_temporary_directories()
@@ -274,18 +308,22 @@ def _run(module: Module, stock: Stock) -> int:
     """
     _limit_open_files(module.open_files)
     sys.argv = [""]
+    sys.orig_argv = [sys.executable]
     sys.modules["__main__"] = ModuleType("__main__")
     known = stock.archives.find(module.zip_data)
     if known:
         known.install(stock.target)
         _run_from(module, known.path)
         return 0
-    with tempfile.TemporaryDirectory(prefix=f"ansible_{module.name}_payload_", ignore_cleanup_errors=True) as directory:
+    directory = tempfile.mkdtemp(prefix=f"ansible_{module.name}_payload_")
+    try:
         archive = f"{os.path.realpath(directory)}/ansible_{module.name}_payload.zip"
         content = base64.b64decode(module.zip_data)
         Path(archive).write_bytes(content)
         archives.link(archive, archives.loaded(archives.checksums(content), stock.target), stock.target)
         _run_from(module, archive)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 

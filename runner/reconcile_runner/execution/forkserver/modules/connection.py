@@ -2,11 +2,12 @@
 
 It patches the connection plugin ``local``, which gets a module as the stdin of an interpreter when Ansible pipelines.
 Only the expected case is taken over: this interpreter, no other user, no asynchronous task, a payload of a known
-format. The plugin runs anything else as usual.
+format, an environment in which the shared code would have been imported alike. The plugin runs anything else as usual.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reconcile_runner.execution.forkserver import importedstate
 from reconcile_runner.execution.forkserver.modules import child, shell
-from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 
 _COMMANDS_SHOWN: Final = 3
@@ -29,7 +30,7 @@ _SUFFIX = " && sleep 0"
 _TEMPLATE: Final = "ACTIVE_ANSIBALLZ_TEMPLATE"
 _DECIDE: Final = "_is_pipelining_enabled"
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_READ_AT_START = re.compile(r"PYTHON|LD_|LC_|LANG|TZ$|MALLOC|GLIBC|GCONV|OPENSSL")
+_READ_AT_START = re.compile(r"_?PYTHON|LD_|LC_|LANG|TZ$|MALLOC|GLIBC|GCONV|OPENSSL")
 """Variables that an interpreter or a library in it reads at its start."""
 
 
@@ -41,7 +42,7 @@ class Command:
     payload: bytes
 
 
-def install(host: ModuleHost, archives: Archives) -> None:
+def install(host: ModuleHost, stock: child.Stock) -> None:
     """Have the connection plugin ``local`` run modules by ``host``.
 
     In this process and its forks.
@@ -67,7 +68,7 @@ def install(host: ModuleHost, archives: Archives) -> None:
         answer = None
         if not self.become and Display().verbosity < _COMMANDS_SHOWN:
             command = parse_command(cmd, in_data)
-            answer = _ask(host, archives, command, template, self.cwd) if in_data else shell.answer(cmd)
+            answer = _ask(host, stock, command, template, self.cwd) if in_data else shell.answer(cmd)
         return answer or ordinary_exec(self, cmd, in_data=in_data, sudoable=sudoable)
 
     plugin.exec_command = exec_command
@@ -101,16 +102,27 @@ def _pipeline_in_actions(plugin: Any, runs_here: Callable[[Any, bool], bool]) ->
 
 
 def _ask(
-    host: ModuleHost, archives: Archives, command: Command | None, template: str | None, cwd: bytes | None
+    host: ModuleHost, stock: child.Stock, command: Command | None, template: str | None, cwd: bytes | None
 ) -> shell.Answer | None:
     module = child.parse(command.payload, template) if command else None
     if command is None or module is None:
         return None
-    if not archives.find(module.zip_data) and not child.is_archive(module.zip_data):
+    if not stock.archives.find(module.zip_data) and not child.is_archive(module.zip_data):
         return None
     environment = dict(os.environb)
+    environment[b"PWD"] = _directory_of_shell(environment.get(b"PWD"), cwd or bytes(Path.cwd()))
     environment.update((os.fsencode(name), os.fsencode(value)) for name, value in command.environment.items())
+    if not importedstate.is_same_in(environment, stock.read):
+        return None
     return host.ask(module, environment, cwd)
+
+
+def _directory_of_shell(named: bytes | None, cwd: bytes) -> bytes:
+    """Return the variable ``PWD`` as a shell in ``cwd`` sets it that finds it with a value."""
+    with contextlib.suppress(OSError):
+        if named and named.startswith(b"/") and Path(os.fsdecode(named)).samefile(os.fsdecode(cwd)):
+            return named
+    return os.path.realpath(cwd)
 
 
 def parse_command(cmd: object, in_data: bytes | None) -> Command | None:

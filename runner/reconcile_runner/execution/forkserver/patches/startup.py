@@ -18,6 +18,8 @@ from typing import Any, Final
 
 _DEFINE: Final = "_load_config_defs"
 _SEARCHED: Final = "_get_paths"
+_PATHS: Final = "_paths"
+_CLEAR: Final = "_clear_caches"
 _DOCUMENTATION: Final = "DOCUMENTATION"
 
 
@@ -83,6 +85,21 @@ def keep_file_lists(directories: Iterable[Path]) -> None:
         return (f"{directory}/{entry}" for entry in names if entry.startswith(f"{stem}."))
 
     loader.glob = SimpleNamespace(glob=glob.glob, iglob=iglob)
+
+
+def search_again() -> None:
+    """Have Ansible's plugin loaders search this process's directory, where a loader's own directory is relative.
+
+    That of shell plugins is.
+    """
+    from ansible.plugins import loader  # noqa: PLC0415
+
+    for _, each in loader.get_all_plugin_loaders():
+        relative = [path for path in each.config or () if not os.path.isabs(os.path.expanduser(path))]  # noqa: PTH111, PTH117
+        if relative:
+            setattr(each, _PATHS, None)
+        if any(Path(path).is_dir() for path in relative):
+            getattr(each, _CLEAR)()
 
 
 def read_kubeconfigs_fast() -> None:
