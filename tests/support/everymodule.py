@@ -1,0 +1,103 @@
+"""Runs every module of collections at least to its check of arguments, to hold the results of engines side by side."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from reconcile_runner.execution.pool import Engine
+from tests.support import fresh, jobevents
+from tests.support.jobs import make_job
+
+Results: TypeAlias = dict[str, dict[str, Any]]
+"""What each module returned, by its name."""
+
+Differences: TypeAlias = dict[str, dict[str, tuple[Any, Any]]]
+"""The fields that differ, by module and field: what was found, and what was expected."""
+
+_RESULTS = frozenset({"runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped"})
+_TIMEOUT = 1500.0
+_STATEMENTS = ("IMPORT_PLAYBOOK", "IMPORT_ROLE", "IMPORT_TASKS", "INCLUDE_ROLE", "INCLUDE_TASKS", "META")
+"""What Ansible documents as a module and is none: it has no code, and Ansible reads it when it reads a play."""
+
+
+def files(collections: Iterable[str], path: str) -> dict[str, Path]:
+    """Return the modules that ansible-doc finds in collections, or in all that are on the path, and their files."""
+    found: dict[str, str] = fresh.call(_files, list(collections), ANSIBLE_COLLECTIONS_PATH=path)
+    return {name: Path(file) for name, file in found.items()}
+
+
+def _files(collections: list[str]) -> dict[str, str]:
+    fresh.load_ansible()
+    constants: Any = importlib.import_module("ansible.constants")
+    listing: Any = importlib.import_module("ansible.plugins.list")
+    statements = {name for kind in _STATEMENTS for name in getattr(constants, f"_ACTION_{kind}")}
+    found = listing.list_plugins("module", collections or None)
+    return {name: os.fsdecode(file) for name, (file, _) in sorted(found.items()) if name not in statements}
+
+
+def one_of_each_kind(modules: dict[str, Path]) -> list[str]:
+    """Return the first module of all that import the same, and have or have not an action plugin of their name."""
+    kinds: dict[object, str] = {}
+    for name, file in modules.items():
+        has_action = any((each / "action" / f"{file.stem}.py").exists() for each in file.parents[:4])
+        kinds.setdefault((_imports(file), has_action), name)
+    return sorted(kinds.values())
+
+
+def _imports(file: Path) -> frozenset[str]:
+    """Return what a file imports, or its name's end if it is not of Python."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return frozenset({file.suffix})
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return frozenset({file.suffix, *found})
+
+
+def play(modules: Iterable[str]) -> list[dict[str, Any]]:
+    """Return a play in which every module gets an argument that none has."""
+    tasks = [
+        {"name": name, name: {"no_such_argument": True}, "ignore_errors": True, "ignore_unreachable": True}
+        for name in modules
+    ]
+    return [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
+
+
+async def run(engine: Engine, root: Path, playbook: Sequence[dict[str, Any]], path: str) -> Results:
+    """Run a playbook and return the result of each of its tasks, without what is each run's own."""
+    root.mkdir(parents=True)
+    file = root / "play.yml"
+    file.write_bytes(orjson.dumps(playbook))
+    job = make_job(root / "run", str(file), env={"ANSIBLE_COLLECTIONS_PATH": path}, timeout=_TIMEOUT)
+    result = await engine.run(job, lambda _event: None)
+    events = [jobevents.masked(event, root, job) for event in jobevents.kept(job)]
+    found = {each["event_data"]["task"]: each["event_data"]["res"] for each in events if each["event"] in _RESULTS}
+    assert found, result.message
+    return found
+
+
+def differences(found: Results, expected: Results) -> Differences:
+    """Return what differs between the results of two engines."""
+    different: Differences = {}
+    for name in found.keys() | expected.keys():
+        ours, theirs = found.get(name, {}), expected.get(name, {})
+        fields = {
+            field: (ours.get(field), theirs.get(field))
+            for field in sorted(ours.keys() | theirs.keys())
+            if ours.get(field) != theirs.get(field)
+        }
+        if fields:
+            different[name] = fields
+    return different
