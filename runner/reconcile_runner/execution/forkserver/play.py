@@ -6,6 +6,7 @@ What a process has from its parent or its environment is set here, then Ansible'
 from __future__ import annotations
 
 import atexit
+import builtins
 import contextlib
 import fcntl
 import gc
@@ -18,6 +19,7 @@ import termios
 import threading
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NoReturn
 
 from reconcile_runner.execution import processes, tempdir
@@ -83,7 +85,7 @@ def _become(request: wire.PlayRequest, *, has_terminal: bool) -> bool:
     if not os.isatty(1) or ("ANSIBLE_CONFIG" not in os.environ and Path("ansible.cfg").exists()):
         return False
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     processes.offer_to_oom_killer()
     gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
@@ -113,11 +115,20 @@ def _make_local_tmp(scratch: Path) -> str:
     return made
 
 
+def _become_script(argv: list[str]) -> None:
+    """Set what an interpreter sets when it starts a script."""
+    sys.argv = argv
+    sys.orig_argv = [sys.executable, *argv]
+    if not sys.flags.safe_path:
+        sys.path.insert(0, str(Path(argv[0]).resolve().parent))
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    vars(main).update(__file__=argv[0], __cached__=None, __builtins__=builtins)
+
+
 def _run(argv: list[str]) -> int:
     from ansible.cli.playbook import PlaybookCLI  # noqa: PLC0415
 
-    sys.argv = argv
-    sys.orig_argv = [sys.executable, *argv]
+    _become_script(argv)
     try:
         PlaybookCLI.cli_executor(argv)
     except SystemExit as error:

@@ -60,7 +60,7 @@ def _handlers():
         "log_disabled": logging.root.manager.disable,
         "log_names": dict(logging._levelToName),
         "log_classes": [name_of(logging.getLoggerClass()), name_of(logging.getLogRecordFactory())],
-        "signals": {int(each): str(signal.getsignal(each)) for each in signal.valid_signals()},
+        "signals": {int(each): _handler(each) for each in signal.valid_signals()},
         "blocked": sorted(int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "alarms": [signal.getitimer(each)[0] for each in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL)],
         "thread_exits": [name_of(each) for each in _of_threads()],
@@ -71,6 +71,11 @@ def _handlers():
         ],
         "traced": [str(sys.gettrace()), str(sys.getprofile())],
     }
+
+
+def _handler(number):
+    found = signal.getsignal(number)
+    return name_of(found) if callable(found) else str(found)
 
 
 def _is_set(each):
@@ -118,7 +123,7 @@ def _interpreter():
         "flags": str(sys.flags),
         "arguments": [len(sys.argv), *(sys.orig_argv[:1])],
         "places": [sys.executable, sys.prefix, sys.base_prefix],
-        "streams": [[each.encoding, each.errors, each.line_buffering, each.isatty()] for each in streams],
+        "streams": [_kind(each) for each in streams],
         "originals": [sys.stdin is sys.__stdin__, sys.stdout is sys.__stdout__, sys.stderr is sys.__stderr__],
         "limits_of_python": [sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits()],
         "collector": [gc.isenabled(), gc.get_threshold(), len(gc.callbacks), gc.get_debug()],
@@ -128,6 +133,12 @@ def _interpreter():
         "zone": time.tzname,
         "main": sorted(name for name in vars(sys.modules["__main__"]) if name.startswith("__")),
     }
+
+
+def _kind(stream):
+    if stream is None or stream.closed:
+        return [str(stream is None)]
+    return [stream.encoding, stream.errors, stream.line_buffering, stream.isatty(), type(stream).__name__]
 
 
 def _libraries():

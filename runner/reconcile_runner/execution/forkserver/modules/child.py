@@ -252,9 +252,8 @@ def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None
     """Set descriptors, signals and all else as a new interpreter has them."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as ansible-runner starts ansible-playbook
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
     processes.offer_to_oom_killer()
