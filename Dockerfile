@@ -77,7 +77,12 @@ ENV HOME=/opt/ansible \
 COPY --from=build /opt/reconcile-runner/ /opt/reconcile-runner/
 COPY --from=build /usr/share/ansible/ /usr/share/ansible/
 COPY tools/image/ansible.cfg /etc/ansible/ansible.cfg
+# /tini and /usr/local/bin/python3 are upstream's, too. A link would not do for Python: it finds its environment beside
+# the path that it was started by.
 RUN ln -s /opt/reconcile-runner/venv/bin/ansible-operator /usr/local/bin/ansible-operator \
+ && ln -s /usr/bin/tini /tini \
+ && printf '#!/bin/sh\nexec /opt/reconcile-runner/venv/bin/python3 "$@"\n' >/usr/local/bin/python3 \
+ && chmod 755 /usr/local/bin/python3 \
  && mkdir --parents ${HOME}/.ansible \
  && echo "${USER_NAME}:x:${USER_UID}:0:operator:${HOME}:/usr/sbin/nologin" >>/etc/passwd \
  && chown --recursive ${USER_UID}:0 ${HOME} \

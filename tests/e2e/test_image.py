@@ -25,6 +25,34 @@ BASE_IMAGE = os.environ.get("E2E_BASE_IMAGE", DEFAULT_BASE_IMAGE)
 
 WATCHES = """- {group: example.com, version: v1, kind: Example, role: example}
 """
+PLAYBOOK = """- hosts: localhost
+  gather_facts: false
+  roles: [example, acme.greetings.hello]
+"""
+MODULE = """#!/usr/local/bin/python3
+import sys
+from ansible.module_utils.basic import AnsibleModule
+import kubernetes
+AnsibleModule({}).exit_json(prefix=sys.prefix)
+"""
+GALAXY = "{namespace: acme, name: greetings, version: 1.0.0, readme: README.md, authors: [acme]}\n"
+REQUIREMENTS = "collections: [{name: ./collection, type: dir}]\n"
+
+# As Dockerfiles of operators for ansible-operator's image have it; the directory is that of its users.
+DOCKERFILE = """
+USER root
+COPY collection/ /tmp/build/collection/
+COPY requirements.yml /tmp/build/requirements.yml
+USER ${USER_UID}
+RUN cd /tmp/build && ansible-galaxy collection install -r requirements.yml \\
+ && chmod -R ug+rwx ${HOME}/.ansible
+COPY --chown=${USER_UID}:0 watches.yaml ${HOME}/watches.yaml
+COPY --chown=${USER_UID}:0 roles/ ${HOME}/roles/
+COPY --chown=${USER_UID}:0 playbooks/ ${HOME}/playbooks/
+COPY library/ /opt/ansible/library/
+ENV ANSIBLE_FORCE_COLOR=false
+ENTRYPOINT ["/tini", "--", "/usr/local/bin/ansible-operator", "run", "--watches-file=./watches.yaml"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +78,19 @@ def derived(builder: Builder, image: ImageArchive, tmp_path_factory: pytest.Temp
     assert image.files
     context = tmp_path_factory.mktemp("derived")
     (context / "roles" / "example" / "tasks").mkdir(parents=True)
-    (context / "roles" / "example" / "tasks" / "main.yml").write_text("- ansible.builtin.debug:\n", encoding="utf-8")
+    (context / "roles" / "example" / "tasks" / "main.yml").write_text("- greet:\n", encoding="utf-8")
     (context / "watches.yaml").write_text(WATCHES, encoding="utf-8")
+    (context / "playbooks").mkdir()
+    (context / "playbooks" / "example.yml").write_text(PLAYBOOK, encoding="utf-8")
+    (context / "library").mkdir()
+    (context / "library" / "greet.py").write_text(MODULE, encoding="utf-8")
+    collection = context / "collection"
+    (collection / "roles" / "hello" / "tasks").mkdir(parents=True)
+    (collection / "roles" / "hello" / "tasks" / "main.yml").write_text("- ansible.builtin.debug:\n", encoding="utf-8")
+    (collection / "galaxy.yml").write_text(GALAXY, encoding="utf-8")
+    (context / "requirements.yml").write_text(REQUIREMENTS, encoding="utf-8")
     dockerfile = context / "Dockerfile"
-    dockerfile.write_text(
-        f"FROM {RUNNER_IMAGE}\nCOPY watches.yaml ${{HOME}}/watches.yaml\nCOPY roles/ ${{HOME}}/roles/\n",
-        encoding="utf-8",
-    )
+    dockerfile.write_text(f"FROM {RUNNER_IMAGE}\n{DOCKERFILE}", encoding="utf-8")
     builder.build(Recipe("localhost/derived-operator:e2e", context, dockerfile))
     archive = context / "derived.tar"
     builder.save("localhost/derived-operator:e2e", archive)
@@ -195,6 +229,25 @@ def test_an_operator_of_ones_own_takes_two_lines(derived: ImageArchive, tmp_path
     assert "opt/ansible/playbooks/foo.yml" not in derived.files
     answer = started(derived, tmp_path).run("ansible-operator", "validate")
     assert (answer.returncode, answer.stdout.strip()) == (0, "0 errors, 0 warnings"), answer.stderr
+
+
+def test_a_dockerfile_for_upstreams_image_needs_its_first_line_changed(derived: ImageArchive, tmp_path: Path) -> None:
+    container = started(derived, tmp_path)
+    variables = "ansible_python_interpreter=/usr/local/bin/python3"
+    played = container.run(
+        "ansible-playbook",
+        "-v",
+        "--inventory=localhost,",
+        "--connection=local",
+        "-e",
+        variables,
+        "playbooks/example.yml",
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert '"prefix": "/opt/reconcile-runner/venv"' in played.stdout
+    tini, *command = derived.config.entrypoint
+    answer = container.run(tini, *command[:2], "version")
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_ansible_looks_below_home_first_where_dockerfiles_install_collections(container: Container) -> None:
