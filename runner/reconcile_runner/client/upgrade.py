@@ -137,7 +137,7 @@ def _request_head(method: str, target: str, url: URL, headers: Mapping[str, str]
     lines = [f"{method} {target} HTTP/1.1", f"Host: {url.authority}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     lines += [f"Content-Length: {length}", "", ""]
-    return "\r\n".join(lines).encode("latin-1")
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
 
 
 def _parse_head(head: bytes) -> tuple[int, str, CIMultiDict[str]]:

@@ -17,7 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client import HttpClient
 from reconcile_runner.errors import ApiUnreachableError
-from reconcile_runner.proxy.tokens import RUN
+from reconcile_runner.proxy.authority import AUTHORITY, without_impersonation
 
 NOT_PASSED_ON: Final = frozenset(
     {
@@ -37,9 +37,6 @@ NOT_PASSED_ON: Final = frozenset(
     }
 )
 """Headers that belong to one connection (RFC 9110, 7.6.1), and the run's credential."""
-
-IMPERSONATE_USER: Final = "Impersonate-User"
-"""Sent on where a role impersonates a user, but not where it holds the run's token (``kubeconfig``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +107,12 @@ class Forwarder:
 
 
 def request_headers(request: web.Request) -> CIMultiDict[str]:
-    """Return a run's headers without its token and without those of the connection."""
-    headers = kept_headers(request.headers)
-    if headers.get(IMPERSONATE_USER) == request[RUN].token:
-        headers.popall(IMPERSONATE_USER)
+    """Return a run's headers without its token and without those of the connection.
+
+    Whom it impersonates is as its authority says.
+    """
+    headers = without_impersonation(kept_headers(request.headers))
+    headers.extend(request[AUTHORITY].impersonation)
     return headers
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from reconcile_runner.metrics import Metrics, RequestScope, UsedRight
-from reconcile_runner.proxy.forward import IMPERSONATE_USER
+from reconcile_runner.proxy.authority import Authority
 from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
 from reconcile_runner.proxy.tokens import ProxiedRun
 
@@ -40,16 +40,16 @@ class UsedRights:
         self._metrics = metrics
         self._counted: set[UsedRight] = set()
 
-    def count(self, request: web.Request, run: ProxiedRun) -> None:
+    def count(self, request: web.Request, authority: Authority) -> None:
         """Count what a request needs, whatever becomes of it."""
-        for right in needed_rights(request, run):
+        for right in needed_rights(request, authority):
             self._count(right)
 
-    def count_creation(self, request: web.Request, run: ProxiedRun) -> None:
+    def count_creation(self, request: web.Request, authority: Authority) -> None:
         """Count what a patch or an update needs that made its object."""
         info = parse_path(request.raw_path)
-        if info is not None and _VERBS.get(request.method) in _MAY_CREATE:
-            self._count(UsedRight(info.group, _resource(info), _CREATE, _scope(info, run)))
+        if authority.is_operators and info is not None and _VERBS.get(request.method) in _MAY_CREATE:
+            self._count(UsedRight(info.group, _resource(info), _CREATE, _scope(info, authority.run)))
 
     def _count(self, right: UsedRight) -> None:
         is_known = right in self._counted or len(self._counted) < MAX_RIGHTS
@@ -58,12 +58,12 @@ class UsedRights:
         self._metrics.right_used(right if is_known else OTHERS)
 
 
-def needed_rights(request: web.Request, run: ProxiedRun) -> Iterator[UsedRight]:
+def needed_rights(request: web.Request, authority: Authority) -> Iterator[UsedRight]:
     """Yield the rights that the API server looks for, as its ``RequestInfo`` says.
 
     None where a request is about no resource: everyone may discover kinds.
     """
-    if request.headers.get(IMPERSONATE_USER, run.token) != run.token:
+    if not authority.is_operators:
         # What the request is about needs rights of the user that the role impersonates.
         yield UsedRight("", "users", "impersonate", RequestScope.CLUSTER)
         return
@@ -75,7 +75,7 @@ def needed_rights(request: web.Request, run: ProxiedRun) -> Iterator[UsedRight]:
         verb = "watch" if verb == "get" and _is_watch(request) else _OF_ALL.get(verb, verb)
     # A WebSocket begins with a GET; from Kubernetes 1.35 on it needs create as well.
     for each in sorted({verb, _CREATE} if "Upgrade" in request.headers else {verb}):
-        yield UsedRight(info.group, _resource(info), each, _scope(info, run))
+        yield UsedRight(info.group, _resource(info), each, _scope(info, authority.run))
 
 
 def _is_watch(request: web.Request) -> bool:

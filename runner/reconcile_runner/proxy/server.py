@@ -18,11 +18,12 @@ from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ConfigError
 from reconcile_runner.metrics import Metrics, ProxyAnswer
-from reconcile_runner.proxy.forward import IMPERSONATE_USER, Forwarder
+from reconcile_runner.proxy.authority import AUTHORITY, read_authority
+from reconcile_runner.proxy.forward import Forwarder
 from reconcile_runner.proxy.reads import CACHE_HEADER, CACHE_HIT, CachedReads
 from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
 from reconcile_runner.proxy.rights import UsedRights
-from reconcile_runner.proxy.tokens import RUN, ProxiedRun, TokenRegistry
+from reconcile_runner.proxy.tokens import TokenRegistry
 from reconcile_runner.proxy.tunnel import tunnel
 from reconcile_runner.proxy.writes import WriteProxy
 
@@ -96,28 +97,19 @@ class Proxy:
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        run = self._run_of(request)
-        if run is None:
+        try:
+            authority = read_authority(request.headers, self.tokens)
+        except ApiError as error:
             self._metrics.proxied(ProxyAnswer.REFUSED)
-            return _status(401, "Unauthorized", "the token is not that of a run that goes on")
-        request[RUN] = run
-        self._rights.count(request, run)
+            return _status(error.status, error.reason, str(error))
+        request[AUTHORITY] = authority
+        self._rights.count(request, authority)
         response = await handler(request)
         is_cached = response.headers.get(CACHE_HEADER) == CACHE_HIT
         self._metrics.proxied(ProxyAnswer.CACHE if is_cached else ProxyAnswer.API_SERVER)
         if response.status == HTTPStatus.CREATED:
-            self._rights.count_creation(request, run)
+            self._rights.count_creation(request, authority)
         return response
-
-    def _run_of(self, request: web.Request) -> ProxiedRun | None:
-        """Return the run of a request's token.
-
-        That is the bearer token, or for clients in Go the user that they impersonate.
-        """
-        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if not scheme:
-            return self.tokens.run_of(request.headers.get(IMPERSONATE_USER, ""))
-        return self.tokens.run_of(token.strip()) if scheme.lower() == "bearer" else None
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -134,9 +126,9 @@ class Proxy:
         if info is None:
             return await self._forwarder.stream(request)
         if request.method not in _READS:
-            return await self._writes.serve(request, info, request[RUN])
+            return await self._writes.serve(request, info, request[AUTHORITY].run)
         if request.method == hdrs.METH_GET and _may_be_cached(request):
-            answer = self._reads.answer(request, info, request[RUN].writes)
+            answer = self._reads.answer(request, info, request[AUTHORITY].run.writes)
             if answer is not None:
                 return answer
             if info.name and not info.subresource and "watch" not in request.query:
@@ -167,7 +159,8 @@ class Proxy:
 
 
 def _may_be_cached(request: web.Request) -> bool:
-    return "no-cache" not in request.headers.get("Cache-Control", "").lower()
+    """Tell whether the cache may answer: what it holds is what the operator itself may read."""
+    return request[AUTHORITY].is_operators and "no-cache" not in request.headers.get("Cache-Control", "").lower()
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:

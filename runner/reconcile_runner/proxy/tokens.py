@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiohttp import web
-
 from reconcile_runner.apimachinery.owners import Owner
 from reconcile_runner.proxy.consistency import RunWrites
 
@@ -23,10 +21,6 @@ class ProxiedRun:
     owner: Owner
     token: str = field(repr=False)
     writes: RunWrites = field(default_factory=RunWrites)
-
-
-RUN: Final = web.RequestKey("run", ProxiedRun)
-"""The key under which a request holds its run."""
 
 
 class TokenRegistry:

@@ -7,11 +7,12 @@ from aiohttp.test_utils import make_mocked_request
 
 from reconcile_runner.metrics import RIGHTS_USED, Metrics, RequestScope, UsedRight
 from reconcile_runner.proxy import rights
+from reconcile_runner.proxy.authority import Authority
 from reconcile_runner.proxy.rights import UsedRights, needed_rights
 from reconcile_runner.proxy.tokens import ProxiedRun
 from tests.unit.proxy.bench import OWNER
 
-RUN = ProxiedRun(OWNER, "token")
+RUN = Authority(ProxiedRun(OWNER, "token"))
 """Its object is in the namespace ``n``."""
 OWN, OTHER, CLUSTER = RequestScope.OWN, RequestScope.OTHER, RequestScope.CLUSTER
 
@@ -52,9 +53,10 @@ def test_a_command_in_a_pod_needs_what_either_protocol_asks_for() -> None:
 
 def test_who_is_impersonated_needs_the_right_itself() -> None:
     path = "/api/v1/namespaces/n/secrets/a"
-    [right] = needed_rights(make_mocked_request("GET", path, {"Impersonate-User": "jack"}), RUN)
+    as_jack = Authority(RUN.run, (("Impersonate-User", "jack"),))
+    [right] = needed_rights(make_mocked_request("GET", path), as_jack)
     assert right == UsedRight("", "users", "impersonate", CLUSTER)
-    [right] = needed_rights(make_mocked_request("GET", path, {"Impersonate-User": RUN.token}), RUN)
+    [right] = needed_rights(make_mocked_request("GET", path), RUN)
     assert right.resource == "secrets"
 
 
