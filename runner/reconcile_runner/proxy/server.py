@@ -104,7 +104,10 @@ class Proxy:
             return _status(error.status, error.reason, str(error))
         request[AUTHORITY] = authority
         self._rights.count(request, authority)
-        response = await handler(request)
+        if request.transport is None:  # the run has hung up
+            return web.Response()
+        with authority.run.requests.serving(request.transport):
+            response = await handler(request)
         is_cached = response.headers.get(CACHE_HEADER) == CACHE_HIT
         self._metrics.proxied(ProxyAnswer.CACHE if is_cached else ProxyAnswer.API_SERVER)
         if response.status == HTTPStatus.CREATED:

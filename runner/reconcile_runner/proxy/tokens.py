@@ -1,4 +1,7 @@
-"""The tokens of runs: one for each, not to be guessed, valid until the run ends."""
+"""The tokens of runs: one for each, not to be guessed, valid until the run ends.
+
+What was begun with a token ends with it, too.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,19 @@ from typing import Final
 
 from reconcile_runner.apimachinery.owners import Owner
 from reconcile_runner.proxy.consistency import RunWrites
+from reconcile_runner.proxy.openrequests import OpenRequests
 
 TOKEN_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRun:
-    """A run in progress: its object, its token, and what it has written."""
+    """A run in progress: its object, its token, what it has written and has open."""
 
     owner: Owner
     token: str = field(repr=False)
     writes: RunWrites = field(default_factory=RunWrites)
+    requests: OpenRequests = field(default_factory=OpenRequests)
 
 
 class TokenRegistry:
@@ -31,13 +36,17 @@ class TokenRegistry:
 
     @contextmanager
     def issue(self, owner: Owner) -> Iterator[str]:
-        """Yield a token that is accepted until the block ends."""
+        """Yield a token that is accepted until the block ends.
+
+        Requests that are open then are ended.
+        """
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._runs[token] = ProxiedRun(owner, token)
+        run = self._runs[token] = ProxiedRun(owner, token)
         try:
             yield token
         finally:
             del self._runs[token]
+            run.requests.end()
 
     def run_of(self, token: str) -> ProxiedRun | None:
         """Return the run of a token.
