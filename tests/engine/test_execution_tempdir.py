@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.jobevent import JobEvent
@@ -121,9 +122,11 @@ async def test_where_its_path_would_be_too_long_for_sockets_a_run_has_the_operat
         monkeypatch.setenv("TMPDIR", base)
         monkeypatch.setattr("tempfile.tempdir", None)
         engine = SubprocessEngine()
-        await engine.start()
+        with capture_logs() as lines:
+            await engine.start()
         try:
             _, (temporary, *_) = await play(engine, tmp_path)
         finally:
             await engine.stop()
     assert temporary == Path(base)
+    assert [line["event"] for line in lines] == ["no TMPDIR per run: its path would be too long for a socket"]

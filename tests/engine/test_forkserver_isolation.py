@@ -101,6 +101,30 @@ async def test_settings_in_a_file_that_changes(runs: Runs, tmp_path: Path) -> No
         assert seen["config"].split()[0] == forks
 
 
+async def test_a_list_of_plugins_that_are_not_to_be_used_is_read_again(
+    engine: ForkserverEngine, tmp_path: Path
+) -> None:
+    config, unused, playbook = (tmp_path / name for name in ("ansible.cfg", "unused.yml", "play.yml"))
+    config.write_text(f"[defaults]\nplugin_filters_cfg = {unused}\n", encoding="utf-8")
+    playbook.write_text("- hosts: localhost\n  gather_facts: false\n  tasks: [ping: ]\n", encoding="utf-8")
+    for module in ("ping", "copy", "ping"):
+        unused.write_text(f"filter_version: '1.0'\nmodule_rejectlist: [{module}]\n", encoding="utf-8")
+        result = await engine.run(make_job(tmp_path, str(playbook), env={"ANSIBLE_CONFIG": str(config)}), ignore)
+        assert result.succeeded == (module != "ping"), result.message
+
+
+async def test_a_role_may_lie_in_a_directory_of_collections(engine: ForkserverEngine, tmp_path: Path) -> None:
+    role = tmp_path / "roles" / "lies"
+    (role / "tasks").mkdir(parents=True)
+    (role / "library").mkdir()
+    (role / "tasks" / "main.yml").write_text("- tells:\n", encoding="utf-8")
+    for word in ("first", "second"):
+        module = f"from ansible.module_utils.basic import AnsibleModule\nAnsibleModule({{}}).fail_json(msg='{word}')\n"
+        (role / "library" / "tells.py").write_text(module, encoding="utf-8")
+        job = make_job(tmp_path / "runs", str(role), env={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
+        assert (await engine.run(job, ignore)).failures[-1].message == word
+
+
 async def test_a_configuration_in_the_directory_of_the_run(runs: Runs) -> None:
     job = runs.job()
     (job.private_data_dir / "project" / "ansible.cfg").write_text("[defaults]\nforks = 17\n", encoding="utf-8")

@@ -135,6 +135,18 @@ async def test_a_run_that_uses_what_was_learned_tells_what_the_first_told(runs: 
     assert places[1].parent == payloads, "the others find it made ready"
 
 
+async def test_modules_that_a_role_names_are_ready_for_the_first_run(tmp_path: Path) -> None:
+    write(tmp_path, FILES)
+    engine = ForkserverEngine(sources=(tmp_path / "roles" / "told",))
+    await engine.start()
+    try:
+        runs = Runs(engine, tmp_path)
+        _, events = await runs.run(runs.job())
+        assert Path(place(events)).parent == engine._home / f"payloads-{zygote(engine)}"
+    finally:
+        await engine.stop()
+
+
 @pytest.mark.parametrize(
     ("name", "word"),
     [

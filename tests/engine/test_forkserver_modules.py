@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(180)
 
 PLACES = str(TESTDATA / "isolation" / "places.yml")
 OTHER_PYTHON = shutil.which("python3", path="/usr/bin")
-ITS_OWN = ("forked", "interpreter", "path")
+ITS_OWN = ("forked", "interpreter", "path", "command_line", "parent")
 """What a module in a fork and one in an interpreter of its own tell differently, or only one of them does."""
 
 
@@ -33,7 +33,8 @@ async def engine() -> AsyncIterator[ForkserverEngine]:
 
 async def places(engine: Engine, root: Path, **settings: Any) -> dict[str, dict[str, Any]]:
     path = root / "places.json"
-    job = make_job(root, PLACES, {"report": str(path), "other_python": OTHER_PYTHON or ""}, **settings)
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(TESTDATA / "taskstate" / "collections")} | settings.pop("env", {})
+    job = make_job(root, PLACES, {"report": str(path), "other_python": OTHER_PYTHON or ""}, env=env, **settings)
     result = await engine.run(job, lambda _event: None)
     assert result.succeeded, result.message
     seen: dict[str, dict[str, Any]] = orjson.loads(path.read_bytes())
@@ -51,6 +52,8 @@ async def test_a_module_runs_in_a_fork_only_where_an_interpreter_would_make_no_d
         "with_interpreters_variable": False,
         "with_other_interpreter": False,
         "asynchronous": False,
+        "becoming": False,
+        "connected": False,
     }
     assert seen["with_variable"]["variable"] == "of the task"
     assert seen["with_other_interpreter"]["interpreter"] == OTHER_PYTHON
@@ -72,5 +75,8 @@ async def test_a_fork_is_as_a_new_interpreter(engine: ForkserverEngine, tmp_path
     assert found["interpreter"] == expected["interpreter"]
 
 
-async def test_who_looks_closely_sees_the_ordinary_way(engine: ForkserverEngine, tmp_path: Path) -> None:
-    assert not (await places(engine, tmp_path, cmdline="-vvv"))["plain"]["forked"]
+@pytest.mark.parametrize("settings", [{"cmdline": "-vvv"}, {"env": {"ANSIBLE_KEEP_REMOTE_FILES": "true"}}], ids=str)
+async def test_who_looks_closely_sees_the_ordinary_way(
+    engine: ForkserverEngine, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    assert not (await places(engine, tmp_path, **settings))["plain"]["forked"]

@@ -9,10 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-FileStates = dict[str, tuple[int, int]]
-"""By path: time of the last change in ns and size in bytes; (0, 0) if there is no file."""
+FileState: TypeAlias = tuple[int, int, int]
+"""Time of the last change of a file or of what is known of it (ns), size (bytes), and inode; zeros if there is no file.
+
+Not the time that a copy takes over from its original (``mtime``): who puts one in place of the other may keep that.
+"""
+
+FileStates: TypeAlias = dict[str, FileState]
+"""By path."""
 
 PER_RUN: Final = frozenset({
     b"ANSIBLE_CACHE_PLUGIN_CONNECTION",
@@ -34,17 +40,18 @@ READ_AGAIN: Final = {
 
 _CWD = "{{CWD}}"
 _PATH_TYPES = frozenset({"path", "pathlist", "pathspec", "tmppath", "temppath", "tmp"})
+_METADATA: Final = "meta"
 _MAX_FILES: Final = 5000
-"""Files of collections that are checked before each run, at about 2 µs each; of more, only the directories."""
+"""Plugins of collections that are checked before each run, at about 2 µs each; of more, only the directories."""
 
 
-def state_of(path: str) -> tuple[int, int]:
+def state_of(path: str) -> FileState:
     """Return the state of a file or directory."""
     try:
         found = os.stat(path)  # noqa: PTH116 - three times cheaper, and called for each file before each run
     except OSError:
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
+        return (0, 0, 0)
+    return (found.st_ctime_ns, found.st_size, found.st_ino)
 
 
 def config_files(environment: Mapping[str, str]) -> FileStates:
@@ -67,7 +74,8 @@ def collection_files(roots: Iterable[Path]) -> FileStates:
         found[str(base)] = state_of(str(base))
         for collection in sorted(base.glob("*/*/")):
             for path in _files(collection):
-                if len(found) < _MAX_FILES or path.is_dir():
+                # The metadata of collections is kept by who has loaded one, plugins are not.
+                if len(found) < _MAX_FILES or path.is_dir() or path.parent == collection / _METADATA:
                     found[str(path)] = state_of(str(path))
     return found
 
@@ -75,7 +83,7 @@ def collection_files(roots: Iterable[Path]) -> FileStates:
 def _files(collection: Path) -> Iterator[Path]:
     yield collection.parent
     yield collection
-    for name in ("plugins", "meta"):
+    for name in ("plugins", _METADATA):
         for directory, directories, files in os.walk(collection / name):
             directories[:] = [each for each in directories if each != "__pycache__"]
             yield Path(directory)

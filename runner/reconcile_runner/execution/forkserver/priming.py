@@ -38,6 +38,9 @@ _LOADED_CLASSES = (
 )  # fmt: skip
 _INSTANCES = "_plugin_instance_cache"
 _PATHS = "_paths"
+_COLLECTIONS = "ansible_collections"
+"""Below a directory of collections: beside it may be anything else, a role, too."""
+
 _CONFIGURE_COLLECTIONS = "_configure_collection_loader"
 
 
@@ -114,7 +117,7 @@ def _prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterabl
         startup.keep_file_lists(_plugin_directories([own, *preload.preloaded(collections)]))
         target = preload.load(new, collections)
         startup.read_kubeconfigs_fast()
-        payloads.install(directory, directory / "published", [own, *collections])
+        payloads.install(directory, directory / "published", [own, *(each / _COLLECTIONS for each in collections)])
         published = directory / "published"
         published.mkdir(mode=0o700)
         templates, parsed_files = Templates(published), ParsedFiles(published)
@@ -178,12 +181,16 @@ def _fill_caches(roots: Iterable[Path]) -> None:
 
 
 def _configured_directories() -> FileStates:
-    """Return the states of the directories that settings name for plugins, of those too that are not there."""
+    """Return the states of the directories that settings name for plugins, of those too that are not there.
+
+    With those below them, as deep as Ansible looks.
+    """
     from ansible.plugins import loader  # noqa: PLC0415
 
     named = [each.config for _, each in loader.get_all_plugin_loaders()]
     paths = [path for config in named for path in ([config] if isinstance(config, str) else config or ())]
-    return {path: state_of(path) for path in paths}
+    below = [str(each) for path in paths for pattern in ("*/", "*/*/") for each in Path(path).glob(pattern)]
+    return {path: state_of(path) for path in [*paths, *below]}
 
 
 def _warm_up() -> None:

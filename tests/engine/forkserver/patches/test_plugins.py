@@ -17,30 +17,37 @@ def made() -> OwnPlugins:
     return OwnPlugins([Path(importlib.import_module("ansible").__path__[0])])
 
 
+KINDS = ("filter", "lookup", "test", "connection", "shell", "become", "callback", "action")
+
+
 def with_directories(root: str) -> Any:
-    """Return whether Ansible's plugins are alone: at first, and with a role's directory of each kind."""
+    """Return whether Ansible's plugins are alone, in templates and in tasks: at first, and with one directory each."""
     plugins = made()
     loader: Any = importlib.import_module("ansible.plugins.loader")
 
-    def with_directory(kind: str) -> bool:
+    def are_alone() -> list[bool]:
+        return [plugins.are_alone_in_templates(), plugins.are_alone_in_tasks()]
+
+    def with_directory(kind: str) -> list[bool]:
         getattr(loader, f"{kind}_loader").add_directory(f"{root}/{kind}_plugins")
-        return plugins.are_alone_in_templates()
+        return are_alone()
 
-    kinds = ("filter", "lookup", "test", "callback", "action")
-    return [plugins.are_alone_in_templates(), *[fresh.in_a_fork(with_directory, kind) for kind in kinds]]
+    return [are_alone(), *[fresh.in_a_fork(with_directory, kind) for kind in KINDS]]
 
 
-def test_a_directory_of_plugins_of_templates_is_noticed_and_no_other(tmp_path: Path) -> None:
-    for kind in ("filter", "lookup", "test", "callback", "action"):
+def test_a_directory_of_plugins_is_noticed_and_no_other(tmp_path: Path) -> None:
+    for kind in KINDS:
         (tmp_path / f"{kind}_plugins").mkdir()
-    assert fresh.call_with_ansible(with_directories, str(tmp_path)) == [True, False, False, False, True, True]
+    at_first, *with_one = fresh.call_with_ansible(with_directories, str(tmp_path))
+    assert at_first == [True, True]
+    assert with_one == [[False, False]] * 3 + [[True, False]] * 3 + [[True, True]] * 2
 
 
 def alone() -> bool:
-    return made().are_alone_in_templates()
+    return made().are_alone_in_tasks()
 
 
-@pytest.mark.parametrize("kind", ["FILTER", "LOOKUP", "TEST"])
+@pytest.mark.parametrize("kind", ["FILTER", "LOOKUP", "TEST", "CONNECTION", "BECOME"])
 def test_a_directory_that_a_setting_names_is_noticed_where_it_is_there(tmp_path: Path, kind: str) -> None:
     assert fresh.call(alone, **{f"ANSIBLE_{kind}_PLUGINS": str(tmp_path)}) is False
     assert fresh.call(alone, **{f"ANSIBLE_{kind}_PLUGINS": str(tmp_path / "missing")}) is True

@@ -19,6 +19,8 @@ def main():
         command_line = file.read()
     module.exit_json(
         forked="forkserver" in command_line,
+        command_line=command_line.replace("\0", " ").strip(),
+        parent=os.getppid(),
         interpreter=sys.executable,
         variable=os.environ.get("ISOLATION"),
         descriptors=sorted(os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in ("0", "1", "2")),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconcile_runner.execution.forkserver import configuration
 from reconcile_runner.execution.forkserver.configuration import (
     collection_files,
     config_files,
@@ -31,13 +33,13 @@ class Config:
 
 
 def test_a_missing_file_has_a_state_of_its_own(tmp_path: Path) -> None:
-    assert state_of(str(tmp_path / "nothing")) == (0, 0)
+    assert state_of(str(tmp_path / "nothing")) == (0, 0, 0)
 
 
 def test_the_chosen_configuration_is_looked_at(tmp_path: Path) -> None:
     chosen = tmp_path / "my.cfg"
     before = config_files({"ANSIBLE_CONFIG": str(chosen)})
-    assert before[str(chosen)] == (0, 0)
+    assert before[str(chosen)] == (0, 0, 0)
     chosen.write_text("[defaults]\n", encoding="utf-8")
     assert config_files({"ANSIBLE_CONFIG": str(chosen)}) != before
 
@@ -82,3 +84,22 @@ def test_a_configuration_that_names_the_directory_depends_on_it(tmp_path: Path) 
     file = tmp_path / "ansible.cfg"
     file.write_text("[defaults]\nroles_path = {{CWD}}/roles\n", encoding="utf-8")
     assert needs_directory(Config(file), {})
+
+
+def test_a_file_in_place_of_another_shows_even_with_its_time_and_size(tmp_path: Path) -> None:
+    file, new = tmp_path / "file", tmp_path / "new"
+    file.write_text("1", encoding="utf-8")
+    before, state = file.stat(), state_of(str(file))
+    new.write_text("2", encoding="utf-8")
+    os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
+    new.rename(file)
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert state_of(str(file)) != state
+
+
+def test_metadata_shows_behind_any_number_of_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "_MAX_FILES", 1)
+    metadata = tmp_path / "ansible_collections" / "my" / "own" / "meta" / "runtime.yml"
+    metadata.parent.mkdir(parents=True)
+    metadata.touch()
+    assert str(metadata) in collection_files([tmp_path])

@@ -132,7 +132,7 @@ def _keep(cache: PayloadCache, here: Path, name: str, module: Path, begun: int) 
             with contextlib.suppress(OSError):
                 zip_data = _zip_data_of(made)
                 states = {str(path): state_of(str(path)) for path in [module, *_collection_files(zip_data)]}
-                if any(changed >= begun - _CLOCK_TICK for changed, _ in states.values()):
+                if any(changed >= begun - _CLOCK_TICK for changed, _, _ in states.values()):
                     continue  # A file may have been written after it was read.
                 _write(cache.directory / (made.name + _SOURCES), marshal.dumps(states))
                 _write(cache.directory / made.name, made.read_bytes())

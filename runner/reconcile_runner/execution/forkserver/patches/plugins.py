@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _OF_TEMPLATES: Final = ("filter", "lookup", "test")
+_OF_TASKS: Final = (*_OF_TEMPLATES, "become", "connection", "shell")
 _SEARCHED: Final = "_get_paths"
 
 
@@ -19,8 +20,9 @@ class OwnPlugins:
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self._roots = tuple(f"{root.resolve()}/" for root in roots)
-        self._searched = _searched()
-        self._fixed = all(self.hold(path) for paths in self._searched for path in paths if Path(path).exists())
+        self._searched = {
+            kind: searched for kind in _OF_TASKS if all(map(self._holds_or_lacks, searched := _searched(kind)))
+        }
 
     def hold(self, path: str) -> bool:
         """Return whether a plugin's file is one of these."""
@@ -31,11 +33,21 @@ class OwnPlugins:
 
         A role, a playbook's directory or a setting can add others: Ansible then searches more directories.
         """
-        return self._fixed and _searched() == self._searched
+        return self._are_alone(_OF_TEMPLATES)
+
+    def are_alone_in_tasks(self) -> bool:
+        """Return whether that is so of all plugins that a task may use besides its action."""
+        return self._are_alone(_OF_TASKS)
+
+    def _are_alone(self, kinds: tuple[str, ...]) -> bool:
+        return all(self._searched.get(kind) == _searched(kind) for kind in kinds)
+
+    def _holds_or_lacks(self, directory: str) -> bool:
+        return self.hold(directory) or not Path(directory).exists()
 
 
-def _searched() -> list[tuple[str, ...]]:
+def _searched(kind: str) -> tuple[str, ...]:
     from ansible.plugins import loader  # noqa: PLC0415 - not in the server
 
-    loaders = (getattr(loader, f"{kind}_loader") for kind in _OF_TEMPLATES)
-    return [tuple(getattr(each, _SEARCHED)(subdirs=False)) for each in loaders]
+    # As Ansible asks, since the loader keeps the first answer: with the subdirectories of configured directories.
+    return tuple(getattr(getattr(loader, f"{kind}_loader"), _SEARCHED)())

@@ -4,17 +4,21 @@ A worker is a fork so that tasks of several hosts run in parallel and so that no
 play with one host needs no parallel tasks. State is kept apart by copies, for tasks whose actions are known to leave
 none: Ansible's own and those of the collections that are loaded ahead. Every other task gets its worker.
 
-Which filters, tests and lookups a task uses shows when its templates ask for them. Where one is asked for that may
-leave something, the task goes on in a fork, before any code of that plugin is loaded: see ``_go_on_in_a_fork``.
+Which other plugins a task uses shows when it asks for them: filters, tests and lookups in its templates, and what its
+variables name. Where one is asked for that may leave something, the task goes on in a fork, before any code of that
+plugin is loaded: see ``_go_on_in_a_fork``. It does so, too, before it starts a program.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
+import functools
 import io
 import multiprocessing.process
 import os
 import signal
+import subprocess
 import sys
 import threading
 import traceback
@@ -35,8 +39,17 @@ _HARMLESS_LOOKUPS: Final = frozenset({
 })  # fmt: skip
 """Ansible's own lookups that leave nothing in the process. ``url``, for one, leaves an opener."""
 
+_HARMLESS: Final = {
+    "become": frozenset[str](),
+    "connection": frozenset({"local"}),
+    "lookup": _HARMLESS_LOOKUPS,
+    "shell": frozenset({"sh"}),
+}
+"""Ansible's own plugins that leave nothing, by kind. Of its filters and tests, none leaves anything."""
+
 _ANSIBLES_OWN: Final = frozenset({"", "ansible.builtin", "ansible.legacy"})
 _CURRENT_PROCESS: Final = "_current_process"
+_CURRENT_WORKER: Final = "current_worker"
 
 _NORMAL_ACTION: Final = "ansible.legacy.normal"
 """The action of modules that have none of their own: Ansible's, or one of that name that a role brings."""
@@ -57,7 +70,9 @@ def install(plugins: OwnPlugins) -> None:
 
     process.start = start
     _proxy_display_by_thread()
-    _watch_plugins_of_templates()
+    _watch_plugins(plugins)
+    _watch_programs()
+    _stop_what_has_left()
 
 
 def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
@@ -76,7 +91,7 @@ def needs_worker(worker: Any, plugins: OwnPlugins) -> bool:
         or task.delegate_to
         or task.timeout
         or task.resolved_action is None
-        or not plugins.are_alone_in_templates()
+        or not plugins.are_alone_in_tasks()
         or not _is_known(task, plugins)
     )
 
@@ -102,27 +117,33 @@ def _is_known(task: Any, plugins: OwnPlugins) -> bool:
 
 def _run_here(process: Any, worker: ModuleType) -> None:
     """Run a task as its worker would, on copies of the objects that it changes."""
-    host, task = process._host, process._task  # noqa: SLF001
-    variables, groups = host.vars, host.groups
+    host, task, queue = process._host, process._task, process._final_q  # noqa: SLF001
+    variables, groups, current = host.vars, host.groups, worker.current_worker
     process._task = task.copy(exclude_parent=True, exclude_tasks=True)  # noqa: SLF001
     process._task._parent = task._parent  # noqa: SLF001
     process._task_vars = dict(process._task_vars)  # noqa: SLF001
+    process._final_q = _Queue(queue)  # noqa: SLF001
     try:
         with _context(process), _standard_streams(worker), _of_task(process, worker):
-            process._run()  # noqa: SLF001
-            if _thread.forked:
-                os._exit(0)
-    except _Forked:
-        pass
-    except BaseException:
-        if _thread.forked:
-            process._hard_exit(traceback.format_exc())  # noqa: SLF001
-        raise
+            _run(process)
     finally:
         host.vars, host.groups = variables, groups
+        setattr(worker, _CURRENT_WORKER, current)
 
 
-class _Forked(BaseException):
+def _run(process: Any) -> None:
+    try:
+        process._run()  # noqa: SLF001
+        if _thread.place is _Place.FORK:
+            os._exit(0)
+    except BaseException:
+        if _thread.place is _Place.FORK:
+            process._hard_exit(traceback.format_exc())  # noqa: SLF001
+        if _thread.place is _Place.PLAY:
+            raise
+
+
+class _ForkedError(BaseException):
     """The task went on in a fork and has ended there: what is above on the stack has to end here.
 
     No ``Exception``, so that nobody takes it for a failure of the task.
@@ -140,15 +161,22 @@ class _Ended:
         return self.returncode
 
 
-class _Nowhere:
-    """A queue that sends nothing: what a forked task has to send was sent by the fork."""
+class _Queue:
+    """The play's queue, for as long as the task is in this process."""
 
-    def __getattr__(self, _name: str) -> Callable[..., None]:
-        return lambda *_arguments, **_named: None
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def __getattr__(self, name: str) -> Any:
+        return _do_nothing if _thread.place is _Place.LEFT else getattr(self._queue, name)
+
+
+def _do_nothing(*_arguments: object, **_named: object) -> None:
+    pass
 
 
 def _go_on_in_a_fork() -> None:
-    """Return in a fork of this process, which is the task's worker from now on. Raises ``_Forked`` in this one.
+    """Return in a fork of this process, which is the task's worker from now on. Raises ``_ForkedError`` in this one.
 
     Unlike a task that is begun again, nothing that it has done is done twice.
     """
@@ -158,7 +186,7 @@ def _go_on_in_a_fork() -> None:
     with Display()._lock:  # noqa: SLF001 - as ``WorkerProcess.start`` does
         pid = os.fork()
     if pid == 0:
-        _thread.process, _thread.forked = None, True
+        _thread.place = _Place.FORK
         worker.sys = sys
         setattr(multiprocessing.process, _CURRENT_PROCESS, process)
         process._detach()  # noqa: SLF001
@@ -166,30 +194,77 @@ def _go_on_in_a_fork() -> None:
             signal.signal(number, signal.SIG_DFL)
         return
     _, status = os.waitpid(pid, 0)
-    _thread.process, _thread.queue = None, _Nowhere()
+    _thread.place = _Place.LEFT
     code = os.waitstatus_to_exitcode(status)
     if code:
         process._popen = _Ended(code, pid)  # noqa: SLF001
-    raise _Forked
+    raise _ForkedError
 
 
-def _watch_plugins_of_templates() -> None:
-    """Have the loaders of filters, tests and lookups fork a task before they find a plugin that may leave something."""
+def _stop_what_has_left() -> None:
+    """Have nothing more done here for a task that has ended in a fork.
+
+    Its blocks of ``finally`` are left to run, and what they raise may be handled as if the task had failed.
+    """
+    from ansible.plugins.action import ActionBase  # noqa: PLC0415
+
+    for name in ("_low_level_execute_command", "_transfer_file"):
+        setattr(ActionBase, name, _stopped(getattr(ActionBase, name)))
+
+
+def _stopped(ordinary: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(ordinary)
+    def unless_it_has_left(*arguments: Any, **named: Any) -> Any:
+        _stop_if_it_has_left()
+        return ordinary(*arguments, **named)
+
+    return unless_it_has_left
+
+
+def _stop_if_it_has_left() -> None:
+    if _thread.place is _Place.LEFT:
+        raise _ForkedError
+
+
+def _watch_plugins(plugins: OwnPlugins) -> None:
+    """Have Ansible's loaders fork a task before they load a plugin that may leave something."""
     from ansible.plugins import loader  # noqa: PLC0415
 
-    for plugins, leave_nothing in (
-        (loader.filter_loader, None),
-        (loader.test_loader, None),
-        (loader.lookup_loader, _HARMLESS_LOOKUPS),
-    ):
-        _watch(plugins, leave_nothing)
+    for kind, names in _HARMLESS.items():
+        _watch(getattr(loader, f"{kind}_loader"), functools.partial(leaves_nothing, known=names))
+    for kind in ("filter", "test"):
+        _watch(getattr(loader, f"{kind}_loader"), functools.partial(_is_of_ansible, kind))
+
+    for kind in ("action", "vars"):
+        each = getattr(loader, f"{kind}_loader")
+        _watch(each, functools.partial(_is_below, plugins, each))
 
 
-def _watch(plugins: Any, leave_nothing: frozenset[str] | None) -> None:
+def _is_below(plugins: OwnPlugins, loader: Any, name: str) -> bool:
+    found = loader.find_plugin(name)
+    return found is None or plugins.hold(found)
+
+
+def _watch_programs() -> None:
+    """Fork a task before it starts a program, which would have the play's terminal and streams, as no worker's has."""
+    ordinary: Callable[..., None] = subprocess.Popen.__init__
+
+    @functools.wraps(ordinary)
+    def start(self: object, *arguments: Any, **named: Any) -> None:
+        _stop_if_it_has_left()
+        if _thread.place is _Place.PLAY:
+            _go_on_in_a_fork()
+        ordinary(self, *arguments, **named)
+
+    setattr(subprocess.Popen, "__init__", start)  # noqa: B010 - a type checker takes it for a mistake
+
+
+def _watch(plugins: Any, is_harmless: Callable[[str], bool]) -> None:
     ordinary = plugins.get_with_context
 
     def get_with_context(name: str, *arguments: Any, **named: Any) -> Any:
-        if _thread.process is not None and not leaves_nothing(name, leave_nothing):
+        _stop_if_it_has_left()
+        if _thread.place is _Place.PLAY and not is_harmless(name):
             _go_on_in_a_fork()
         return ordinary(name, *arguments, **named)
 
@@ -197,12 +272,20 @@ def _watch(plugins: Any, leave_nothing: frozenset[str] | None) -> None:
 
 
 def leaves_nothing(name: str, known: frozenset[str] | None) -> bool:
-    """Return whether a plugin is Ansible's own, by its name in a template, and one of ``known`` (None: any).
+    """Return whether a plugin is Ansible's own, by the name that is asked for, and one of ``known`` (None: any).
 
-    Names without a collection are Ansible's where a task runs here: see ``OwnPlugins.are_alone_in_templates``.
+    Names without a collection are Ansible's where a task runs here: see ``OwnPlugins.are_alone_in_tasks``.
     """
     collection, _, plugin = name.rpartition(".")
     return collection in _ANSIBLES_OWN and (known is None or plugin in known)
+
+
+def _is_of_ansible(kind: str, name: str) -> bool:
+    """Return whether a filter or test is Ansible's own, and not one that a collection has taken over under its name."""
+    from ansible.utils.collection_loader._collection_finder import _get_collection_metadata  # noqa: PLC0415
+
+    routes = _get_collection_metadata("ansible.builtin").get("plugin_routing", {}).get(kind, {})
+    return leaves_nothing(name, None) and "redirect" not in routes.get(name.rpartition(".")[2], {})
 
 
 def _context(process: Any) -> contextlib.AbstractContextManager[object]:
@@ -235,13 +318,22 @@ def _standard_streams(worker: ModuleType) -> Iterator[None]:
         worker.sys = ordinary  # type: ignore[attr-defined]
 
 
-class _Thread(threading.local):
-    """What the task that runs here in this thread has: its queue, and its worker as long as it may be forked."""
+class _Place(enum.Enum):
+    """Where the task that this thread has begun is."""
 
+    PLAY = enum.auto()
+    FORK = enum.auto()
+    LEFT = enum.auto()
+    """This is the play, and the task has ended in a fork."""
+
+
+class _Thread(threading.local):
+    """What a thread has of the task that it runs in the play: nothing, if it runs none."""
+
+    place: _Place | None = None
     queue: object = None
     process: Any = None
     worker: Any = None
-    forked: bool = False
 
 
 _thread = _Thread()
@@ -266,8 +358,9 @@ def _proxy_display_by_thread() -> None:
 @contextlib.contextmanager
 def _of_task(process: Any, worker: ModuleType) -> Iterator[None]:
     """Have this thread's messages and plugins be those of a task."""
-    _thread.queue, _thread.process, _thread.worker = process._final_q, process, worker  # noqa: SLF001
+    _thread.place, _thread.process, _thread.worker = _Place.PLAY, process, worker
+    _thread.queue = process._final_q  # noqa: SLF001
     try:
         yield
     finally:
-        _thread.queue = _thread.process = _thread.worker = None
+        _thread.place = _thread.queue = _thread.process = _thread.worker = None

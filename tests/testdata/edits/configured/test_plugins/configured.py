@@ -1,0 +1,3 @@
+class TestModule:
+    def tests(self):
+        return {"configured_test": lambda value: value == "w100"}
