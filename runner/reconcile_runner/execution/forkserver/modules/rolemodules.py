@@ -22,6 +22,7 @@ def make_archives(sources: Iterable[Path]) -> None:
 
     They are directories of roles, and playbooks.
     """
+    from ansible import constants  # noqa: PLC0415
     from ansible.executor.module_common import modify_module  # noqa: PLC0415 - not in the server
     from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
     from ansible.plugins.loader import module_loader  # noqa: PLC0415
@@ -34,7 +35,10 @@ def make_archives(sources: Iterable[Path]) -> None:
         with contextlib.suppress(Exception):
             path = module_loader.find_plugin(name, mod_type=".py")
             if path:
-                modify_module(module_name=name, module_path=path, module_args={}, templar=templar, task_vars=variables)
+                modify_module(
+                    module_name=name, module_path=path, module_args={}, templar=templar, task_vars=variables,
+                    module_compression=constants.DEFAULT_MODULE_COMPRESSION,
+                )  # fmt: skip
 
 
 def _files(sources: Iterable[Path]) -> Iterator[Path]:
