@@ -20,7 +20,7 @@ from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from tests.support.jobs import make_job
 from tests.support.paths import TESTDATA
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.exhaustive]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.exhaustive]
 
 EDITS = TESTDATA / "edits"
 WORD = "w100"
@@ -152,7 +152,7 @@ SHADOWS: dict[str, tuple[str, str]] = {
         "project/filter_plugins/configured.py",
     ),
     "a role beside the playbook": (f"{COLLECTION}/roles/needed", "project/roles/needed"),
-    "variables of a host": ("project/group_vars/all.yml", "project/host_vars/localhost/all.yml"),
+    "a directory of variables": ("project/group_vars/all.yml", "project/group_vars/all/all.yml"),
 }
 """What hides something: the place of the original, and that of the copy, whose words are others."""
 

@@ -111,6 +111,7 @@ def _prime(read_terminal: Callable[[], bytes], directory: Path, sources: Iterabl
         _fill_caches([own, *preload.preloaded(collections)])
         files |= _configured_directories()
         startup.share_parser()
+        startup.look_beside_playbooks_first()
         kept = [*startup.define_callback_settings(), *_actions(preload.preloaded(collections))]
         files |= {str(path): state_of(str(path)) for path in kept}
         plugincode.install(kept)

@@ -16,10 +16,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+from reconcile_runner.execution.forkserver.modules.importsystem import forget
+
 _DEFINE: Final = "_load_config_defs"
 _SEARCHED: Final = "_get_paths"
 _PATHS: Final = "_paths"
 _CLEAR: Final = "_clear_caches"
+_COLLECTIONS: Final = "ansible_collections."
+_BUILTIN: Final = "ansible_collections.ansible"
 _DOCUMENTATION: Final = "DOCUMENTATION"
 
 
@@ -100,6 +104,21 @@ def search_again() -> None:
             setattr(each, _PATHS, None)
         if any(Path(path).is_dir() for path in relative):
             getattr(each, _CLEAR)()
+
+
+def look_beside_playbooks_first() -> None:
+    """Have a collection beside a playbook hide one of its name that is loaded already, as in a new process."""
+    from ansible.utils.collection_loader import _collection_finder as finding  # noqa: PLC0415
+
+    finder: Any = finding._AnsibleCollectionFinder  # noqa: SLF001 - there is no public name
+    ordinary = finder.set_playbook_paths
+
+    def set_playbook_paths(self: Any, playbook_paths: Any) -> None:
+        ordinary(self, playbook_paths)
+        if any(Path(each).is_dir() for each in self._n_playbook_paths):
+            forget([name for name in sys.modules if name.startswith(_COLLECTIONS) and not name.startswith(_BUILTIN)])
+
+    finder.set_playbook_paths = set_playbook_paths
 
 
 def read_kubeconfigs_fast() -> None:
