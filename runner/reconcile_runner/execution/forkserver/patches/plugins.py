@@ -20,9 +20,7 @@ class OwnPlugins:
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self._roots = tuple(f"{root.resolve()}/" for root in roots)
-        self._searched = {
-            kind: searched for kind in _OF_TASKS if all(map(self._holds_or_lacks, searched := _searched(kind)))
-        }
+        self._known: dict[tuple[str, ...], bool] = {}
 
     def hold(self, path: str) -> bool:
         """Return whether a plugin's file is one of these."""
@@ -40,10 +38,14 @@ class OwnPlugins:
         return self._are_alone(_OF_TASKS)
 
     def _are_alone(self, kinds: tuple[str, ...]) -> bool:
-        return all(self._searched.get(kind) == _searched(kind) for kind in kinds)
+        return all(self._hold_all(_searched(kind)) for kind in kinds)
 
-    def _holds_or_lacks(self, directory: str) -> bool:
-        return self.hold(directory) or not Path(directory).exists()
+    def _hold_all(self, directories: tuple[str, ...]) -> bool:
+        held = self._known.get(directories)
+        if held is None:
+            held = all(self.hold(each) or not Path(each).exists() for each in directories)
+            self._known[directories] = held
+        return held
 
 
 def _searched(kind: str) -> tuple[str, ...]:
