@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from reconcile_runner.client import HttpClient
+from reconcile_runner.reconciler import environment
 from tests.support.fakes.faultserver import FaultServer, fault_server
 from tests.support.fakes.wire import client_of
 from tests.support.sealed import sealed
@@ -29,6 +30,11 @@ async def client(server: FaultServer) -> AsyncIterator[HttpClient]:
 @pytest.fixture(scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_of_the_system(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
+    monkeypatch.setattr(environment, "SYSTEM_CONFIG", empty_home / "no-ansible.cfg")
 
 
 @pytest.fixture(autouse=True)

@@ -134,20 +134,30 @@ async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def http_proxy(answer: bytes) -> AsyncIterator[tuple[str, list[str]]]:
     """Run a proxy that answers CONNECT so, and then passes bytes; yield its URL, and what it was asked."""
     asked: list[str] = []
+    connections: list[asyncio.StreamWriter] = []
+    passing: list[asyncio.Task[None] | None] = []
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing.append(asyncio.current_task())
+        connections.append(writer)
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         asked.append(head)
         writer.write(answer)
         if answer.startswith(b"HTTP/1.1 200"):
             host, _, port = head.split()[1].partition(":")
             onward_reader, onward_writer = await asyncio.open_connection(host, int(port))
+            connections.append(onward_writer)
             await asyncio.gather(copied(reader, onward_writer), copied(onward_reader, writer))
         writer.close()
 
     proxy = await asyncio.start_server(pass_on, "127.0.0.1", 0)
     async with proxy:
-        yield f"http://me:secret@127.0.0.1:{proxy.sockets[0].getsockname()[1]}", asked
+        try:
+            yield f"http://me:secret@127.0.0.1:{proxy.sockets[0].getsockname()[1]}", asked
+        finally:
+            for writer in connections:
+                writer.transport.abort()
+            await asyncio.gather(*filter(None, passing), return_exceptions=True)
 
 
 async def test_an_http_proxy_is_upgraded_through(server: FaultServer) -> None:

@@ -23,18 +23,12 @@ from reconcile_runner.manager import build, manager, servers
 from reconcile_runner.manager.run import run
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import BindAddress, ElectionSettings, Options
-from reconcile_runner.reconciler import environment
 from reconcile_runner.watches.watch import Watch
 from tests.support.fakes.engine import FakeEngine
 from tests.support.kubeconfigs import write_kubeconfig
 
 LOOPBACK = BindAddress("127.0.0.1", 0)
 WATCH = Watch(GroupVersionKind("example.com", "v1", "Thing"), role=Path("/roles/thing"))
-
-
-@pytest.fixture(autouse=True)
-def no_configuration_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "SYSTEM_CONFIG", tmp_path / "no-ansible.cfg")
 
 
 @pytest.fixture
