@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,9 @@ LOG = f"{POD}/log?follow=true"
 EXEC = f"{POD}/exec?command=cat&stdin=true&stdout=true"
 FORWARD = f"{POD}/portforward?ports=80"
 STREAMS = 300
+BIG = 12
+"""Objects of 1 MB in an answer, more than the sockets of a connection hold."""
+CONFIG_MAP = GroupVersionKind("", "v1", "ConfigMap")
 
 WEBSOCKET = (
     "Upgrade: websocket",
@@ -110,14 +113,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(cluster: Cluster, directory: Path) -> AsyncIterator[Bench]:
+async def bench(cluster: Cluster, directory: Path, *cached: GroupVersionKind) -> AsyncIterator[Bench]:
     write_certificate(directory, NODE)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(directory / "tls.crt", directory / "tls.key")
     kubelet = Kubelet()
     server = await asyncio.start_server(kubelet.accept, "127.0.0.1", 0, ssl=tls)
     kubelet.port = server.sockets[0].getsockname()[1]
-    async with proxied(cluster.kubeconfig) as operating:
+    async with proxied(cluster.kubeconfig, whole=cached) as operating:
         await make_pod(operating.client, kubelet.port)
         made = Bench(operating, kubelet)
         try:
@@ -253,17 +256,21 @@ async def test_a_half_sent_body_goes_no_further(cluster: Cluster, tmp_path: Path
             await b.operating.client.get(f"{MAPS}/{name}")
 
 
-async def test_an_answer_that_its_run_does_not_read_ends_too(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [(), ("Cache-Control: no-cache",)], ids=["from the cache", "as it comes"])
+async def test_an_answer_that_its_run_does_not_read_ends_too(
+    cluster: Cluster, tmp_path: Path, lines: tuple[str, ...]
+) -> None:
     """A peer that reads nothing keeps the proxy from closing politely."""
-    async with bench(cluster, tmp_path) as b:
-        for number in range(8):
+    async with bench(cluster, tmp_path, CONFIG_MAP) as b:
+        for number in range(BIG):
             with contextlib.suppress(ConflictError):
                 await b.operating.client.create(
                     MAPS, {"metadata": {"name": f"big-{number}"}, "data": {"a": "x" * 1_000_000}}
                 )
+        await until(lambda: len(cached_maps(b.operating)) >= BIG, "the cache has them")
         before = descriptors()
         run = b.begin()
-        uses = [await send(run, "GET", MAPS, ("Cache-Control: no-cache",)) for _ in range(3)]
+        uses = [await send(run, "GET", MAPS, lines) for _ in range(3)]
         for use in uses:
             await use.reader.readuntil(b"\r\n\r\n")
         b.end()
@@ -283,6 +290,11 @@ async def test_three_hundred_streams_are_closed_and_their_descriptors_back(clust
         await asyncio.gather(*(use.end() for use in uses))
         await until(lambda: b.kubelet.open == 0, "the kubelet has no connection")
         await until(lambda: descriptors() <= before, "the descriptors are back to before")
+
+
+def cached_maps(operating: Proxied) -> Collection[ObjectKey]:
+    view = operating.cache.view(CONFIG_MAP, "default", whole=True)
+    return view.informer.keys() if view is not None else ()
 
 
 def descriptors() -> int:

@@ -6,6 +6,7 @@ become tunnels, and all else is streamed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final, TypeAlias
@@ -108,6 +109,7 @@ class Proxy:
             return web.Response()
         with authority.run.requests.serving(request.transport):
             response = await handler(request)
+            await _write(request, response)
         is_cached = response.headers.get(CACHE_HEADER) == CACHE_HIT
         self._metrics.proxied(ProxyAnswer.CACHE if is_cached else ProxyAnswer.API_SERVER)
         if response.status == HTTPStatus.CREATED:
@@ -159,6 +161,16 @@ class Proxy:
             return await self._discovery.resource_of_plural(info.group, info.version, info.plural)
         except (ApiError, ApiUnreachableError):
             return None  # the run gets the error from the read itself
+
+
+async def _write(request: web.Request, response: web.StreamResponse) -> None:
+    """Write an answer to its end.
+
+    aiohttp would do so as well, but after the request has left the run's open ones, however slowly the run reads.
+    """
+    with contextlib.suppress(ConnectionError):  # the run has hung up, which aiohttp finds by itself
+        await response.prepare(request)
+        await response.write_eof()
 
 
 def _may_be_cached(request: web.Request) -> bool:
