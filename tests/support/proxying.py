@@ -171,4 +171,6 @@ async def proxied(
 
 
 def _is_at_rest(cache: Cache) -> bool:
-    return all(informer.health.is_connected for kind in cache._optional.values() for informer in kind.reflectors)
+    """Tell whether each optional kind is watched, or waits because it was refused."""
+    reflectors = [reflector for entry in cache._optional.values() for reflector in entry.reflectors]
+    return all(reflector.health.is_connected or reflector._was_refused for reflector in reflectors)
