@@ -9,6 +9,7 @@
     │   ├── UnauthorizedError       401
     │   └── ForbiddenError          403
     ├── ApiUnreachableError         no answer from the API server: refused, reset, timed out, TLS
+    │   └── UnreadableAnswerError   an answer that is cut, or is none of an API server
     ├── LeaseLostError              this operator leads no more: another does, or it could not renew in time
     ├── KindNotFoundError           discovery does not know the kind (its CRD may come later)
     └── ExecutionError              the engine could not run, which says nothing about the role
@@ -70,6 +71,10 @@ class ForbiddenError(ApiError):
 
 class ApiUnreachableError(RunnerError):
     """The API server gave no answer."""
+
+
+class UnreadableAnswerError(ApiUnreachableError):
+    """The answer is cut, or is none of an API server."""
 
 
 class LeaseLostError(RunnerError):

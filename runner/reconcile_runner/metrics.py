@@ -215,6 +215,11 @@ STATUS_REFUSED: Final = Definition(
     "Total number of status writes that the API server refused",
     ("controller",),
 )
+UNREADABLE_ANSWERS: Final = Definition(
+    "reconcile_runner_unreadable_answers_total",
+    "Total number of lists and watches of a kind that could not be read at the same place again",
+    ("gvk",),
+)
 PROXY_REQUESTS: Final = Definition(
     "reconcile_runner_proxy_requests_total",
     "Total number of requests of runs, by where the proxy got the answer",
@@ -378,6 +383,7 @@ class Metrics:
         self._triggered_requests = self._counter(TRIGGERED_REQUESTS)
         self._dependent_events = self._counter(DEPENDENT_EVENTS)
         self._status_refused = self._counter(STATUS_REFUSED)
+        self._unreadable_answers = self._counter(UNREADABLE_ANSWERS)
         self._proxy_requests = self._counter(PROXY_REQUESTS)
         self._rights_used = self._counter(RIGHTS_USED)
 
@@ -407,6 +413,10 @@ class Metrics:
         ``lease`` is the Lease's name.
         """
         self._leader_status.labels(lease).set_function(lambda: float(is_leading()))
+
+    def answer_unreadable(self, gvk: GroupVersionKind) -> None:
+        """Count a list or watch of a kind that could not be read at the same place again."""
+        self._unreadable_answers.labels(str(gvk)).inc()
 
     def run_finished(self, controller: str, status: enum.StrEnum, seconds: float) -> None:
         """Count a run of a role or playbook that took ``seconds``.

@@ -71,6 +71,7 @@ def metrics() -> Metrics:
     metrics.trigger_fired(NAME, POD, 5)
     metrics.dependent_changed(NAME, POD)
     metrics.status_refused(NAME)
+    metrics.answer_unreadable(POD)
     metrics.proxied(ProxyAnswer.CACHE)
     metrics.right_used(UsedRight("apps", "deployments/scale", "patch", RequestScope.OWN))
     metrics.resource_exists(FOO, ObjectKey("default", "foo-01"), 1767225600.0)
@@ -139,6 +140,7 @@ def test_nothing_goes_to_the_global_registry(metrics: Metrics) -> None:
         ("reconcile_runner_trigger_events_total", {"controller": NAME, "trigger": str(POD)}, 1),
         ("reconcile_runner_triggered_requests_total", {"controller": NAME, "trigger": str(POD)}, 5),
         ("reconcile_runner_dependent_events_total", {"controller": NAME, "dependent": str(POD)}, 1),
+        ("reconcile_runner_unreadable_answers_total", {"gvk": str(POD)}, 1),
         ("reconcile_runner_proxy_requests_total", {"answer": "cache"}, 1),
         ("leader_election_master_status", {"name": "my-operator"}, 1),
         ("rest_client_requests_total", {"code": "200", "method": "GET", "host": "127.0.0.1:6443"}, 1),

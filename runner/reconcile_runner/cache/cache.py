@@ -7,14 +7,14 @@ fail. Kinds of dependents are asked for later, and are watched as far as the API
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import Backoff
 from reconcile_runner.cache.informer import ALL_NAMESPACES, Indexer, Informer, NamespaceStore
-from reconcile_runner.cache.reflector import Health, Listing, Reflector
+from reconcile_runner.cache.reflector import Health, Listing, Reflector, ignore_stuck
 from reconcile_runner.client import ApiClient, OutageLog
 from reconcile_runner.client.discovery import Discovery, Resource
 from reconcile_runner.clock import Clock
@@ -60,10 +60,18 @@ class Cache:
     always have one.
     """
 
-    def __init__(self, client: ApiClient, discovery: Discovery, clock: Clock, namespaces: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        discovery: Discovery,
+        clock: Clock,
+        namespaces: Collection[str] = (),
+        observe_stuck: Callable[[GroupVersionKind], None] = ignore_stuck,
+    ) -> None:
         self._client = client
         self._discovery = discovery
         self._clock = clock
+        self._observe_stuck = observe_stuck
         self._namespaces = tuple(dict.fromkeys(namespaces)) or (ALL_NAMESPACES,)
         self._required: dict[GroupVersionKind, _Entry] = {}
         self._optional: dict[GroupVersionKind, _Entry] = {}
@@ -156,6 +164,7 @@ class Cache:
         problems = {
             "not served": self.missing(),
             "not listed yet": self.unsynced(),
+            "the API server's answer cannot be read": [health.gvk for health in self.health() if health.is_stuck],
             "no watch is open": [health.gvk for health in self.health() if self._is_cut_off(health)],
         }
         for problem, kinds in problems.items():
@@ -219,6 +228,7 @@ class Cache:
                 self._clock,
                 metadata_only=informer.metadata_only,
                 optional=optional,
+                observe_stuck=self._observe_stuck,
             )
             for store in informer.scopes(namespaces)
         ]

@@ -10,8 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final
 
-import orjson
-
+from reconcile_runner.apimachinery import rawjson
 from reconcile_runner.apimachinery.objects import ObjectKey
 
 MAX_SAMPLES: Final = 8
@@ -30,12 +29,12 @@ class ManagedFields:
         self._packed: dict[ObjectKey, bytes] = {}
         self._dictionaries: list[bytes] = [b""]
 
-    def put(self, key: ObjectKey, fields: list[Any] | None) -> None:
+    def put(self, key: ObjectKey, fields: list[Any] | rawjson.RawJson | None) -> None:
         """Keep the fields of an object; None: it has none."""
         if fields is None:
             self.drop(key)
             return
-        text = orjson.dumps(fields)
+        text = rawjson.dumps(fields)
         packed = self._pack(text)
         if len(packed) * _WELL_PACKED > len(text) and self._learn(text):
             packed = self._pack(text)

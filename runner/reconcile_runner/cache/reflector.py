@@ -34,6 +34,7 @@ from reconcile_runner.errors import (
     GoneError,
     KindNotFoundError,
     NotFoundError,
+    UnreadableAnswerError,
 )
 from reconcile_runner.logs import get_logger
 
@@ -46,6 +47,8 @@ MIN_WATCH_TIMEOUT, MAX_WATCH_TIMEOUT = 300, 600
 
 So not all watches end at once.
 """
+MAX_UNREADABLE: Final = 3
+"""Times that an answer at one place may be unreadable before everything is listed again."""
 MIN_WATCH_DURATION: Final = 5.0
 """Seconds that a watch must have lasted for no pause before the next one."""
 MIN_LIST_PERIOD: Final = 30.0
@@ -61,7 +64,7 @@ class Health:
     """The state of a reflector, in the clock's monotonic time.
 
     ``is_connected``: a watch is open; ``since`` is when that last changed. ``last_alive`` is when the server last sent
-    something, or None.
+    something, or None. ``is_stuck``: what it sent at the same place could not be read, more than once.
     """
 
     gvk: GroupVersionKind
@@ -69,6 +72,7 @@ class Health:
     is_connected: bool
     since: float
     last_alive: float | None
+    is_stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,10 @@ class Listing:
     kind: str
     items_have_kind: bool | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ignore_stuck(gvk: GroupVersionKind) -> None:
+    """Observe nothing."""
 
 
 class Reflector:
@@ -105,6 +113,7 @@ class Reflector:
         metadata_only: bool,
         optional: bool = False,
         random_factor: Callable[[], float] = random.random,
+        observe_stuck: Callable[[GroupVersionKind], None] = ignore_stuck,
     ) -> None:
         self._client = client
         self._discovery = discovery
@@ -115,10 +124,14 @@ class Reflector:
         self._metadata_only = metadata_only
         self._optional = optional
         self._random_factor = random_factor
+        self._observe_stuck = observe_stuck
         self._backoff = Backoff(random_factor)
         self._outage = OutageLog(clock)
+        self._unreadable_log = OutageLog(clock)
         self._log = _log.bind(gvk=str(resource.gvk), namespace=namespace)
         self._resource_version = ""
+        self._unreadable = 0
+        self._unreadable_at = ""
         self._listing: Listing | None = None
         self._was_refused = False
         self._connected = False
@@ -130,7 +143,14 @@ class Reflector:
     @property
     def health(self) -> Health:
         """Return the state of this reflector."""
-        return Health(self._resource.gvk, self._namespace, self._connected, self._since, self._last_alive)
+        return Health(
+            self._resource.gvk,
+            self._namespace,
+            self._connected,
+            self._since,
+            self._last_alive,
+            is_stuck=self._unreadable > 1,
+        )
 
     @property
     def resource_version(self) -> str:
@@ -148,6 +168,8 @@ class Reflector:
             asked_pause = 0.0
             try:
                 await self._list_and_watch()
+            except UnreadableAnswerError as error:
+                self._take_unreadable(error)
             except ApiUnreachableError as error:
                 # The client logs an outage; a stream that broke off is no more than the end of a watch.
                 self._log.debug("watch broke off", error=str(error))
@@ -172,6 +194,7 @@ class Reflector:
         self._opened_at = None
         if not self._resource_version:
             self._resource_version = await self._list()
+            self._unreadable = 0
         await self._watch()
 
     async def _list(self) -> str:
@@ -231,7 +254,24 @@ class Reflector:
         if lasted is not None:
             self._log.info("watching again", seconds=lasted)
 
+    def _take_unreadable(self, error: UnreadableAnswerError) -> None:
+        """Go on from the last resourceVersion; where that does not help, from a fresh list.
+
+        Once is a stream that broke off. What cannot be read again at the same place stays so.
+        """
+        self._unreadable = self._unreadable + 1 if self._unreadable_at == self._resource_version else 1
+        self._unreadable_at = self._resource_version
+        if self._unreadable == 1:
+            self._log.debug("watch broke off", error=str(error))
+            return
+        self._observe_stuck(self._resource.gvk)
+        if self._unreadable_log.should_log("unreadable"):
+            self._log.warning("the API server's answer cannot be read, trying again", error=str(error))
+        if self._unreadable >= MAX_UNREADABLE:
+            self._resource_version = ""
+
     def _take(self, event: WatchEvent) -> None:
+        self._unreadable = 0
         self._last_alive = self._clock.monotonic()
         match event.type:
             case WatchEventType.ADDED | WatchEventType.MODIFIED:

@@ -8,18 +8,17 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-import orjson
-
-from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.apimachinery import rawjson
+from reconcile_runner.apimachinery.objects import KubeObject, metadata
 from reconcile_runner.client.api import WatchEvent, WatchEventType
 from reconcile_runner.errors import (
     ApiError,
-    ApiUnreachableError,
     ConflictError,
     ForbiddenError,
     GoneError,
     NotFoundError,
     UnauthorizedError,
+    UnreadableAnswerError,
 )
 
 _ERROR_BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
@@ -34,46 +33,58 @@ _MAX_EXCERPT_CHARACTERS: Final = 200
 
 
 def decode_object(body: bytes, server: str) -> KubeObject:
-    """Return the object in a body.
+    """Return the object or list in a body; what cannot be decoded of it is ``RawJson``.
 
-    Raises ``ApiUnreachableError`` where something else than Kubernetes answered.
+    Raises ``UnreadableAnswerError`` where something else than Kubernetes answered.
     """
     try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ApiUnreachableError(f"{server} did not answer as an API server: {_excerpt(body)}") from error
-    if not isinstance(decoded, dict):
-        raise ApiUnreachableError(f"{server} did not answer as an API server: {_excerpt(body)}")
+        decoded: KubeObject = rawjson.loads_in_parts(body)
+    except ValueError as error:
+        raise UnreadableAnswerError(f"{server} did not answer as an API server: {_excerpt(body)}") from error
+    if not _has_metadata(decoded) or not all(_has_metadata(item) for item in _items(decoded)):
+        raise UnreadableAnswerError(f"{server} did not answer as an API server: {_excerpt(body)}")
     return decoded
 
 
 def decode_event(line: bytes, server: str) -> WatchEvent:
     """Return the event in a line of a watch; raises what an ERROR event stands for.
 
-    A line that is no event is raised as ``ApiUnreachableError``: the stream was cut in the middle of it, or something
+    What cannot be decoded of the object is ``RawJson``.
+
+    A line that is no event is raised as ``UnreadableAnswerError``: the stream was cut in the middle of it, or something
     between here and the API server wrote it. Either way the watch goes on from the last resourceVersion.
     """
     try:
-        decoded = orjson.loads(line)
+        decoded = rawjson.loads_in_parts(line)
         event_type, obj = decoded["type"], decoded["object"]
         if event_type == "ERROR":
             raise error_of_status(obj if isinstance(obj, dict) else {})
-        if not isinstance(obj, dict):
+        if not _has_metadata(obj):
             raise _unreadable(line, server)
         return WatchEvent(WatchEventType(event_type), obj)
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(line, server) from error
 
 
-def _unreadable(line: bytes, server: str) -> ApiUnreachableError:
-    return ApiUnreachableError(f"{server} sent a line that is no watch event: {_excerpt(line)}")
+def _has_metadata(obj: object) -> bool:
+    """Tell whether this is an object whose metadata, if it has any, was decoded."""
+    return isinstance(obj, dict) and isinstance(metadata(obj), dict)
+
+
+def _items(decoded: KubeObject) -> list[Any]:
+    items = decoded.get("items")
+    return items if isinstance(items, list) and str(decoded.get("kind", "")).endswith("List") else []
+
+
+def _unreadable(line: bytes, server: str) -> UnreadableAnswerError:
+    return UnreadableAnswerError(f"{server} sent a line that is no watch event: {_excerpt(line)}")
 
 
 def error_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """Return the exception for an answer with an error status; any body will do."""
     try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        decoded = rawjson.loads(body)
+    except ValueError:
         decoded = None
     fields = decoded if isinstance(decoded, dict) and decoded.get("kind") == "Status" else {}
     if not fields.get("message"):

@@ -20,13 +20,13 @@ from typing import Final, Self, TypeAlias
 from urllib.parse import urlencode
 
 import aiohttp
-import orjson
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from reconcile_runner import __version__
+from reconcile_runner.apimachinery import rawjson
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
 from reconcile_runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
@@ -244,7 +244,7 @@ class HttpClient:
         headers: Mapping[str, str],
         body: PatchBody | None = None,
     ) -> KubeObject:
-        data = None if body is None else orjson.dumps(body)
+        data = None if body is None else rawjson.dumps(body)
         async with self._failure_explained():
             response = await self._send(self._requests, method, self._url(path, params), headers, data=data)
             async with response:

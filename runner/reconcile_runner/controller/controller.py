@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,6 +49,13 @@ class ControllerOptions:
     run_timeout: float = 0.0
     limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(None))
     may_start: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """The reconciler raised an exception: a defect of the operator."""
+
+    message: str
 
 
 class Controller:
@@ -142,19 +149,27 @@ class Controller:
             self._queue.done(request)
 
     async def _reconcile(self, request: Request) -> Outcome:
-        """Call the reconciler; an exception is a failure of this request alone."""
+        """Call the reconciler; an exception is a failure of this request alone, and told on its object."""
+        outcome = await self._contained(self._reconciler.reconcile(request))
+        if not isinstance(outcome, _Raised):
+            return outcome
+        told = await self._contained(self._reconciler.tell(request, outcome.message))
+        return Failed(outcome.message) if isinstance(told, _Raised) else told
+
+    async def _contained(self, work: Coroutine[object, object, Outcome]) -> Outcome | _Raised:
+        """Return what the reconciler returns, or the exception that it raised."""
         try:
-            return await self._reconciler.reconcile(request)
+            return await work
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
             self._metrics.panicked()
             _log.exception("the reconciler was cancelled from within")
-            return Failed("the reconciler was cancelled from within")
+            return _Raised("the reconciler was cancelled from within")
         except Exception as error:  # noqa: BLE001 - a defect met by one object must not stop the work on all others
             self._metrics.panicked()
             _log.exception("the reconciler raised an exception")
-            return Failed(f"{type(error).__name__}: {error}")
+            return _Raised(f"{type(error).__name__}: {error}")
 
     def _conclude(self, request: Request, outcome: Outcome, seconds: float) -> None:
         """Forget, requeue or back off: the only place that decides what follows."""

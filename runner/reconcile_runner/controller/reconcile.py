@@ -61,3 +61,6 @@ class Reconciler(Protocol):
 
         An exception counts as ``Failed``, and is logged with its traceback.
         """
+
+    async def tell(self, request: Request, message: str) -> Outcome:
+        """Write to an object that ``reconcile`` raised an exception; return what follows."""

@@ -79,7 +79,7 @@ async def build(
     environment = RunEnvironment(options, os.environ, Path.cwd(), user_metrics_url)
     _say_what_runs_do_not_get(environment)
     discovery = Discovery(client, clock)
-    cache = Cache(client, discovery, clock, options.namespaces)
+    cache = Cache(client, discovery, clock, options.namespaces, metrics.answer_unreadable)
     checks.add(Probe.READYZ, "caches", cache.problem)
     inputs = _open_input_dir(options, parts)
     dependents = Dependents(cache, metrics)

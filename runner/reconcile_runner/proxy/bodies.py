@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import orjson
 import yaml
 
-from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.apimachinery import rawjson
+from reconcile_runner.apimachinery.objects import KubeObject, metadata
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -16,7 +16,7 @@ APPLY: Final = "application/apply-patch+yaml"
 DECODABLE: Final = frozenset({"", JSON, YAML, APPLY})
 """Media types that ``decode`` reads; empty is an absent header, which the API server takes for JSON."""
 
-_MAX_DEPTH: Final = 500
+_MAX_DEPTH: Final = 240
 """Levels of an object in YAML; a CRD with a generated schema has about a hundred."""
 _TAG: Final = "tag:yaml.org,2002:"
 _REPLACED: Final = frozenset({"float", "int", "timestamp", "value"})
@@ -44,16 +44,19 @@ _Loader.add_implicit_resolver(
 
 
 def decode(body: bytes) -> KubeObject | None:
-    """Return the object in a body of one of the ``DECODABLE`` types, or None."""
+    """Return the object in a body of one of the ``DECODABLE`` types, or None.
+
+    JSON may be nested as deep as it likes, YAML up to ``_MAX_DEPTH``.
+    """
     try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        decoded = rawjson.loads(body)
+    except ValueError:
         try:
             # The loader follows each level with a call in C, whose stack has an end that no exception tells of.
-            decoded = None if _is_too_deep(body) else yaml.load(body, _Loader)  # noqa: S506 - a safe loader
+            decoded = rawjson.loads_in_parts(body) if _is_too_deep(body) else yaml.load(body, _Loader)  # noqa: S506 - a safe loader
         except (yaml.YAMLError, ValueError):
             return None
-    return decoded if isinstance(decoded, dict) else None
+    return decoded if isinstance(decoded, dict) and isinstance(metadata(decoded), dict) else None
 
 
 def _is_too_deep(body: bytes) -> bool:
@@ -71,7 +74,7 @@ def _is_too_deep(body: bytes) -> bool:
 def encode(obj: KubeObject) -> bytes | None:
     """Return an object as JSON, or None: YAML may hold values that JSON has not."""
     try:
-        return orjson.dumps(obj)
+        return rawjson.dumps(obj)
     except TypeError:
         return None
 

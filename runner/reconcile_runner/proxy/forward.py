@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-import orjson
 from aiohttp import ClientError, ClientResponse, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from reconcile_runner.apimachinery import rawjson
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client import HttpClient
 from reconcile_runner.errors import ApiUnreachableError
@@ -61,8 +61,8 @@ class Answer:
         if not self.succeeded or "Content-Encoding" in self.headers:
             return None
         try:
-            decoded = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            decoded = rawjson.loads_in_parts(self.body)
+        except ValueError:
             return None
         return decoded if isinstance(decoded, dict) else None
 

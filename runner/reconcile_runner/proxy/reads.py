@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import orjson
 from aiohttp import web
 
+from reconcile_runner.apimachinery import rawjson
 from reconcile_runner.apimachinery.labels import EVERYTHING, LabelSelector, parse_field_selector, parse_label_selector
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey, labels, metadata
 from reconcile_runner.cache.cache import View
@@ -93,7 +93,9 @@ class CachedReads:
             return None
         if info.name and partial:
             body = _cut_down(body)
-        return web.Response(body=orjson.dumps(body), content_type="application/json", headers={CACHE_HEADER: CACHE_HIT})
+        return web.Response(
+            body=rawjson.dumps(body), content_type="application/json", headers={CACHE_HEADER: CACHE_HIT}
+        )
 
 
 def _is_served(info: RequestInfo, resource: Resource) -> bool:
@@ -130,7 +132,7 @@ def _stored(kind: Informer, key: ObjectKey) -> KubeObject | None:
     obj, managed_fields = kind.get(key), kind.managed_fields(key)
     if obj is None or managed_fields is None:
         return obj
-    return {**obj, "metadata": {**metadata(obj), "managedFields": orjson.Fragment(managed_fields)}}
+    return {**obj, "metadata": {**metadata(obj), "managedFields": rawjson.RawJson(managed_fields)}}
 
 
 def _list(

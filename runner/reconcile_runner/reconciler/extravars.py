@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, key_of
+from reconcile_runner.apimachinery.rawjson import RawJson
 from reconcile_runner.compat import META_VARIABLE, is_dropped_variable
 from reconcile_runner.errors import RunnerError
 from reconcile_runner.reconciler.snakecase import keys_to_snake_case
@@ -102,7 +103,7 @@ def _meta(obj: KubeObject) -> dict[str, Any]:
 
 
 def _refuse_markers(value: Any, path: str, depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if depth > MAX_DEPTH or isinstance(value, RawJson):
         raise ExtraVarsError(f"{path[:200]}: nested deeper than {MAX_DEPTH}, which no role can be given")
     if isinstance(value, dict):
         for key, item in value.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from reconcile_runner.apimachinery.objects import KubeObject, generation, is_deleting, key_of, labels
 from reconcile_runner.cache.lister import Lister
@@ -18,6 +19,9 @@ from reconcile_runner.reconciler.status import LastResult, Written, last_result
 from reconcile_runner.recorder import EventRecorder, KubeEventType, Reason
 from reconcile_runner.watches.annotations import AnnotationSettings, parse_annotations
 from reconcile_runner.watches.watch import Watch
+
+_MAX_DEFECT_CHARACTERS: Final = 1000
+"""How many characters of an exception a condition quotes."""
 
 _log = get_logger(__name__)
 
@@ -73,6 +77,14 @@ class AnsibleReconciler:
         if self._finalizer is not None and not has_finalizer(obj, self._finalizer):
             return await self._reconcile_first(obj, self._finalizer)
         return await self._reconcile(obj, annotations)
+
+    async def tell(self, request: Request, message: str) -> Outcome:
+        """Write to an object that ``reconcile`` raised an exception."""
+        obj = self._objects.get(request)
+        if obj is None:
+            return Ignored("the object is gone")
+        said = f"The operator met a defect: {message[:_MAX_DEFECT_CHARACTERS]}"
+        return await self._fail(obj, said, retry=_Retry.LATER)
 
     def _reason_to_ignore(self, obj: KubeObject, annotations: AnnotationSettings) -> str | None:
         if not self._watch.selector.matches(labels(obj)):

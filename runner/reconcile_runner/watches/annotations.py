@@ -6,9 +6,10 @@ Names and meaning are upstream's, but for pausing and reconciling at once. Refer
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from reconcile_runner.apimachinery import objects
-from reconcile_runner.apimachinery.duration import parse_duration
+from reconcile_runner.apimachinery.duration import excerpt, parse_duration
 from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.compat import (
     ANNOTATION_MAX_RUNNER_ARTIFACTS,
@@ -20,7 +21,8 @@ from reconcile_runner.compat import (
     DEAD_ANNOTATION_PREFIX,
 )
 
-_HIGHEST_VERBOSITY = 7
+_HIGHEST_VERBOSITY: Final = 7
+_HIGHEST_NUMBER: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,13 @@ def _period(found: dict[str, str]) -> tuple[float | None, str]:
         return None, f"annotation {ANNOTATION_RECONCILE_PERIOD}: {error}"
 
 
-def _number(found: dict[str, str], name: str, warnings: list[str], highest: int | None = None) -> int | None:
+def _number(found: dict[str, str], name: str, warnings: list[str], highest: int = _HIGHEST_NUMBER) -> int | None:
     text = found.get(name)
     if text is None:
         return None
-    if text.isascii() and text.isdigit() and (highest is None or int(text) <= highest):
-        return int(text)
-    expected = "a whole number" if highest is None else f"a whole number up to {highest}"
-    warnings.append(f"{name}: found {text!r}, expected {expected}; it is ignored")
+    # Python raises an exception for more than 4,300 digits, and is slow long before that.
+    digits = text.lstrip("0") or text[:1]
+    if digits.isascii() and digits.isdigit() and len(digits) <= len(str(highest)) and int(digits) <= highest:
+        return int(digits)
+    warnings.append(f"{name}: found {excerpt(text)}, expected a whole number up to {highest}; it is ignored")
     return None

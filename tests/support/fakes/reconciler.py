@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 
-from reconcile_runner.controller.reconcile import Outcome, Request, Succeeded
+from reconcile_runner.controller.reconcile import Failed, Outcome, Request, Succeeded
 
 
 class FakeReconciler:
@@ -18,6 +18,7 @@ class FakeReconciler:
     def __init__(self, outcome: Outcome | None = None) -> None:
         self.outcome: Outcome = outcome or Succeeded()
         self.started: list[Request] = []
+        self.told: list[tuple[Request, str]] = []
         self.finished: list[Request] = []
         self.cancelled: list[Request] = []
         self.running: Counter[Request] = Counter()
@@ -34,6 +35,10 @@ class FakeReconciler:
 
     def release(self) -> None:
         self._open.set()
+
+    async def tell(self, request: Request, message: str) -> Outcome:
+        self.told.append((request, message))
+        return Failed(message)
 
     async def reconcile(self, request: Request) -> Outcome:
         self.started.append(request)

@@ -14,7 +14,14 @@ from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject
 from reconcile_runner.cache.reflector import FORBIDDEN_PERIOD, Listing, Reflector
 from reconcile_runner.client import ACCEPT_PARTIAL, ACCEPT_PARTIAL_LIST, WatchEventType
 from reconcile_runner.client.discovery import Discovery, Resource
-from reconcile_runner.errors import ApiError, ApiUnreachableError, ForbiddenError, GoneError, NotFoundError
+from reconcile_runner.errors import (
+    ApiError,
+    ApiUnreachableError,
+    ForbiddenError,
+    GoneError,
+    NotFoundError,
+    UnreadableAnswerError,
+)
 from tests.support.fakes.client import FakeClient, FakeWatch
 from tests.support.fakes.clock import FakeClock, settle
 
@@ -60,6 +67,7 @@ class Watched:
         self.client = FakeClient()
         self.clock = FakeClock()
         self.store = RecordingStore()
+        self.stuck: list[GroupVersionKind] = []
         self.informer = Reflector(
             self.client,
             Discovery(self.client, self.clock),
@@ -70,6 +78,7 @@ class Watched:
             metadata_only=metadata_only,
             optional=optional,
             random_factor=lambda: 0.5,
+            observe_stuck=self.stuck.append,
         )
         self.client.answer(PATH, page("10", "a"))
         self.serve(namespaced=True)
@@ -382,3 +391,51 @@ async def test_it_says_how_a_list_is_worded_and_where_in_history_the_store_is(wa
     watch.bookmark("12")
     await settle()
     assert watched.informer.resource_version == "12"
+
+
+async def fail_at_the_same_place(watched: Watched, times: int) -> None:
+    for _ in range(times):
+        watch = await watched.client.opened(PATH)
+        watch.fail(UnreadableAnswerError("no watch event"))
+        await settle()
+        assert watched.clock.next_wakeup is not None
+        if watched.informer.health.is_stuck:
+            assert watched.stuck[-1] == FOO
+        await watched.clock.advance(watched.clock.next_wakeup)
+
+
+async def test_an_answer_that_cannot_be_read_once_is_a_stream_that_broke_off(watched: Watched) -> None:
+    watched.run()
+    with capture_logs() as lines:
+        await fail_at_the_same_place(watched, 1)
+    assert not watched.informer.health.is_stuck
+    assert (watched.stuck, watched.lists) == ([], 1)
+    assert [line for line in lines if line["log_level"] == "warning"] == []
+
+
+async def test_what_cannot_be_read_again_at_the_same_place_is_told_and_then_listed_again(watched: Watched) -> None:
+    watched.run()
+    with capture_logs() as lines:
+        await fail_at_the_same_place(watched, 2)
+        assert watched.informer.health.is_stuck
+        assert watched.lists == 1
+        watched.client.answer(PATH, page("20", "a"))
+        await fail_at_the_same_place(watched, 1)
+    [line] = [line for line in lines if line["log_level"] == "warning"]
+    assert line["event"] == "the API server's answer cannot be read, trying again"
+    watch = await watched.client.opened(PATH)
+    assert (watched.lists, watched.stuck, watch.params["resourceVersion"]) == (2, [FOO, FOO], "20")
+    assert not watched.informer.health.is_stuck
+
+
+async def test_progress_between_two_unreadable_answers_makes_them_two_that_broke_off(watched: Watched) -> None:
+    watched.run()
+    for version in ("11", "12", "13"):
+        watch = await watched.client.opened(PATH)
+        watch.send(WatchEventType.MODIFIED, foo("a", version))
+        await settle()
+        watch.fail(UnreadableAnswerError("no watch event"))
+        await settle()
+        assert watched.clock.next_wakeup is not None
+        await watched.clock.advance(watched.clock.next_wakeup)
+    assert (watched.stuck, watched.lists) == ([], 1)

@@ -159,6 +159,7 @@ class TestOutcomes:
         assert failed["error"] == "ZeroDivisionError: oh"
         assert harness.queue.failures(A) == 1
         assert harness.value("controller_runtime_reconcile_panics_total", controller=NAME) == 1
+        assert harness.reconciler.told == [(A, "ZeroDivisionError: oh")]
         await harness.serve(B, Succeeded())
         assert harness.reconciler.finished[-1] == B
         harness.controller.stop()
@@ -348,6 +349,9 @@ class TestLoad:
         edits, seen = list[int](), list[int]()
 
         class Slow:
+            async def tell(self, request: Request, message: str) -> Outcome:
+                raise AssertionError((request, message))
+
             async def reconcile(self, request: Request) -> Outcome:
                 seen.append(len(edits))
                 await harness.clock.sleep(seconds)

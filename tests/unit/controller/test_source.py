@@ -301,6 +301,9 @@ class World:
         self.happy: dict[Request, bool] = {}
         self.runs: list[Request] = []
 
+    async def tell(self, request: Request, message: str) -> Outcome:
+        raise AssertionError((request, message))
+
     async def reconcile(self, request: Request) -> Outcome:
         self.runs.append(request)
         obj = self._things.get(request)

@@ -17,7 +17,7 @@ from reconcile_runner.reconciler.objectwriter import RUNNING_DELAY
 from reconcile_runner.watches.watch import Finalizer
 from tests.support.fakes.clock import settle
 from tests.support.fakes.engine import SUCCESS, FakeEngine
-from tests.support.fakes.reconcilerbench import FAILURE, PATH, bench
+from tests.support.fakes.reconcilerbench import FAILURE, KEY, PATH, bench
 
 
 async def test_success_is_written_down_and_comes_back_after_the_period(tmp_path: Path) -> None:
@@ -50,6 +50,22 @@ async def test_an_engine_that_cannot_run_is_a_failure_that_says_so(tmp_path: Pat
     b.put()
     assert await b.reconcile() == Failed("Unable to run reconciliation: the launcher died", has_begun=False)
     assert "the launcher died" in b.condition("Failure")["message"]
+
+
+async def test_an_exception_of_a_reconcile_becomes_a_condition_and_an_event(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put()
+    outcome = await b.reconciler.tell(KEY, "ValueError: " + "x" * 100_000)
+    assert isinstance(outcome, Failed)
+    message = b.condition("Failure")["message"]
+    assert (b.condition("Failure")["status"], b.condition("Ready")["status"]) == ("True", "False")
+    assert message.startswith("The operator met a defect: ValueError: xxx")
+    assert len(message) < 1_100
+    assert [reason for _, reason, _ in await b.events()] == ["ReconcileFailed"]
+
+
+async def test_an_exception_about_an_object_that_is_gone_is_told_nobody(tmp_path: Path) -> None:
+    assert isinstance(await bench(tmp_path).reconciler.tell(KEY, "ValueError: x"), Ignored)
 
 
 async def test_a_run_that_failed_before_its_first_task_says_so_to_the_controller(tmp_path: Path) -> None:
