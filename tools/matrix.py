@@ -29,6 +29,9 @@ from tools.pythons import NoInterpreterError
 OLDEST_PYTHON: Final = 11
 NEWEST_PYTHON: Final = 14
 
+ALWAYS: Final = (11, 13)
+"""The Pythons whose sources Debian's stable releases have: every machine can have them, so their pairs always run."""
+
 ALL: Final = ("tests/unit/execution", "tests/engine")
 """What runs on one Python of each core."""
 
@@ -72,7 +75,7 @@ class Pair:
         """Return what runs of the tests."""
         if self.minor not in FORKED_ON:
             return WITHOUT_FORKS
-        newest = max(minor for minor in minors(self.core) if minor in FORKED_ON and minor in pythons.DEBIAN_SUITES)
+        newest = max(minor for minor in minors(self.core) if minor in ALWAYS)
         return ALL if self.minor == newest else OF_A_PYTHON
 
 
@@ -105,10 +108,10 @@ def pairs() -> list[Pair]:
 def obtainable(found: list[Pair]) -> list[Pair]:
     """Return the pairs without those whose Python nobody can provide here, which are told.
 
-    A Python that can be built is always among them: where that fails, its pairs have not run.
+    The pairs of ``ALWAYS`` are always among them: where such a Python cannot be had, they have not run.
     """
     missing: set[int] = set()
-    for minor in sorted({pair.minor for pair in found} - set(pythons.DEBIAN_SUITES)):
+    for minor in sorted({pair.minor for pair in found} - set(ALWAYS)):
         try:
             pythons.provide(minor)
         except NoInterpreterError as error:

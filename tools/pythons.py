@@ -24,8 +24,8 @@ from tools.system_packages import PackageGroup, ensure
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-DEBIAN_SUITES: Final = {11: ("bookworm",), 13: ("trixie", "forky"), 14: ("forky", "sid")}
-"""By minor: Debian's suites that have the sources. Python 3.12 is in none."""
+DEBIAN_SUITES: Final = {11: ("bookworm",), 13: ("trixie",), 14: ("forky", "sid")}
+"""By minor: Debian's suites that have the sources. Python 3.12 is in none, and 3.14 in no stable one yet."""
 
 _MANAGED: Final = (
     "${PYENV_ROOT:-~/.pyenv}/versions/{version}*/bin/{name}",
