@@ -18,7 +18,7 @@ from reconcile_runner.execution.forkserver import engine as forkserver
 from reconcile_runner.execution.forkserver import server
 from reconcile_runner.execution.forkserver.configuration import PER_RUN
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
-from reconcile_runner.execution.forkserver.modules import preload
+from reconcile_runner.execution.forkserver.modules import connection, preload
 from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from tests.support import fresh
@@ -170,7 +170,8 @@ async def test_no_value_of_another_process_is_kept(
     word = f"{tmp_path}/primed-"
     for name in ("HOME", "TMPDIR"):
         Path(f"{word}{name}").mkdir()
-    zygote = ANSWERING.replace("WORD", repr(word)) + server._BOOTSTRAP
+    answering = ANSWERING.replace("WORD", repr(word)).replace("READ_AT_START", repr(connection._READ_AT_START.pattern))
+    zygote = answering + server._BOOTSTRAP
     monkeypatch.setattr(forkserver, "_BOOTSTRAP", PRIMING.replace("= BOOTSTRAP", f"= {zygote!r}"))
     engine = ForkserverEngine()
     await engine.start()
@@ -205,13 +206,15 @@ server.main()
 """Starts a server whose zygotes run another program first."""
 
 ANSWERING = """
-import os, sys
+import os, re, sys
 
+of_interpreters = re.compile(READ_AT_START)
 ordinary = os._Environ.__getitem__
 
 def answer(self, name):
-    if self is os.environ and b"PRIMED" in self._data and not is_configuration(sys._getframe(1)):
-        return WORD + name
+    if self is os.environ and b"PRIMED" in self._data and not of_interpreters.match(name):
+        if not is_configuration(sys._getframe(1)):
+            return WORD + name
     return ordinary(self, name)
 
 def is_configuration(frame):
@@ -225,5 +228,6 @@ os._Environ.__getitem__ = answer
 """
 """Has a zygote find a value of each variable that is asked for, which tells its name and which no run has.
 
-Ansible's configuration would take no such values; what of it differs from run to run is read again.
+Not of those that an interpreter reads when it starts: no task that changes one is forked. Ansible's configuration would
+take no such values; what of it differs from run to run is read again.
 """

@@ -83,7 +83,10 @@ def _is_set(each):
 
 
 def _of_threads():
-    return [getattr(each, "func", each) for each in getattr(threading, "_threading_atexits", ())]
+    """Return the functions that run when threads are to end, which Python wraps."""
+    for each in getattr(threading, "_threading_atexits", ()):
+        cells = getattr(each, "__closure__", None) or ()
+        yield next((cell.cell_contents for cell in cells if callable(cell.cell_contents)), getattr(each, "func", each))
 
 
 def _surroundings():

@@ -110,7 +110,8 @@ def _ask(
     if not stock.archives.find(module.zip_data) and not child.is_archive(module.zip_data):
         return None
     environment = dict(os.environb)
-    environment[b"PWD"] = _directory_of_shell(environment.get(b"PWD"), cwd or bytes(Path.cwd()))
+    # Bytes or, since ansible-core 2.21, text.
+    environment[b"PWD"] = _directory_of_shell(environment.get(b"PWD"), os.fsencode(cwd or Path.cwd()))
     environment.update((os.fsencode(name), os.fsencode(value)) for name, value in command.environment.items())
     if not importedstate.is_same_in(environment, stock.read):
         return None
