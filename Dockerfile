@@ -38,9 +38,9 @@ COPY tools/__init__.py tools/environment.py tools/get_collections.py tools/progr
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     /build/pip/bin/python -m tools.get_collections --into /usr/share/ansible/collections
-# What only the authors of these packages need, and 32 MB of generated asyncio classes that no role's module can use.
+# What only the authors of these packages need, and 43 MB of generated asyncio classes that no role's module can use.
 RUN cd /opt/reconcile-runner/venv/lib/python3*/site-packages \
- && rm -rf ansible_test ../../../bin/ansible-test */tests kubernetes/aio/client/api \
+ && rm -rf ansible_test ../../../bin/ansible-test */tests kubernetes_asyncio/client/api kubernetes_asyncio/client/models \
  && cd /usr/share/ansible/collections/ansible_collections/kubernetes/core \
  && rm -rf changelogs CHANGELOG.rst CI.md CONTRIBUTING.md Makefile *.cfg *.ini *.txt *.yml sonar-project.properties
 # The project itself, built by the locked backend, without an index.
@@ -57,7 +57,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
 # With a read-only root file system nothing is compiled later, and each start would compile everything again. Left out is
 # what is seldom loaded and would take as much room as the rest.
 RUN /opt/reconcile-runner/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
-    -x '/kubernetes/(aio/)?client/(api|models)/|/pygments/|/ansible/galaxy/data/' /opt/reconcile-runner
+    -x '/kubernetes/client/(api|models)/|/pygments/|/ansible/galaxy/data/' /opt/reconcile-runner
 
 FROM base AS runner
 # HOME, the names and the identity are those of upstream's image, which Dockerfiles of operators refer to.

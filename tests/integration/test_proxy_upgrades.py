@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,6 +18,7 @@ from reconcile_runner.client import connect
 from reconcile_runner.errors import ConflictError
 from reconcile_runner.proxy import Owner
 from tests.support.accounts import account
+from tests.support.ansible_support import clean_environment, run_playbook
 from tests.support.proxying import proxied
 
 pytestmark = pytest.mark.timeout(120)
@@ -88,3 +91,20 @@ async def test_a_refusal_is_the_api_servers(cluster: Cluster, tmp_path: Path, re
             sent = {**headers, "Authorization": f"Bearer {run.token}"}
             got = await answered(await run.session.request(method, run.url + refusal.target, headers=sent))
     assert got == expected
+
+
+async def test_a_module_says_why_it_was_refused_as_it_does_without_the_proxy(cluster: Cluster, tmp_path: Path) -> None:
+    """So it does with the pinned version of the client alone: some lose the reason, whoever they ask."""
+    options = {"namespace": "default", "pod": "unscheduled", "container": "nobody", "command": "ls"}
+    play = tmp_path / "exec.yml"
+    tasks = [{"name": "Run", "kubernetes.core.k8s_exec": options}]
+    play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    async with proxied(cluster.kubeconfig) as operating:
+        with contextlib.suppress(ConflictError):
+            await operating.client.create(PODS, pod())
+        with operating.run_for(OWNER) as run:
+            servers = {run.url: run.token, f"https://{cluster.api.host}:{cluster.api.port}": cluster.api.token or ""}
+            for server, token in servers.items():
+                access = {"K8S_AUTH_HOST": server, "K8S_AUTH_API_KEY": token, "K8S_AUTH_VERIFY_SSL": "no"}
+                done = await asyncio.to_thread(run_playbook, play, clean_environment(tmp_path, **access))
+                assert "container nobody is not valid for pod unscheduled" in done.stdout, done.stdout + done.stderr

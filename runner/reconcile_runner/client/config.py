@@ -1,6 +1,6 @@
 """The API server and the credentials: a kubeconfig, or the Pod's ServiceAccount.
 
-``kubernetes.aio.config`` says where and who. What it was measured to get wrong is done here and in ``credentials``:
+``kubernetes_asyncio.config`` says where and who. What it was measured to get wrong is done here and in ``credentials``:
 token files that are never read again, exec plugins that run once and whose failure leaves an anonymous client, users
 that do not exist, keys left behind in temporary files.
 """

@@ -10,15 +10,15 @@ from tests.support import fresh
 
 def loaded_after_the_client() -> list[str]:
     importlib.import_module("reconcile_runner.client.config")
-    return [name for name in sys.modules if name.partition(".")[0] == "kubernetes"]
+    return [name for name in sys.modules if name.partition(".")[0] in ("kubernetes", "kubernetes_asyncio")]
 
 
 def names_of_the_whole_client() -> list[str]:
-    before = importlib.import_module("kubernetes")
+    before = importlib.import_module("kubernetes_asyncio")
     importlib.import_module("reconcile_runner.client.config")
-    assert sys.modules["kubernetes"] is before
+    assert sys.modules["kubernetes_asyncio"] is before
     client = importlib.import_module("kubernetes.client")
-    asynchronous = importlib.import_module("kubernetes.aio.client")
+    asynchronous = importlib.import_module("kubernetes_asyncio.client")
     return [client.V1Pod.__name__, client.CoreV1Api.__name__, asynchronous.ApiClient.__name__]
 
 

@@ -24,7 +24,7 @@ ReadVariables: TypeAlias = dict[bytes, bytes | None]
 _DEFAULT_KUBECONFIG: Final = "KUBE_CONFIG_DEFAULT_LOCATION"
 _HOLDERS: Final = tuple(
     f"{package}{module}"
-    for package in ("kubernetes.config", "kubernetes.aio.config")
+    for package in ("kubernetes.config", "kubernetes_asyncio.config")
     for module in ("", ".kube_config")
 )
 """The modules that hold the path that ``load_kube_config()`` takes: from ``KUBECONFIG``, else below the home."""
