@@ -55,6 +55,7 @@ def written_by_ansible(base: str) -> list[str]:
         shell.expand_user("~"),
         shell.expand_user("~root"),
         shell.mkdtemp(NAME, system=False, tmpdir=base),
+        shell.chmod([f"{base}/{NAME}/", f"{base}/{NAME}/below"], "u+x"),
         shell.remove(f"{base}/{NAME}/", recurse=True),
     ]
     scripts += [shell.append_command(script, "sleep 0") for script in scripts]
@@ -64,15 +65,18 @@ def written_by_ansible(base: str) -> list[str]:
 def test_every_command_that_ansible_writes_is_done_as_the_shell_does_it(tmp_path: Path) -> None:
     base = tmp_path / "home" / ".ansible" / "tmp"
     commands = fresh.call(written_by_ansible, str(base))
-    assert len(commands) == 8
+    assert len(commands) == 10
+
+    def prepare(command: str) -> None:
+        shutil.rmtree(tmp_path / "home", ignore_errors=True)
+        if "rm -f -r" in command or "chmod" in command:
+            (base / NAME / "below").mkdir(parents=True)
+            (base / NAME / "below").chmod(0o640)
+
     for command in commands:
-        shutil.rmtree(tmp_path / "home", ignore_errors=True)
-        if "rm -f -r" in command:
-            (base / NAME / "below").mkdir(parents=True)
+        prepare(command)
         expected, left = by_shell(command), tree(tmp_path)
-        shutil.rmtree(tmp_path / "home", ignore_errors=True)
-        if "rm -f -r" in command:
-            (base / NAME / "below").mkdir(parents=True)
+        prepare(command)
         assert shell.answer(command) == expected, command
         assert tree(tmp_path) == left, command
 
@@ -104,7 +108,8 @@ def test_a_user_is_found_without_a_shell() -> None:
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_name_that_a_shell_might_read_goes_to_the_shell(name: str, tmp_path: Path) -> None:
-    for script in (make(f"/{tmp_path}/{name}"), remove(f"{tmp_path}/{name}/{NAME}"), f"echo ~{name}"):
+    scripts = (make(f"/{tmp_path}/{name}"), remove(f"{tmp_path}/{name}/{NAME}"), f"echo ~{name}")
+    for script in (*scripts, f"chmod u+x {tmp_path}/{name}"):
         for command in quoted(script):
             assert shell.answer(command) is None
     assert list(tmp_path.iterdir()) == []

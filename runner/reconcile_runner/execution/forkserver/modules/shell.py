@@ -1,9 +1,9 @@
-"""Does three of Ansible's shell commands in this process, without a shell.
+"""Does four of Ansible's shell commands in this process, without a shell.
 
 For a module that brings files along, Ansible's ``ActionBase`` has the shell expand a home directory, make a temporary
-directory and remove it: twelve programs for three system calls. Only the exact commands of Ansible's ``sh`` plugin are
-done here, with names that need no quoting. On an error the command is left to the shell, which reports it. A directory
-made here is removed with its run if it was left behind (``tempdir``).
+directory, let its owner execute it, and remove it: fourteen programs for four system calls. Only the exact commands
+of Ansible's ``sh`` plugin are done here, with names that need no quoting. On an error the command is left to the
+shell, which reports it. A directory made here is removed with its run if it was left behind (``tempdir``).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -40,6 +41,7 @@ _MAKE: Final = _command(
     rf'&& mkdir "` echo (?P<path>(?P=base)/(?P<name>{_TEMPORARY})) `"'
     r' && echo (?P=name)="` echo (?P=path) `" \)'
 )
+_LET_EXECUTE: Final = _command(rf"chmod u\+x (?P<paths>/{_NAME}(?: /{_NAME})*)")
 _REMOVE: Final = _command(rf"rm -f -r (?P<path>/{_NAME}/{_TEMPORARY})/ > /dev/null 2>&1")
 
 
@@ -78,6 +80,13 @@ def _make(found: re.Match[str]) -> bytes:
     return f"{found['name']}={found['path']}\n".encode()
 
 
+def _let_execute(found: re.Match[str]) -> bytes:
+    for each in found["paths"].split(" "):
+        path = Path(each)
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IXUSR)
+    return b""
+
+
 def _remove(found: re.Match[str]) -> bytes:
     path = Path(found["path"])
     if path.exists():
@@ -89,5 +98,6 @@ def _remove(found: re.Match[str]) -> bytes:
 _COMMANDS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], bytes]], ...]] = (
     (_EXPAND, _expand),
     (_MAKE, _make),
+    (_LET_EXECUTE, _let_execute),
     (_REMOVE, _remove),
 )
