@@ -223,10 +223,7 @@ def test_forbidden_lists_are_said_and_granted_rights_are_noticed(
         assert running.probe("/readyz")[0] == 500
         grant(kube, project.namespace, user, ["get", "list", "watch"])
         running.wait_ready()
-        eventually(
-            lambda: any("status" in str(line.get("error")) for line in running.messages("reconcile failed")),
-            "a line that says that the status may not be written",
-        )
+        running.wait_for_message("the status is refused: trying to write it again")
         grant(kube, project.namespace, user, ["get", "list", "watch", "patch"])
         becomes_ready(kube, project)
         has_no_traceback(running)

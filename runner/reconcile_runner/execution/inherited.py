@@ -11,7 +11,7 @@ A run gets all of it, but for what would lead it away from its own proxy, or wou
 from __future__ import annotations
 
 import locale
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 _WITHHELD_PREFIXES: Final = ("K8S_AUTH_", "HELM_KUBE")
@@ -58,7 +58,7 @@ def unusable_locale() -> str:
 
 
 def _exempting_loopback(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return both spellings of the exemptions.
+    """Return both spellings of the exemptions, and kubernetes.core's.
 
     A client may take either one alone, so a spelling that is not set gets what the other one has.
     """
@@ -67,5 +67,11 @@ def _exempting_loopback(environ: Mapping[str, str]) -> dict[str, str]:
     exempted = {}
     for name, value in zip(_EXEMPTIONS, (upper or lower, lower or upper), strict=True):
         hosts = [host.strip() for host in value.split(",") if host.strip()]
-        exempted[name] = value if "*" in hosts else ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
-    return exempted
+        exempted[name] = value if "*" in hosts else _joined(hosts)
+    # Version 35 of the Kubernetes client forgets NO_PROXY again after it has read it. kubernetes.core tells it by this
+    # variable, in which the client takes a ``*`` for a name.
+    return {**exempted, "K8S_AUTH_NO_PROXY": _joined(exempted["NO_PROXY"].split(","))}
+
+
+def _joined(hosts: Iterable[str]) -> str:
+    return ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))

@@ -44,7 +44,8 @@ def test_loopback_goes_by_no_http_proxy_and_the_users_exemptions_stay(
     proxy: str, given: dict[str, str], upper: str, lower: str
 ) -> None:
     made = environment_of_runs({proxy: "http://proxy.example:3128", **given})
-    assert made == {proxy: "http://proxy.example:3128", "NO_PROXY": upper, "no_proxy": lower}
+    exempted = {"NO_PROXY": upper, "no_proxy": lower, "K8S_AUTH_NO_PROXY": f"*,{LOOPBACK}" if upper == "*" else upper}
+    assert made == {proxy: "http://proxy.example:3128", **exempted}
 
 
 def test_an_empty_proxy_is_none() -> None:
