@@ -215,6 +215,7 @@ async def test_an_ansible_playbook_that_is_killed_is_a_failure_that_names_the_ta
     assert result.message.startswith("ansible-playbook was killed, in the task 'Kill it' (")
 
 
+@pytest.mark.exhaustive
 async def test_ten_megabytes_pass(engine: SubprocessEngine, tmp_path: Path) -> None:
     events: list[JobEvent] = []
     result = await engine.run(make_job(tmp_path, "big.yml"), events.append)

@@ -95,6 +95,7 @@ async def test_what_a_run_leaves_that_is_ended_goes_with_it(
     assert left(base) == []
 
 
+@pytest.mark.exhaustive
 async def test_an_asynchronous_task_keeps_its_files_until_it_ends(
     engine: Engine, base: Path, tmp_path: Path, nap: str
 ) -> None:

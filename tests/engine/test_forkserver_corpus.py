@@ -99,6 +99,7 @@ def test_both_engines_tell_the_same(engines: Engines, tmp_path: Path, playbook: 
     assert_same(engines, tmp_path, playbook)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("program", [version("ansible-core").rpartition(".")[0]], indirect=True, scope="module")
 @pytest.mark.parametrize("playbook", PROJECTS_TOO, ids=lambda path: path.stem)
 def test_both_engines_tell_the_same_of_the_projects(engines: Engines, tmp_path: Path, playbook: Path) -> None:

@@ -210,6 +210,7 @@ async def test_what_cannot_be_compiled_fails_its_own_task_in_each_run(runs: Runs
     assert len(zygotes) == 1, "the zygote that learned is alive"
 
 
+@pytest.mark.exhaustive
 async def test_a_module_that_outlives_its_task_does_not_end_the_run(runs: Runs) -> None:
     write(runs.root, {
         "roles/waits/tasks/main.yml": "- ansible.builtin.command: sleep 3\n  timeout: 1\n  ignore_errors: true\n"

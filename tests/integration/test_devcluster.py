@@ -133,6 +133,7 @@ def test_crds_are_established_when_install_returns(cluster: Cluster) -> None:
     assert cluster.api.call("GET", "/apis/tutorial.my.domain/v1/foos")["kind"] == "FooList"
 
 
+@pytest.mark.exhaustive
 def test_controllers_collect_garbage_and_empty_namespaces(controllers_cluster: Cluster) -> None:
     api = controllers_cluster.api
     api.call("POST", NAMESPACES, _named("Namespace", "busy"))
@@ -267,6 +268,7 @@ def test_a_foreground_control_plane_is_in_use_by_its_owner_alone(own_cluster: Cl
     assert own_cluster.api.is_ready()
 
 
+@pytest.mark.exhaustive
 def test_the_api_server_can_be_stopped_and_started_on_its_port(own_cluster: Cluster) -> None:
     api = own_cluster.api
     stop_api_server(own_cluster)
@@ -277,6 +279,7 @@ def test_the_api_server_can_be_stopped_and_started_on_its_port(own_cluster: Clus
     assert own_cluster.failed_program() is None
 
 
+@pytest.mark.exhaustive
 def test_compaction_makes_old_resource_versions_expire(own_cluster: Cluster) -> None:
     api = own_cluster.api
     old = api.call("POST", CONFIG_MAPS, _named("ConfigMap", "a"))["metadata"]["resourceVersion"]
@@ -300,6 +303,7 @@ with foreground(ClusterSpec(pathlib.Path(sys.argv[1])), find_programs):
 """
 
 
+@pytest.mark.exhaustive
 def test_nothing_is_left_when_the_starter_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _FOREGROUND, str(tmp_path / "data")]
     starter = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

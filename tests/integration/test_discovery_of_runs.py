@@ -47,7 +47,9 @@ async def is_discovered(client: HttpClient, kind: Kind, scopes: list[bool]) -> b
     return [each["namespaced"] for each in served["resources"] if each["name"] == kind.plural] == scopes
 
 
-@pytest.mark.parametrize("kind_of_engine", [SubprocessEngine, ForkserverEngine])
+@pytest.mark.parametrize(
+    "kind_of_engine", [pytest.param(SubprocessEngine, marks=pytest.mark.exhaustive), ForkserverEngine]
+)
 async def test_a_run_sees_what_the_api_server_serves_now(
     kind_of_engine: type[SubprocessEngine | ForkserverEngine], kubeconfig: Path, tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ async def test_a_kind_that_is_installed_removed_and_installed_with_another_scope
         await until(lambda: followed.names(kind.gvk) == {"high"}, "the object without a namespace was seen")
 
 
+@pytest.mark.exhaustive
 async def test_a_kind_that_changes_its_scope_in_an_instant(kubeconfig: Path) -> None:
     kind = Kind("Blink")
     async with following(kubeconfig, kind.gvk) as followed, await connect(kubeconfig) as client:
@@ -159,6 +160,7 @@ async def test_a_kind_that_changes_its_scope_in_an_instant(kubeconfig: Path) -> 
         await until(lambda: followed.names(kind.gvk) == {"after"}, "only the object after is left")
 
 
+@pytest.mark.exhaustive
 async def test_a_thousand_random_edits_converge_while_connections_are_cut(kubeconfig: Path, tmp_path: Path) -> None:
     kind = Kind("Storm")
     chance = random.Random(3)  # noqa: S311 (a fixed seed, for a test)

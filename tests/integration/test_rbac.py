@@ -208,6 +208,7 @@ def test_with_its_role_the_app_service_makes_its_dependents_and_heals_them(
     assert rights_in(used) == rights_in(roles)
 
 
+@pytest.mark.exhaustive
 def test_a_namespace_without_rights_costs_the_others_no_dependents(
     cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path
 ) -> None:

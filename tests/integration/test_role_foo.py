@@ -107,6 +107,7 @@ def event(kube: Kube, name: str) -> dict[str, Any]:
     return kube.api.call("GET", f"/api/v1/namespaces/{NAMESPACE}/events/{name}")
 
 
+@pytest.mark.exhaustive
 def test_a_change_of_happiness_is_an_event_about_the_foo(kube: Kube, proxy: RecordingProxy, by_hand: ByHand) -> None:
     kube.create_foo(NAMESPACE, "told", "hugo")
     for round_number in (1, 2):
@@ -177,6 +178,7 @@ def test_check_mode_tells_and_changes_nothing(kube: Kube, by_hand: ByHand) -> No
     assert version(kube, "careful") == before
 
 
+@pytest.mark.exhaustive
 def test_a_friend_is_a_name_and_never_a_template(kube: Kube, by_hand: ByHand, tmp_path: Path) -> None:
     """A name that is one is never evaluated; one that is more than a name selects nothing else."""
     kube.create_pod(NAMESPACE, "eve")

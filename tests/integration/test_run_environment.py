@@ -102,6 +102,7 @@ def test_a_company_s_proxy_gets_what_goes_outside_and_nothing_else(
     assert {line.split()[1] for line in http_proxy.seen} == {OUTSIDE}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("engine", ["forkserver", "subprocess"])
 def test_variables_for_another_cluster_are_withheld_and_named(
     foo_cluster: Cluster, http_proxy: HttpProxy, tmp_path: Path, engine: str

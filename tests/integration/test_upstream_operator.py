@@ -409,6 +409,7 @@ def test_the_directory_of_an_object_is_upstreams(directory: Path, site: Hosted) 
     assert len(artifacts(place)) <= 5
 
 
+@pytest.mark.exhaustive
 def test_the_other_engine_makes_the_same_of_it(cluster: Cluster, tenancy: Tenancy, tmp_path: Path) -> None:
     other = Tenancy(tenancy.api, OTHER_ENGINE)
     flags = ("--engine=subprocess", "--leader-election-id=hosting-other-engine")
