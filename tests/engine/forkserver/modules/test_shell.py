@@ -55,7 +55,7 @@ def written_by_ansible(base: str) -> list[str]:
         shell.expand_user("~"),
         shell.expand_user("~root"),
         shell.mkdtemp(NAME, system=False, tmpdir=base),
-        shell.chmod([f"{base}/{NAME}/", f"{base}/{NAME}/below"], "u+x"),
+        *(shell.chmod([f"{base}/{NAME}/", f"{base}/{NAME}/below"], mode) for mode in ("u+x", "u+rwx")),
         shell.remove(f"{base}/{NAME}/", recurse=True),
     ]
     scripts += [shell.append_command(script, "sleep 0") for script in scripts]
@@ -65,13 +65,13 @@ def written_by_ansible(base: str) -> list[str]:
 def test_every_command_that_ansible_writes_is_done_as_the_shell_does_it(tmp_path: Path) -> None:
     base = tmp_path / "home" / ".ansible" / "tmp"
     commands = fresh.call(written_by_ansible, str(base))
-    assert len(commands) == 10
+    assert len(commands) == 12
 
     def prepare(command: str) -> None:
         shutil.rmtree(tmp_path / "home", ignore_errors=True)
         if "rm -f -r" in command or "chmod" in command:
             (base / NAME / "below").mkdir(parents=True)
-            (base / NAME / "below").chmod(0o640)
+            (base / NAME / "below").chmod(0o040)
 
     for command in commands:
         prepare(command)

@@ -41,7 +41,7 @@ _MAKE: Final = _command(
     rf'&& mkdir "` echo (?P<path>(?P=base)/(?P<name>{_TEMPORARY})) `"'
     r' && echo (?P=name)="` echo (?P=path) `" \)'
 )
-_LET_EXECUTE: Final = _command(rf"chmod u\+x (?P<paths>/{_NAME}(?: /{_NAME})*)")
+_LET_EXECUTE: Final = _command(rf"chmod u\+(?P<rights>r?w?x) (?P<paths>/{_NAME}(?: /{_NAME})*)")
 _REMOVE: Final = _command(rf"rm -f -r (?P<path>/{_NAME}/{_TEMPORARY})/ > /dev/null 2>&1")
 
 
@@ -81,9 +81,10 @@ def _make(found: re.Match[str]) -> bytes:
 
 
 def _let_execute(found: re.Match[str]) -> bytes:
+    rights = sum({"r": stat.S_IRUSR, "w": stat.S_IWUSR, "x": stat.S_IXUSR}[each] for each in found["rights"])
     for each in found["paths"].split(" "):
         path = Path(each)
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IXUSR)
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | rights)
     return b""
 
 
