@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from reconcile_runner.cli import app, flags
+from reconcile_runner.cli import main
 from reconcile_runner.execution.choice import choose_engine
 from reconcile_runner.manager.run import run
 from reconcile_runner.options import Options
@@ -26,4 +26,4 @@ def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
 
 
 if __name__ == "__main__":
-    app(args=flags.spell_out_booleans(sys.argv[1:]), prog_name="python -m tools.bench.recordingoperator", obj=_serve)
+    main(sys.argv[1:], serve=_serve)

@@ -57,13 +57,18 @@ app = typer.Typer(
 _log = logs.get_logger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> None:
     """Run the command that the arguments ask for, and exit.
 
-    ``arguments`` lack the program's name; None: those of the process.
+    ``arguments`` lack the program's name; None: those of the process. ``serve`` does what ``run`` does; None: as
+    options and watches say.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    app(args=flags.spell_out_booleans(list(given)), prog_name=_program(sys.argv[0]), obj=Programs(_serve, _inspect))
+    app(
+        args=flags.spell_out_booleans(list(given)),
+        prog_name=_program(sys.argv[0]),
+        obj=Programs(serve or _serve, _inspect),
+    )
 
 
 def _program(path: str) -> str:
