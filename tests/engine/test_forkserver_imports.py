@@ -25,7 +25,8 @@ from tests.support import fresh
 from tests.support.jobs import make_job
 from tests.support.paths import REPOSITORY, TESTDATA
 
-pytestmark = pytest.mark.timeout(300)
+# Exhaustive, because that tier counts no coverage: to count it is a change of every process, which is what is compared.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.exhaustive]
 
 IMPORTS = TESTDATA / "imports"
 COLLECTIONS = [str(REPOSITORY / ".collections"), str(REPOSITORY / "collections")]

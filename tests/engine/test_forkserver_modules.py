@@ -59,6 +59,7 @@ async def test_a_module_runs_in_a_fork_only_where_an_interpreter_would_make_no_d
     assert seen["with_other_interpreter"]["interpreter"] == OTHER_PYTHON
 
 
+@pytest.mark.exhaustive  # a tier that counts no coverage, which is a change of the processes that are compared
 @pytest.mark.skipif(OTHER_PYTHON is None, reason="no other Python in /usr/bin")
 async def test_a_fork_is_as_a_new_interpreter(engine: ForkserverEngine, tmp_path: Path) -> None:
     ordinary = SubprocessEngine()
