@@ -10,6 +10,7 @@ A run gets all of it, but for what would lead it away from its own proxy, or wou
 
 from __future__ import annotations
 
+import functools
 import locale
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -41,10 +42,12 @@ def withheld(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environ if name.startswith(_WITHHELD_PREFIXES))
 
 
+@functools.cache
 def unusable_locale() -> str:
     """Return what is wrong with this process's locale for Ansible, empty where nothing is.
 
-    Asks as ansible-core does when it starts (``ansible.cli``): the locale must be there, and be one of UTF-8.
+    Asks as ansible-core does when it starts (``ansible.cli``): the locale must be there, and be one of UTF-8. It is
+    found out once, at the start, because to ask changes the locale of all threads for a moment.
     """
     before = locale.setlocale(locale.LC_ALL)
     try:
