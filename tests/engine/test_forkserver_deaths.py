@@ -6,7 +6,6 @@ import asyncio
 import functools
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +30,6 @@ from tests.support.jobs import make_job
 __all__ = ["nap"]  # the fixture
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[ForkserverEngine]:
-    engine = ForkserverEngine()
-    await engine.start()
-    yield engine
-    await engine.stop()
 
 
 def ignore(_event: JobEvent) -> None:

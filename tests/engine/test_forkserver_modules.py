@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,6 @@ PLACES = str(TESTDATA / "isolation" / "places.yml")
 OTHER_PYTHON = shutil.which("python3", path="/usr/bin")
 ITS_OWN = ("forked", "interpreter", "path", "command_line", "parent")
 """What a module in a fork and one in an interpreter of its own tell differently, or only one of them does."""
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[ForkserverEngine]:
-    engine = ForkserverEngine()
-    await engine.start()
-    yield engine
-    await engine.stop()
 
 
 async def places(engine: Engine, root: Path, **settings: Any) -> dict[str, dict[str, Any]]:
