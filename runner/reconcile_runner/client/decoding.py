@@ -32,13 +32,13 @@ _MAX_EXCERPT_CHARACTERS: Final = 200
 """How many characters of an unreadable answer a message quotes."""
 
 
-def decode_object(body: bytes, server: str) -> KubeObject:
+async def decode_object(body: bytes, server: str) -> KubeObject:
     """Return the object or list in a body; what cannot be decoded of it is ``RawJson``.
 
     Raises ``UnreadableAnswerError`` where something else than Kubernetes answered.
     """
     try:
-        decoded: KubeObject = rawjson.loads_in_parts(body)
+        decoded: KubeObject = await rawjson.loads_aside(body)
     except ValueError as error:
         raise UnreadableAnswerError(f"{server} did not answer as an API server: {_excerpt(body)}") from error
     if not _has_metadata(decoded) or not all(_has_metadata(item) for item in _items(decoded)):
@@ -46,7 +46,7 @@ def decode_object(body: bytes, server: str) -> KubeObject:
     return decoded
 
 
-def decode_event(line: bytes, server: str) -> WatchEvent:
+async def decode_event(line: bytes, server: str) -> WatchEvent:
     """Return the event in a line of a watch; raises what an ERROR event stands for.
 
     What cannot be decoded of the object is ``RawJson``.
@@ -55,7 +55,7 @@ def decode_event(line: bytes, server: str) -> WatchEvent:
     between here and the API server wrote it. Either way the watch goes on from the last resourceVersion.
     """
     try:
-        decoded = rawjson.loads_in_parts(line)
+        decoded = await rawjson.loads_aside(line)
         event_type, obj = decoded["type"], decoded["object"]
         if event_type == "ERROR":
             raise error_of_status(obj if isinstance(obj, dict) else {})

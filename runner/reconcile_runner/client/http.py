@@ -193,7 +193,7 @@ class HttpClient:
                 if on_open is not None:
                     on_open()
                 async for line in _lines(response):
-                    yield decode_event(line, self.server)
+                    yield await decode_event(line, self.server)
 
     async def forward(
         self,
@@ -249,7 +249,7 @@ class HttpClient:
             response = await self._send(self._requests, method, self._url(path, params), headers, data=data)
             async with response:
                 await self._raise_for_status(response)
-                return decode_object(await response.read(), self.server)
+                return await decode_object(await response.read(), self.server)
 
     async def _send(
         self,

@@ -5,12 +5,12 @@ The operator's credentials replace the run's token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import ClientError, ClientResponse, web
+from aiohttp import ClientError, ClientResponse, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from reconcile_runner.apimachinery import rawjson
@@ -39,6 +39,10 @@ NOT_PASSED_ON: Final = frozenset(
 """Headers that belong to one connection (RFC 9110, 7.6.1), and the run's credential."""
 
 
+REPEATABLE_BYTES: Final = 2**16
+"""Bytes of a body that is read before it is sent on, so that it can be sent again with newer credentials."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A complete answer of the API server. ``headers`` are as it sent them."""
@@ -53,7 +57,7 @@ class Answer:
         """Tell whether the status is one of success."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
-    def decoded(self) -> KubeObject | None:
+    async def decoded(self) -> KubeObject | None:
         """Return the object in the body of a successful answer.
 
         None where there is none, or not as plain JSON.
@@ -61,7 +65,7 @@ class Answer:
         if not self.succeeded or "Content-Encoding" in self.headers:
             return None
         try:
-            decoded = rawjson.loads_in_parts(self.body)
+            decoded = await rawjson.loads_aside(self.body)
         except ValueError:
             return None
         return decoded if isinstance(decoded, dict) else None
@@ -78,9 +82,8 @@ class Forwarder:
         self._client = client
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send a request on, and its answer back as it arrives."""
-        body = await request.read() if request.can_read_body else None
-        upstream = await self._client.forward(request.method, request.raw_path, request_headers(request), body)
+        """Send a request on, and its answer back, both as they arrive."""
+        upstream = await self._forward(request, request_headers(request), None)
         try:
             return await _stream(request, upstream)
         finally:
@@ -91,12 +94,13 @@ class Forwarder:
     ) -> Answer:
         """Send a request on and return the complete answer, uncompressed.
 
-        ``body`` takes the place of the request's; ``changed`` headers win over the request's.
+        ``body`` takes the place of the request's, which is else sent on as it arrives; ``changed`` headers win over the
+        request's.
         """
         headers = request_headers(request)
         headers.popall("Accept-Encoding", None)
         headers.update(changed or {})
-        upstream = await self._client.forward(request.method, request.raw_path, headers, body or None)
+        upstream = await self._forward(request, headers, body)
         try:
             content = await upstream.read()
         except ClientError as error:
@@ -104,6 +108,17 @@ class Forwarder:
         finally:
             upstream.close()
         return Answer(upstream.status, upstream.reason or "", upstream.headers, content)
+
+    async def _forward(self, request: web.Request, headers: CIMultiDict[str], body: bytes | None) -> ClientResponse:
+        content: AsyncIterable[bytes] | bytes | None = body or None
+        length = request.content_length
+        if body is None and request.can_read_body:
+            content = request.content.iter_any()
+            if length is not None and length <= REPEATABLE_BYTES:
+                content = await request.read()
+            elif length is not None:
+                headers[hdrs.CONTENT_LENGTH] = str(length)
+        return await self._client.forward(request.method, request.raw_path, headers, content)
 
 
 def request_headers(request: web.Request) -> CIMultiDict[str]:

@@ -7,7 +7,7 @@ each kind that is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,28 +51,38 @@ def with_owner(body: bytes, owner: Owner, namespace: str, *, replaces: bool) -> 
     ``replaces``: a body that names any owner says all that there is to say about owners.
     """
     try:
-        envelope = list(_fields(body.removeprefix(_MAGIC)))
-        raw = _last(envelope, _RAW)
-        if not body.startswith(_MAGIC) or raw is None or _last(envelope, _ENCODING):
+        if not body.startswith(_MAGIC):
             return None
-        content = list(_fields(raw))
-        meta = b"".join(one.value for one in content if one.number == _METADATA)
-        added = _added(list(_fields(meta)), owner, namespace, replaces=replaces)
+        parts, envelope = _split(body.removeprefix(_MAGIC), _RAW)
+        if not parts or any(_split(envelope, _ENCODING)[0][-1:]):
+            return None
+        metas, content = _split(parts[-1], _METADATA)
+        meta = b"".join(metas)
+        added = _added(meta, owner, namespace, replaces=replaces)
     except ValueError:
         return None
     if not added:
         return None
-    content = [one for one in content if one.number != _METADATA]
-    obj = _encoded(_METADATA, meta + added) + _joined(content)
-    return _MAGIC + _joined(one for one in envelope if one.number != _RAW) + _encoded(_RAW, obj)
+    return _MAGIC + envelope + _encoded(_RAW, _encoded(_METADATA, meta + added) + content)
 
 
-def _added(meta: list[_Field], owner: Owner, namespace: str, *, replaces: bool) -> bytes:
+def _split(message: bytes, number: int) -> tuple[list[bytes], bytes]:
+    """Return the values of one field, and the message without it."""
+    values, others = [], bytearray()
+    for one in _fields(message):
+        if one.number == number:
+            values.append(one.value)
+        else:
+            others += one.encoded
+    return values, bytes(others)
+
+
+def _added(meta: bytes, owner: Owner, namespace: str, *, replaces: bool) -> bytes:
     """Return what is to follow an object's metadata for the owner to be set."""
-    references = [_reference(one.value) for one in meta if one.number == _OWNER_REFERENCES]
+    references = [_reference(one.value) for one in _fields(meta) if one.number == _OWNER_REFERENCES]
     if references and replaces:
         return b""
-    annotations = dict(_entry(one.value) for one in meta if one.number == _ANNOTATIONS)
+    annotations = dict(_entry(one.value) for one in _fields(meta) if one.number == _ANNOTATIONS)
     obj: dict[str, Any] = {"metadata": {"ownerReferences": references, "annotations": annotations}}
     new = metadata(set_owner(obj, owner, namespace))
     fields = [_encoded(_OWNER_REFERENCES, _encode_reference(one)) for one in new["ownerReferences"][len(references) :]]
@@ -93,14 +103,6 @@ def _encode_reference(reference: Mapping[str, str]) -> bytes:
 def _entry(message: bytes) -> tuple[str, str]:
     found = {one.number: one.value.decode() for one in _fields(message)}
     return found.get(_KEY, ""), found.get(_VALUE, "")
-
-
-def _last(fields: Iterable[_Field], number: int) -> bytes | None:
-    return next((one.value for one in reversed(list(fields)) if one.number == number), None)
-
-
-def _joined(fields: Iterable[_Field]) -> bytes:
-    return b"".join(one.encoded for one in fields)
 
 
 def _fields(message: bytes) -> Iterator[_Field]:

@@ -21,6 +21,7 @@ from reconcile_runner.errors import ApiError, ApiUnreachableError, ConfigError
 from reconcile_runner.metrics import Metrics, ProxyAnswer
 from reconcile_runner.proxy.authority import AUTHORITY, read_authority
 from reconcile_runner.proxy.forward import Forwarder
+from reconcile_runner.proxy.intake import Intake
 from reconcile_runner.proxy.reads import CACHE_HEADER, CACHE_HIT, CachedReads
 from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
 from reconcile_runner.proxy.rights import UsedRights
@@ -58,11 +59,13 @@ class Proxy:
         self._port = port
         self.tokens = TokenRegistry()
         self._rights = UsedRights(metrics)
+        self._intake = Intake()
         self._forwarder = Forwarder(client)
         self._reads = CachedReads(cache, discovery)
         self._writes = WriteProxy(
             client,
             self._forwarder,
+            self._intake,
             discovery,
             cache,
             dependents,
@@ -95,6 +98,7 @@ class Proxy:
     async def stop(self) -> None:
         """Stop listening; open requests are ended."""
         await self._runner.cleanup()
+        self._intake.close()
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -119,7 +123,8 @@ class Proxy:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         try:
             if request.headers.get("Upgrade"):
-                return await tunnel(request, self._client)
+                async with self._intake.body(request, request[AUTHORITY].run) as body:
+                    return await tunnel(request, self._client, body)
             return await self._serve_plain(request)
         except ApiUnreachableError as error:
             return _status(502, "BadGateway", str(error))
@@ -151,7 +156,7 @@ class Proxy:
             return await self._forwarder.stream(request)
         lists_before = dependents.lists_seen(resource)
         answer = await self._forwarder.fetch(request)
-        obj = answer.decoded()
+        obj = await answer.decoded()
         if obj is not None and obj.get("kind") == resource.gvk.kind:
             dependents.observe(resource, obj, lists_before)
         return answer.response()

@@ -5,6 +5,7 @@ What was begun with a token ends with it, too.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,12 +21,16 @@ TOKEN_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRun:
-    """A run in progress: its object, its token, what it has written and has open."""
+    """A run in progress: its object, its token, what it has written and has open.
+
+    ``working`` is held while a body of it is worked on aside.
+    """
 
     owner: Owner
     token: str = field(repr=False)
     writes: RunWrites = field(default_factory=RunWrites)
     requests: OpenRequests = field(default_factory=OpenRequests)
+    working: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class TokenRegistry:

@@ -18,9 +18,8 @@ CHUNK_BYTES = 2**16
 """Bytes of one read at most."""
 
 
-async def tunnel(request: web.Request, client: HttpClient) -> web.StreamResponse:
+async def tunnel(request: web.Request, client: HttpClient, body: bytes) -> web.StreamResponse:
     """Join the run's connection to one of the API server's until either closes."""
-    body = await request.read() if request.can_read_body else b""
     answer = await client.upgrade(request.method, request.raw_path, _upgrade_headers(request), body)
     if isinstance(answer, Refused):
         headers = kept_headers(answer.headers)
