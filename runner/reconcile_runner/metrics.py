@@ -215,6 +215,10 @@ STATUS_REFUSED: Final = Definition(
     "Total number of status writes that the API server refused",
     ("controller",),
 )
+RUNS_CONFINED: Final = Definition(
+    "reconcile_runner_runs_confined",
+    "Whether runs are kept from the operator's credentials and from processes of others: 1 wholly, 0 not or in part",
+)
 UNREADABLE_ANSWERS: Final = Definition(
     "reconcile_runner_unreadable_answers_total",
     "Total number of lists and watches of a kind that could not be read at the same place again",
@@ -383,6 +387,7 @@ class Metrics:
         self._triggered_requests = self._counter(TRIGGERED_REQUESTS)
         self._dependent_events = self._counter(DEPENDENT_EVENTS)
         self._status_refused = self._counter(STATUS_REFUSED)
+        self._runs_confined = self._gauge(RUNS_CONFINED)
         self._unreadable_answers = self._counter(UNREADABLE_ANSWERS)
         self._proxy_requests = self._counter(PROXY_REQUESTS)
         self._rights_used = self._counter(RIGHTS_USED)
@@ -413,6 +418,10 @@ class Metrics:
         ``lease`` is the Lease's name.
         """
         self._leader_status.labels(lease).set_function(lambda: float(is_leading()))
+
+    def runs_confined(self, wholly: bool) -> None:
+        """Say whether all that runs are to be kept from is kept from them."""
+        self._runs_confined.set(float(wholly))
 
     def answer_unreadable(self, gvk: GroupVersionKind) -> None:
         """Count a list or watch of a kind that could not be read at the same place again."""

@@ -134,6 +134,7 @@ class Options:
     - ``ansible_playbook``: the program of another environment that runs use; None: that of the operator's own
     - ``gather_facts``: whether a role's play gathers facts first; False where ``ANSIBLE_GATHERING=explicit``
     - ``engine``: how runs are started; None: ``forkserver`` where it can be used, else ``subprocess``
+    - ``confine_runs``: whether runs are kept from the operator's credentials and from processes of others
     - ``inject_owner_ref``: whether what a run creates gets its owner, and is watched as a dependent
     - ``proxy_port``: loopback port between runs and the API server; 0: any free one
     - ``runner_dir``: the root of private data directories; None: a memory-backed path where there is one
@@ -165,6 +166,7 @@ class Options:
     ansible_playbook: Path | None = None
     gather_facts: bool = True
     engine: EngineName | None = None
+    confine_runs: bool = True
     inject_owner_ref: bool = True
     proxy_port: int = 0
     runner_dir: Path | None = None

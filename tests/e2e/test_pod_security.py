@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http
+import json
 import secrets
+import shlex
 import ssl
 import urllib.error
 import urllib.request
@@ -52,6 +54,37 @@ def test_it_runs_as_a_user_that_the_image_does_not_know_on_a_root_that_cannot_be
             ["Seccomp:", "2"],
         ]
         assert ["Read-only file system" in line for line in lines[5:7]] == [True, True]
+
+
+LOOK = f"""
+import json, sys
+from reconcile_runner.execution import confinement
+if sys.argv[1] == "confined":
+    confinement.confine(["{TOKEN}"])
+def refusal(path):
+    try:
+        open(path, "rb").close()
+    except PermissionError:
+        return True
+    return False
+paths = ["{TOKEN}", "/proc/1/environ", "/proc/1/mem", "/proc/1/maps", "{TOKEN.replace("token", "namespace")}"]
+print(json.dumps([confinement.problems(["{TOKEN}"]), list(map(refusal, paths))]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "refused"),
+    [("confined", [True, True, True, True, False]), ("free", [False, True, True, True, False])],
+)
+def test_what_it_confines_reads_neither_its_token_nor_its_process(
+    operator: Deployed, how: str, refused: list[bool]
+) -> None:
+    operator.settle()
+    pod = operator.leader()
+    said = operator.kubectl.execute(operator.namespace, pod, f"python3 -c {shlex.quote(LOOK)} {how}")
+    assert json.loads(said) == [[], refused], "nobody looks into the operator, and only the confined misses the token"
+    log = operator.kubectl.run("logs", "--namespace", operator.namespace, pod)
+    assert "runs are not confined" not in log
 
 
 def test_its_probes_answer_on_the_leader_and_on_the_standby(operator: Deployed) -> None:

@@ -99,6 +99,9 @@ NO_STATE: Final[dict[str, str]] = {
     "ansible.playbook.*:*._fattributes": "the attributes of a class of Ansible's",
     "ansible.utils.vars:cur_id": "a number that identifies a task, and goes up",
     "ansible.parsing.vault:VaultAES256._gen_key_initctr": "keys, by secret and salt",
+    "*:config": "Ansible's settings: each of their attributes is looked at by a name of its own",
+    "*:set_constant": "has the module of the settings among its defaults",
+    "configuration._get_ini_config_value": "what a settings file says, kept by option: the file is read once",
     "ansible._internal._templating._jinja_bits:AnsibleEnvironment.compile*": "names of templates, for later runs",
     "ansible.parsing.dataloader:DataLoader.load_from_file": "names of files, for later runs",
     "cryptography.hazmat.*": "attributes of modules that were asked for, by name",
@@ -201,6 +204,9 @@ async def test_nothing_that_runs_in_the_play_leaves_anything(engine: ForkserverE
         "ansible_collections.kubernetes.core.plugins.filter.k8s:SEEN",
         "logging:root",
         "re:escape",
+        "configuration._parsers",
+        "configuration._plugins",
+        "configuration._errors",
     ],
 )
 def test_what_a_plugin_may_leave_is_not_excepted(place: str) -> None:

@@ -99,6 +99,7 @@ def run(
     inject_owner_ref: flags.InjectOwnerRef,
     engine: flags.Engine,
     ansible_playbook: flags.AnsiblePlaybook,
+    confine_runs: flags.ConfineRuns,
     runner_dir: flags.RunnerDirectory,
     proxy_port: flags.ProxyPort,
     leader_elect: electionflags.LeaderElect,
@@ -142,6 +143,7 @@ def run(
             inject_owner_ref=flags.inject_owner_ref(inject_owner_ref),
             engine=engine,
             ansible_playbook=ansible_playbook,
+            confine_runs=values.boolean("--confine-runs", confine_runs),
             runner_dir=runner_dir,
             proxy_port=proxy_port,
             election=electionflags.election(
@@ -246,8 +248,10 @@ def _start(options: Options, serve: Serve) -> int:
 
 def _serve(options: Options, watches: tuple[Watch, ...]) -> int:
     # Here and not above: validate and version need none of all that it imports.
+    from reconcile_runner.execution.processes import forbid_inspection  # noqa: PLC0415
     from reconcile_runner.manager.run import run  # noqa: PLC0415
 
+    forbid_inspection()
     return asyncio.run(run(options, watches))
 
 

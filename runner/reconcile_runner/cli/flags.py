@@ -192,6 +192,16 @@ AnsiblePlaybook: TypeAlias = Annotated[
         env=ENV_ANSIBLE_PLAYBOOK,
     ),
 ]
+ConfineRuns: TypeAlias = Annotated[
+    str,
+    flag(
+        "--confine-runs",
+        "BOOLEAN",
+        "Keep runs from the operator's credentials and from processes that are not theirs. They cannot gain rights by "
+        "sudo then, or mount anything.",
+        default="true",
+    ),
+]
 RunnerDirectory: TypeAlias = Annotated[
     Path | None,
     flag(
@@ -327,7 +337,10 @@ RbacFromRuns: TypeAlias = Annotated[
 ]
 
 BOOLEAN_FLAGS = frozenset(
-    {"--inject-owner-ref", "--zap-devel"} | electionflags.BOOLEANS | metricsflags.BOOLEANS | upstreamflags.BOOLEANS
+    {"--confine-runs", "--inject-owner-ref", "--zap-devel"}
+    | electionflags.BOOLEANS
+    | metricsflags.BOOLEANS
+    | upstreamflags.BOOLEANS
 )
 """Flags that mean ``true`` where no value follows with ``=``, as Go's flags do."""
 

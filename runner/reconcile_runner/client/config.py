@@ -11,7 +11,7 @@ import base64
 import binascii
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,7 @@ Entry = dict[str, Any]
 """One mapping of a kubeconfig."""
 
 _PATH_FIELDS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+_SECRET_FIELDS: Final = ("client-key", "tokenFile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,31 @@ async def load_cluster(
             "or to run in a Pod (KUBERNETES_SERVICE_HOST is not set)"
         )
     return _from_pod(environ, service_account, clock)
+
+
+def credential_files(
+    kubeconfig: Path | None, environ: Mapping[str, str], service_account: Path = SERVICE_ACCOUNT
+) -> tuple[str, ...]:
+    """Return the files that may hold credentials of this operator, whether they are there or not.
+
+    The kubeconfigs that ``load_cluster`` may read, the one that clients read by default, the keys and tokens that these
+    name, and the Pod's token. Raises ``ConfigError`` where a kubeconfig cannot be read.
+    """
+    default = Path(environ.get("HOME") or Path.home()) / ".kube" / "config"
+    named = [Path(text) for text in environ.get("KUBECONFIG", "").split(os.pathsep) if text]
+    read = [kubeconfig] if kubeconfig else [path for path in named if path.exists()]
+    keys = [path for each in read for path in _secret_files(_read_file(each))]
+    files = [*read, *named, default, service_account / "token", *keys]
+    return tuple(dict.fromkeys(str(path.absolute()) for path in files))
+
+
+def _secret_files(file: _File) -> Iterator[Path]:
+    users = file.content.get("users")
+    for entry in users if isinstance(users, list) else []:
+        user = entry.get("user") if isinstance(entry, dict) else None
+        for field in _SECRET_FIELDS:
+            if isinstance(user, dict) and isinstance(path := user.get(field), str) and path:
+                yield file.path.absolute().parent / path
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,17 @@ _log = get_logger(__name__)
 
 
 def choose_engine(
-    name: EngineName | None, sources: tuple[Path, ...] = (), installation: Installation | None = None
+    name: EngineName | None,
+    sources: tuple[Path, ...] = (),
+    installation: Installation | None = None,
+    hidden: tuple[str, ...] | None = None,
 ) -> Engine:
     """Return the engine of this name, not yet started.
 
     None: ``forkserver`` where it can be used, else ``subprocess``. ``sources`` are the roles and playbooks to be run,
-    whose modules the fork server prepares. ``installation`` is what runs use; None: the operator's own. Raises
-    ``ConfigError`` where the engine that was asked for cannot be used here. Blocks.
+    whose modules the fork server prepares. ``installation`` is what runs use; None: the operator's own.
+    ``hidden`` are the files that runs must not read; None: runs are not confined. Raises ``ConfigError`` where the
+    engine that was asked for cannot be used here. Blocks.
     """
     installation = installation or own_installation()
     binary = None if installation.is_own else Path(installation.program)
@@ -33,11 +37,11 @@ def choose_engine(
             python=".".join(map(str, installation.python)),
         )
     if name is EngineName.SUBPROCESS:
-        return SubprocessEngine(binary)
+        return SubprocessEngine(binary, hidden=hidden)
     problem = unsupported(installation)
     if problem is None:
-        return ForkserverEngine(binary, sources=sources)
+        return ForkserverEngine(binary, sources=sources, hidden=hidden)
     if name is EngineName.FORKSERVER:
         raise ConfigError(f"--engine=forkserver cannot be used here: {problem}")
     _log.warning("each run starts an ansible-playbook of its own, which is slower", reason=problem)
-    return SubprocessEngine(binary)
+    return SubprocessEngine(binary, hidden=hidden)

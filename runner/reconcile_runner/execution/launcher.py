@@ -19,6 +19,7 @@ import os
 import select
 import shlex
 import signal
+import sys
 import tempfile
 import termios
 from collections.abc import Callable
@@ -30,7 +31,7 @@ import ansible_runner
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess
 
-from reconcile_runner.execution import artifacts, discoverycache, frames, processes, rundir, tempdir
+from reconcile_runner.execution import artifacts, confinement, discoverycache, frames, processes, rundir, tempdir
 from reconcile_runner.execution.processes import ChildWatch
 
 
@@ -115,8 +116,10 @@ def _close_terminals_at_once() -> None:
     PtyProcess.close = close
 
 
-def _start_programs_without_input() -> None:
+def _start_programs_without_input(hidden: list[str] | None) -> None:
     """Have a run's program read the end of its input: nobody will ever answer a prompt.
+
+    The program is confined, so that it cannot read the files in ``hidden``; None: it is not.
 
     Its output stays a terminal. That does not control the program, which else would ask for passwords there. So the
     kernel tells it the end of this process by the signal that it would send for the end of the terminal.
@@ -143,6 +146,8 @@ def _start_programs_without_input() -> None:
             nothing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(nothing, 0)
             os.close(nothing)
+            if hidden is not None:
+                confinement.confine(hidden)
 
         return ordinary(argv, cwd, env, echo, before_exec, dimensions, pass_fds)
 
@@ -155,7 +160,7 @@ def main() -> None:
     processes.set_parent_death_signal(signal.SIGTERM)
     _write_events_at_once()
     _close_terminals_at_once()
-    _start_programs_without_input()
+    _start_programs_without_input(sys.argv[2:] if sys.argv[1:2] == [confinement.CONFINE] else None)
     signal.signal(signal.SIGTERM, _on_sigterm)
     channel = Channel()
     try:

@@ -22,6 +22,7 @@ import orjson
 
 from reconcile_runner.errors import ExecutionError
 from reconcile_runner.execution import frames, tempdir
+from reconcile_runner.execution.confinement import CONFINE
 from reconcile_runner.execution.inherited import environment_of_runs
 from reconcile_runner.execution.job import Job
 from reconcile_runner.execution.jobevent import JobEvent, parse_event
@@ -62,14 +63,15 @@ class LauncherClient:
         self._job: str | None = None
 
     @classmethod
-    async def start(cls, temporary: Path | None) -> Self:
+    async def start(cls, temporary: Path | None, hidden: tuple[str, ...] | None = None) -> Self:
         """Start a launcher and wait until it is ready.
 
         Raises ``LauncherGoneError`` with its last line of stderr. ``temporary`` is the ``TMPDIR`` of its runs, which is
-        made here and removed with the launcher. None: the operator's.
+        made here and removed with the launcher. None: the operator's. ``hidden`` are the files that its runs must not
+        read; None: they are not confined.
         """
         try:
-            launcher = await cls._spawn(temporary)
+            launcher = await cls._spawn(temporary, hidden)
         except OSError as error:
             raise LauncherGoneError(f"the launcher process cannot be started: {error}") from error
         try:
@@ -80,7 +82,7 @@ class LauncherClient:
         return launcher
 
     @classmethod
-    async def _spawn(cls, temporary: Path | None) -> Self:
+    async def _spawn(cls, temporary: Path | None, hidden: tuple[str, ...] | None) -> Self:
         with contextlib.ExitStack() as until_started:
             stderr = until_started.enter_context(tempfile.TemporaryFile())
             environment = environment_of_runs(os.environ)
@@ -93,6 +95,7 @@ class LauncherClient:
                 "-P",
                 "-m",
                 "reconcile_runner.execution.launcher",
+                *(() if hidden is None else (CONFINE, *hidden)),
                 cwd="/",
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,

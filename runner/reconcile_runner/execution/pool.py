@@ -50,11 +50,14 @@ class SubprocessEngine:
     """Runs each job in an ``ansible-playbook`` process of its own.
 
     Implements ``Engine``. ``binary`` is the program that ansible-runner starts; None: the ``ansible-playbook`` beside
-    this interpreter, else that of ``PATH``.
+    this interpreter, else that of ``PATH``. ``hidden`` are the files that runs must not read; None: runs are not
+    confined (``confinement``).
     """
 
-    def __init__(self, binary: Path | None = None, clock: Clock | None = None) -> None:
-        self._pool = LauncherPool(str(binary) if binary else ansible_playbook(), clock)
+    def __init__(
+        self, binary: Path | None = None, clock: Clock | None = None, hidden: tuple[str, ...] | None = None
+    ) -> None:
+        self._pool = LauncherPool(str(binary) if binary else ansible_playbook(), clock, hidden=hidden)
 
     async def start(self) -> None:
         """Start the pool; see ``Engine.start``."""
@@ -74,9 +77,17 @@ class LauncherPool:
 
     ``binary`` is the program that ansible-runner starts in place of ``ansible-playbook``, a path or a name to be found
     in ``PATH``. ``temporary`` is the directory in which each launcher gets its ``TMPDIR``; None: the pool makes one.
+    ``hidden`` are the files that the program must not read; None: it is not confined.
     """
 
-    def __init__(self, binary: str, clock: Clock | None = None, temporary: Path | None = None) -> None:
+    def __init__(
+        self,
+        binary: str,
+        clock: Clock | None = None,
+        temporary: Path | None = None,
+        hidden: tuple[str, ...] | None = None,
+    ) -> None:
+        self._hidden = hidden
         self._binary = binary
         self._clock = clock or SystemClock()
         self._idle: list[LauncherClient] = []
@@ -163,8 +174,8 @@ class LauncherPool:
         temporary = self._temporary / str(next(self._numbers))
         if tempdir.is_too_long(temporary):
             _log.warning("no TMPDIR per run: its path would be too long for a socket", path=str(temporary))
-            return await LauncherClient.start(None)
-        return await LauncherClient.start(temporary)
+            return await LauncherClient.start(None, self._hidden)
+        return await LauncherClient.start(temporary, self._hidden)
 
     async def _offer(self, launcher: LauncherClient, job: Job) -> bool:
         self._busy.add(launcher)

@@ -29,6 +29,7 @@ _POLL_PERIOD: Final = 0.002
 """Seconds between two looks at ``/proc``: the kernel reports the end of children only, not of descendants."""
 
 _OOM_SCORE: Final = 500
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -96,6 +97,14 @@ def offer_to_oom_killer() -> None:
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
+
+
+def forbid_inspection() -> None:
+    """Have the kernel keep this process's memory, environment and descriptors from others of the same user.
+
+    It writes no core dump then. What it forks is the same until it starts a program.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def close_all_but(kept: frozenset[int]) -> None:

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from reconcile_runner import __version__
+from reconcile_runner.client.config import credential_files
 from reconcile_runner.clock import SystemClock
+from reconcile_runner.execution import confinement
 from reconcile_runner.execution.choice import choose_engine
 from reconcile_runner.execution.installation import installation_of
 from reconcile_runner.execution.pool import Engine
@@ -56,7 +58,8 @@ class Manager:
             await asyncio.to_thread(check_arguments, options.ansible_args, os.environ, installation.interpreter)
             engine = self._engine
             if engine is None:
-                engine = await asyncio.to_thread(choose_engine, options.engine, sources, installation)
+                hidden = _hidden_from_runs(options, metrics)
+                engine = await asyncio.to_thread(choose_engine, options.engine, sources, installation, hidden)
             self._operator = await build(options, self._watches, engine, leadership, metrics, clock, parts)
             self._leadership = leadership
             self._parts = parts.pop_all()
@@ -107,6 +110,20 @@ class Manager:
     def _end_at_once(self) -> None:
         self._stopping.set()
         self._hurrying.set()
+
+
+def _hidden_from_runs(options: Options, metrics: Metrics) -> tuple[str, ...] | None:
+    """Return the files that runs must not read, None: runs are not confined. Say where that cannot be held."""
+    if not options.confine_runs:
+        metrics.runs_confined(False)
+        _log.warning("runs are not confined", reason="--confine-runs=false")
+        return None
+    hidden = credential_files(options.kubeconfig, os.environ)
+    problems = confinement.problems(hidden)
+    metrics.runs_confined(not problems)
+    for problem in problems:
+        _log.warning("runs are not confined", reason=problem)
+    return hidden
 
 
 async def _forward(source: asyncio.Event, target: asyncio.Event) -> None:

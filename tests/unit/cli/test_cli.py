@@ -122,6 +122,7 @@ FLAGS = [
     ("--ansible-log-events", "Everything", {"ansible_log_events": LogEvents.EVERYTHING}),
     ("--ansible-log-events", "NOTHING", {"ansible_log_events": LogEvents.NOTHING}),
     ("--ansible-log-events", "output", {"ansible_log_events": LogEvents.OUTPUT}),
+    ("--confine-runs", "false", {"confine_runs": False}),
     ("--engine", "subprocess", {"engine": EngineName.SUBPROCESS}),
     ("--ansible-playbook", "/opt/a/bin/ansible-playbook", {"ansible_playbook": Path("/opt/a/bin/ansible-playbook")}),
     ("--ansible-playbook", "", {}),
@@ -523,7 +524,7 @@ def flag_helps() -> dict[str, str]:
 
 def test_every_flag_has_a_help_text_and_all_but_those_that_are_off_name_their_default() -> None:
     helps = flag_helps()
-    assert len(helps) == 38
+    assert len(helps) == 39
     assert {flag for flag, text in helps.items() if "default: " not in text} == {
         "--ansible-roles-path",
         "--ansible-args",

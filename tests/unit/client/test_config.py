@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from reconcile_runner.client.config import Cluster, load_cluster
+from reconcile_runner.client.config import Cluster, credential_files, load_cluster
 from reconcile_runner.client.credentials import ExecCredentials, StaticCredentials, TokenFile
 from reconcile_runner.errors import ConfigError
 from tests.support.fakes.clock import FakeClock
@@ -338,3 +338,31 @@ async def test_in_a_pod_without_a_mounted_service_account(tmp_path: Path, pem: P
     environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
     with pytest.raises(ConfigError, match=f"the Pod's ServiceAccount in {tmp_path} cannot be used"):
         await load(None, environ, tmp_path)
+
+
+def test_credentials_are_in_kubeconfigs_in_what_they_name_and_in_the_pods_token(tmp_path: Path) -> None:
+    user = {"client-key": "keys/one", "tokenFile": str(tmp_path / "two"), "client-certificate": "public"}
+    given = written(tmp_path / "config", config(user=user))
+    environ = {"HOME": "/home/me", "KUBECONFIG": "/not/there"}
+    assert set(credential_files(given, environ, Path("/account"))) == {
+        str(given),
+        "/not/there",
+        "/home/me/.kube/config",
+        "/account/token",
+        str(tmp_path / "keys" / "one"),
+        str(tmp_path / "two"),
+    }
+
+
+def test_without_a_flag_the_files_of_the_variable_are_read_for_credentials(tmp_path: Path) -> None:
+    first = written(tmp_path / "one", config(user={"tokenFile": "token"}))
+    environ = {"HOME": "/home/me", "KUBECONFIG": f"{first}:/not/there"}
+    assert str(tmp_path / "token") in credential_files(None, environ, Path("/account"))
+    assert {str(first), "/not/there"} <= set(credential_files(None, environ, Path("/account")))
+
+
+@pytest.mark.parametrize("users", [None, "text", ["text"], [{"user": "text"}], [{"user": {"client-key": 1}}]])
+def test_what_is_no_list_of_users_names_no_credentials(tmp_path: Path, users: object) -> None:
+    given = written(tmp_path / "config", config(users=users))
+    files = credential_files(given, {"HOME": "/home/me"}, Path("/account"))
+    assert files == (str(given), "/home/me/.kube/config", "/account/token")

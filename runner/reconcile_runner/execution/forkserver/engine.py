@@ -27,7 +27,7 @@ import orjson
 
 from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ConfigError, ExecutionError, RunLostError
-from reconcile_runner.execution import processes
+from reconcile_runner.execution import confinement, processes
 from reconcile_runner.execution.forkserver import client, wire
 from reconcile_runner.execution.forkserver.wire import ServerEvent
 from reconcile_runner.execution.installation import Installation, ansible_playbook
@@ -154,12 +154,18 @@ class ForkserverEngine:
     """Runs jobs in forks of a process that has Ansible loaded. Implements ``Engine``.
 
     ``ordinary`` is the ``ansible-playbook`` for runs that cannot be forked; None: as for ``SubprocessEngine``.
-    ``sources`` are the roles and playbooks of the jobs, whose modules are prepared before the first run.
+    ``sources`` are the roles and playbooks of the jobs, whose modules are prepared before the first run. ``hidden`` are
+    the files that runs must not read; None: runs are not confined (``confinement``).
     """
 
     def __init__(
-        self, ordinary: Path | None = None, clock: Clock | None = None, sources: tuple[Path, ...] = ()
+        self,
+        ordinary: Path | None = None,
+        clock: Clock | None = None,
+        sources: tuple[Path, ...] = (),
+        hidden: tuple[str, ...] | None = None,
     ) -> None:
+        self._hidden = hidden
         self._ordinary = str(ordinary) if ordinary else ansible_playbook()
         self._clock = clock or SystemClock()
         self._sources = sources
@@ -187,7 +193,7 @@ class ForkserverEngine:
         program = self._make_home(found, interpreter)
         self._server = await self._start_server()
         self._watcher = asyncio.create_task(self._watch_server(), name="fork server")
-        self._pool = LauncherPool(str(program), self._clock, self._home / "tmp")
+        self._pool = LauncherPool(str(program), self._clock, self._home / "tmp", self._hidden)
         await self._pool.start()
 
     def _make_home(self, ordinary: str, interpreter: str) -> Path:
@@ -198,6 +204,7 @@ class ForkserverEngine:
             (self._home / name).mkdir(mode=0o700)
         (self._home / "ansible-playbook").symlink_to(ordinary)
         _link_package(self._home / "lib")
+        confinement.keep(self._home, self._hidden)
         program = self._home / "client"
         program.touch(mode=0o700)
         program.write_text(f"#!{interpreter} -IS\n{Path(client.__file__).read_text('utf-8')}", encoding="utf-8")

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from reconcile_runner.execution import processes, tempdir
+from reconcile_runner.execution import confinement, processes, tempdir
 from reconcile_runner.execution.forkserver import wire
 from reconcile_runner.execution.forkserver.modules.child import Stock
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
@@ -40,6 +40,7 @@ class Supervisor:
         self._terminal = terminal
         self._pid_file = wire.pid_file(home, request.job) if request.job else None
         self._tempdir = os.fsdecode(request.environment.get(tempdir.VARIABLE.encode(), b""))
+        self._hidden = confinement.kept(home)
         self._hold = contextlib.ExitStack()
         self._play = 0
 
@@ -47,6 +48,8 @@ class Supervisor:
         """Run ``play`` in a child and wait until every process that it started has ended."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         processes.adopt_orphans()
+        if self._hidden is not None:
+            confinement.confine(self._hidden)
         if self._pid_file:
             self._pid_file.write_text(str(os.getpid()), encoding="ascii")
         self._hold.enter_context(tempdir.held(self._tempdir))

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 
+from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
 from reconcile_runner.execution.forkserver.patches import worker
@@ -20,7 +21,11 @@ def watch(noted):
 
     def run_and_look(process, module):
         name = process._task.get_name()
-        given = {"loader": process._loader, "variable manager": process._variable_manager}
+        given = {
+            "loader": process._loader,
+            "variable manager": process._variable_manager,
+            "configuration": constants.config,
+        }
         before = PROCESSSTATE.look(given)
         noted[name] = {"left": [], "forked": False}
         try:

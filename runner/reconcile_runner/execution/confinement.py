@@ -1,0 +1,197 @@
+"""Confine a run's processes: they cannot read the operator's credentials, or look into processes of others.
+
+A run has the operator's user, so the permissions of files and of ``/proc`` do not stop it. Landlock does
+(https://docs.kernel.org/userspace-api/landlock.html): a process that is confined, and all that it starts, can read
+only what is below the directories that it was given, and can look into a process (``/proc/<pid>/environ``, ``mem``,
+``fd``, ptrace) only if that is confined with it. It cannot take this back, as root neither: it loses the capabilities
+that the kernel asks for before it asks Landlock, and can mount nothing.
+
+Landlock can only allow. So a file is hidden by allowing all that lies beside it and beside the directories above it:
+what is made in one of those later cannot be read. Where this process may write there, that would break roles: a file
+in the home directory is such a one. There the file is covered by a mount in a mount namespace of the run's own, for
+which the process needs ``CAP_SYS_ADMIN``. Without it the file stays readable, and ``problems`` says so.
+
+Imports the standard library only: launchers and the fork server's processes import it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+_CREATE_RULESET: Final = 444
+_ADD_RULE: Final = 445
+_RESTRICT_SELF: Final = 446
+"""Numbers of Landlock's system calls: the same on all architectures."""
+
+_CREATE_RULESET_VERSION: Final = 1
+_RULE_PATH_BENEATH: Final = 1
+_READ_FILE: Final = 1 << 2
+_REFER: Final = 1 << 13
+_MIN_VERSION: Final = 2
+"""The version that can allow renaming from directory to directory (Linux 5.19). Before, it is always forbidden."""
+
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_CLONE_NEWNS: Final = 0x20000
+_MS_BIND: Final = 1 << 12
+_MS_REC_SLAVE: Final = 1 << 14 | 1 << 19
+_CAP_SYS_ADMIN: Final = 21
+_CAP_PERFMON: Final = 38
+_PR_CAPBSET_DROP: Final = 24
+_CAPABILITY_VERSION: Final = 0x20080522
+
+CONFINE: Final = "--confine"
+"""The argument of a launcher whose runs are to be confined: what follows are the files to hide."""
+
+_LIST_FILE: Final = "hidden"
+
+
+def confine(hidden: Iterable[str]) -> None:
+    """Confine this process and all that it will start; the files in ``hidden`` cannot be read then.
+
+    Call it in a process with one thread. What cannot be done here, ``problems`` names: that is left out. Raises
+    ``OSError`` where the kernel refuses what ``problems`` says that it can.
+    """
+    if _version() < _MIN_VERSION:
+        return
+    present = [path for path in map(os.path.realpath, hidden) if os.path.exists(path)]  # noqa: PTH110 - text
+    below = [path for path in present if not _writable_above(path)]
+    covered = sorted(set(present) - set(below)) if _may_mount() else []
+    if covered:
+        _cover(covered)
+    _restrict(_allowed(below))
+    for capability in (_CAP_SYS_ADMIN, _CAP_PERFMON):
+        _drop(capability)
+
+
+def problems(hidden: Iterable[str]) -> list[str]:
+    """Return what ``confine`` cannot do here, a sentence each; empty: all of it."""
+    version = _version()
+    if version < _MIN_VERSION:
+        found = f"version {version}" if version else "none"
+        return [f"the kernel does not offer Landlock (version {_MIN_VERSION}, Linux 5.19): found {found}"]
+    if _may_mount():
+        return []
+    return [
+        f"{path} stays readable: the runs' user may write in {directory} above it"
+        for path in sorted({os.path.realpath(each) for each in hidden})
+        if os.path.exists(path) and (directory := _writable_above(path))  # noqa: PTH110 - text
+    ]
+
+
+def keep(directory: Path, hidden: Sequence[str] | None) -> None:
+    """Write to an engine's private directory what its runs must not read. None: they are not confined."""
+    if hidden is not None:
+        (directory / _LIST_FILE).write_bytes(b"\0".join(map(os.fsencode, hidden)))
+
+
+def kept(directory: Path) -> list[str] | None:
+    """Return what ``keep`` has written; None: nothing, runs are not confined."""
+    try:
+        content = (directory / _LIST_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    return [os.fsdecode(path) for path in content.split(b"\0") if path]
+
+
+def _version() -> int:
+    """Return the version of Landlock that the kernel offers, 0: none."""
+    return max(0, int(_LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION)))
+
+
+def _may_mount() -> bool:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - read for each run
+        effective = next((line.split()[1] for line in file if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def _writable_above(path: str) -> str | None:
+    """Return a directory above a path in which this process may make files, None: there is none."""
+    return next((str(each) for each in Path(path).parents if os.access(each, os.W_OK)), None)
+
+
+def _allowed(hidden: Sequence[str]) -> Iterator[str]:
+    """Yield what stands beside the hidden files and beside the directories above them: the root if there are none."""
+    if not hidden:
+        yield "/"
+    above = {str(directory) for path in hidden for directory in Path(path).parents}
+    for directory in above:
+        with contextlib.suppress(PermissionError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.path not in above and entry.path not in hidden and not entry.is_symlink():
+                    yield entry.path
+
+
+def _cover(paths: Iterable[str]) -> None:
+    """Mount an empty file over each path, for this process and what it starts."""
+    _call("unshare", _CLONE_NEWNS)
+    _mount("none", "/", _MS_REC_SLAVE)
+    for path in paths:
+        _mount(os.devnull, path, _MS_BIND)
+
+
+def _mount(source: str, target: str, flags: int) -> None:
+    if _LIBC.mount(source.encode(), os.fsencode(target), None, ctypes.c_ulong(flags), None):
+        raise _error(f"mount over {target}")
+
+
+def _restrict(allowed: Iterable[str]) -> None:
+    """Allow reading below ``allowed`` alone. Renaming and linking stay allowed there."""
+    attributes = struct.pack("Q", _READ_FILE | _REFER)
+    ruleset = _LIBC.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    if ruleset < 0:
+        raise _error("landlock_create_ruleset")
+    try:
+        for path in allowed:
+            _allow(ruleset, path)
+        if _LIBC.syscall(_RESTRICT_SELF, ruleset, 0):
+            # Who may not administer the system must first give up to gain rights from programs.
+            _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            if _LIBC.syscall(_RESTRICT_SELF, ruleset, 0):
+                raise _error("landlock_restrict_self")
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # gone meanwhile, or out of reach
+    try:
+        rights = _READ_FILE | _REFER if os.path.isdir(path) else _READ_FILE  # noqa: PTH112 - text
+        # REFER is a right on directories alone.
+        _LIBC.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
+    finally:
+        os.close(descriptor)
+
+
+def _drop(capability: int) -> None:
+    """Give up a capability for good: who has one of these two reads any process's environment (Linux 6.10)."""
+    _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused to who has no right to it anyway
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)()  # two words, each of the effective, the permitted and the inheritable set
+    if _LIBC.capget(header, sets):
+        raise _error("capget")
+    word, bit = divmod(capability, 32)
+    for kind in range(3):
+        sets[3 * word + kind] &= ~(1 << bit)
+    if _LIBC.capset(header, sets):
+        raise _error("capset")
+
+
+def _call(name: str, *arguments: int) -> None:
+    if getattr(_LIBC, name)(*arguments):
+        raise _error(name)
+
+
+def _error(action: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, f"{action}: {os.strerror(number)}")
