@@ -7,15 +7,15 @@ become tunnels, and all else is streamed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final
 
 from aiohttp import hdrs, web
 
 from reconcile_runner.cache.cache import Cache
 from reconcile_runner.client import HttpClient
 from reconcile_runner.client.discovery import Discovery, Resource
+from reconcile_runner.clock import SystemClock
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ConfigError
 from reconcile_runner.metrics import Metrics, ProxyAnswer
@@ -28,10 +28,12 @@ from reconcile_runner.proxy.rights import UsedRights
 from reconcile_runner.proxy.tokens import TokenRegistry
 from reconcile_runner.proxy.tunnel import tunnel
 from reconcile_runner.proxy.writes import WriteProxy
-
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from reconcile_runner.server.listener import Handler, Listener, proxy_limits, serve_connection
+from reconcile_runner.server.peers import HttpErrors, PeerLog
 
 LOOPBACK: Final = "127.0.0.1"
+MAX_HEADER_BYTES: Final = 2**20
+"""Bytes of a request's first line, and of each header: as the API server takes them, for long label selectors."""
 _READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
@@ -71,11 +73,21 @@ class Proxy:
             dependents,
             injects=injects,
         )
-        application = web.Application(middlewares=[self._authenticate], client_max_size=0)
+        application = web.Application(middlewares=[serve_connection, self._authenticate], client_max_size=0)
         application.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(
-            application, access_log=None, handler_cancellation=True, auto_decompress=False, shutdown_timeout=1.0
+        clock = SystemClock()
+        peers = PeerLog("--proxy-port", clock)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            handler_cancellation=True,
+            auto_decompress=False,
+            shutdown_timeout=1.0,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            logger=HttpErrors(peers),
         )
+        self._listener = Listener(runner, proxy_limits(), peers, clock)
 
     @property
     def url(self) -> str:
@@ -87,17 +99,14 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen. Raises ``ConfigError`` where the port is taken."""
-        await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, LOOPBACK, self._port).start()
+            self._port = await self._listener.start(LOOPBACK, self._port)
         except OSError as error:
-            await self._runner.cleanup()
             raise ConfigError(f"--proxy-port: cannot listen on {LOOPBACK}:{self._port}: {error.strerror}") from error
-        self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Stop listening; open requests are ended."""
-        await self._runner.cleanup()
+        await self._listener.stop()
         self._intake.close()
 
     @web.middleware
@@ -106,7 +115,9 @@ class Proxy:
             authority = read_authority(request.headers, self.tokens)
         except ApiError as error:
             self._metrics.proxied(ProxyAnswer.REFUSED)
-            return _status(error.status, error.reason, str(error))
+            refusal = _status(error.status, error.reason, str(error))
+            refusal.force_close()
+            return refusal
         request[AUTHORITY] = authority
         self._rights.count(request, authority)
         if request.transport is None:  # the run has hung up

@@ -10,6 +10,7 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -24,6 +25,7 @@ from reconcile_runner.clock import Clock
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.logs import get_logger
 from reconcile_runner.options import DEFAULT_CERT_DIR, SecureServing
+from reconcile_runner.server.trustedfiles import trusted_users, untrusted_step
 
 SELF_SIGNED_VALIDITY: Final = dt.timedelta(days=365)
 """How long a certificate that is made here is valid; another takes its place a day before its end."""
@@ -49,13 +51,15 @@ class ServingCertificate(Protocol):
 class CertWatcher:
     """A certificate and its key in two files, read again when one of them changes."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(self, certificate: Path, key: Path, *, base: Path | None = None) -> None:
         """Read both for the first time.
 
-        Raises ``ConfigError``, which names them, where that is not possible.
+        With ``base``, they are taken only where nobody but this user and root may change what is below it. Raises
+        ``ConfigError``, which names them, where they cannot be read or must not be taken.
         """
         self.name = f"{certificate} and {key}"
         self._files = (certificate, key)
+        self._base = base
         self._contexts = FileContext(self._load, self._files)
 
     def current(self) -> ssl.SSLContext:
@@ -63,6 +67,8 @@ class CertWatcher:
         return self._contexts.current()
 
     def _load(self) -> ssl.SSLContext:
+        if self._base is not None:
+            _check_trusted(self._files, self._base)
         context = _server_context()
         try:
             # A key with a passphrase is an error, not a question on the terminal.
@@ -109,13 +115,22 @@ class SelfSigned:
 def open_certificate(wanted: SecureServing, clock: Clock) -> ServingCertificate:
     """Return the certificate of the given files, or of upstream's default ones.
 
-    Raises ``ConfigError`` where the given files are missing, or files cannot be used.
+    The default ones are in a place that anybody on this machine can make first, so they are taken only where nobody
+    else may change them. Raises ``ConfigError`` where the given files are missing, or files cannot be used.
     """
     directory = wanted.directory or DEFAULT_CERT_DIR
     certificate, key = directory / wanted.certificate_name, directory / wanted.key_name
-    if wanted.directory or (certificate.exists() and key.exists()):
+    if wanted.directory:
         return CertWatcher(certificate, key)
-    return SelfSigned(clock)
+    if not (certificate.exists() and key.exists()):
+        return SelfSigned(clock)
+    base = directory.parent.parent
+    try:
+        _check_trusted((certificate, key), base)
+    except ConfigError as error:
+        _log.warning("certificate of the default directory not used: others may change it", error=str(error))
+        return SelfSigned(clock)
+    return CertWatcher(certificate, key, base=base)
 
 
 def serving_context(certificate: ServingCertificate) -> ssl.SSLContext:
@@ -130,6 +145,17 @@ def serving_context(certificate: ServingCertificate) -> ssl.SSLContext:
     context = _server_context()
     context.sni_callback = choose
     return context
+
+
+def _check_trusted(files: Sequence[Path], base: Path) -> None:
+    """Raise ``ConfigError`` where others may change one of the files."""
+    for file in files:
+        try:
+            step = untrusted_step(file, base, trusted_users())
+        except OSError as error:
+            raise ConfigError(f"{file}: {_cause(error)}") from error
+        if step is not None:
+            raise ConfigError(f"{step}, expected it to be this user's or root's alone")
 
 
 def _server_context() -> ssl.SSLContext:

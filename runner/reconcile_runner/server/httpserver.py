@@ -6,25 +6,25 @@ They start first and stop last, so that a probe is answered as long as the proce
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
+from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ConfigError
 from reconcile_runner.metrics import Metrics
 from reconcile_runner.options import BindAddress
 from reconcile_runner.server.authfilter import Filter
 from reconcile_runner.server.healthz import Checks, Probe
+from reconcile_runner.server.listener import IDLE_TIMEOUT, Handler, Listener, outside_limits, serve_connection
+from reconcile_runner.server.peers import HttpErrors, PeerLog
 from reconcile_runner.server.usermetrics import UserMetricError, UserMetrics
 
 METRICS_PATH: Final = "/metrics"
 
 _MAX_REQUEST_BYTES: Final = 64 * 1024
 """Bytes of a request's body; a larger one is answered with 413."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpServer:
@@ -38,15 +38,25 @@ class HttpServer:
         *,
         can_post: bool = False,
         tls: ssl.SSLContext | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._name = name
         self._wanted = address
         self._tls = tls
-        application = web.Application(client_max_size=_MAX_REQUEST_BYTES)
+        clock = clock or SystemClock()
+        application = web.Application(client_max_size=_MAX_REQUEST_BYTES, middlewares=[serve_connection])
         add_route = application.router.add_post if can_post else application.router.add_get
         for path, handler in routes.items():
             add_route(path, handler)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        peers = PeerLog(name, clock)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=1.0,
+            keepalive_timeout=IDLE_TIMEOUT,
+            logger=HttpErrors(peers),
+        )
+        self._listener = Listener(runner, outside_limits(), peers, clock, tls)
         self.address = address
 
     def url(self, path: str) -> str:
@@ -60,19 +70,16 @@ class HttpServer:
 
         Raises ``ConfigError`` where that is impossible.
         """
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._wanted.host or None, self._wanted.port, ssl_context=self._tls)
         try:
-            await site.start()
+            port = await self._listener.start(self._wanted.host or None, self._wanted.port)
         except OSError as error:
-            await self._runner.cleanup()
             where = f"{self._wanted.host}:{self._wanted.port}"
             raise ConfigError(f"{self._name}: cannot listen on {where}: {error.strerror or error}") from error
-        self.address = BindAddress(self._wanted.host, self._runner.addresses[0][1])
+        self.address = BindAddress(self._wanted.host, port)
 
     async def stop(self) -> None:
         """Stop listening and end open connections."""
-        await self._runner.cleanup()
+        await self._listener.stop()
 
 
 def health_server(address: BindAddress, checks: Checks) -> HttpServer:

@@ -78,7 +78,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
     application = web.Application(client_max_size=0)
     application.router.add_route("*", "/{path:.*}", serve)
-    upstream = web.AppRunner(application, shutdown_timeout=1.0)
+    upstream = web.AppRunner(application, shutdown_timeout=1.0, max_line_size=2**20, max_field_size=2**20)
     await upstream.setup()
     await web.TCPSite(upstream, "127.0.0.1", 0).start()
     server = f"http://127.0.0.1:{upstream.addresses[0][1]}"
@@ -152,6 +152,15 @@ async def test_method_path_query_headers_and_body_arrive_as_they_were_sent(tmp_p
         assert request.headers["Content-Type"] == "application/merge-patch+json"
         assert request.headers["Accept"] == "application/json;as=Table"
         assert b.bodies == [b'{"a": 1}']
+
+
+async def test_a_label_selector_may_be_as_long_as_the_api_server_takes_it(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        target = f"/api/v1/namespaces/n/pods?labelSelector={'app+in+%28' + 'x%2C' * 50_000 + 'y%29'}"
+        headers = {**b.headers(), "X-Long": "x" * 50_000}
+        async with b.session.get(URL(b.url + target, encoded=True), headers=headers) as answer:
+            assert answer.status == 409
+        assert b.seen[0].raw_path == target
 
 
 async def test_a_body_of_many_megabytes_passes(tmp_path: Path) -> None:
