@@ -218,6 +218,16 @@ class DependentSource(RelatedSource):
         )
         self._metrics = metrics
 
+    def _enqueue(self, event: Event, requests: Collection[Request]) -> None:
+        """Enqueue owners. Those elsewhere are asked for within a budget: anybody can name anything as an owner."""
+        namespace = key_of(event.object).namespace
+        foreign = [request for request in requests if namespace not in ("", request.namespace)]
+        super()._enqueue(event, [request for request in requests if request not in foreign])
+        queue = self._primary.queue
+        asked = [key for key in foreign if self._primary.is_selected(key) and queue.add_foreign(key, namespace)]
+        if asked:
+            self._report(event, asked)
+
     def _report(self, event: Event, requests: list[Request]) -> None:
         super()._report(event, requests)
         self._metrics.dependent_changed(self._primary.watch.controller_name, self._gvk)

@@ -12,12 +12,13 @@ import asyncio
 import enum
 import heapq
 import itertools
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
 from reconcile_runner.backoff import RetryDelays
 from reconcile_runner.clock import Clock, Timer
+from reconcile_runner.controller.budget import NamespaceBudget
+from reconcile_runner.controller.fairqueue import FairQueue
 from reconcile_runner.controller.reconcile import Request
 from reconcile_runner.metrics import Metrics
 
@@ -119,7 +120,8 @@ class WorkQueue:
         self._clock = clock
         self._metrics = metrics.for_queue(name, Priority, self._unfinished_seconds, self._longest_running)
         self._debounce = debounce
-        self._ready: dict[Priority, OrderedDict[Request, float]] = {priority: OrderedDict() for priority in Priority}
+        self._ready = {priority: FairQueue() for priority in Priority}
+        self._budget = NamespaceBudget(clock)
         self._available = asyncio.Semaphore(0)
         self._passed_over = 0
         self._in_work: dict[Request, _InWork] = {}
@@ -178,6 +180,20 @@ class WorkQueue:
             priority = max(priority, pending.priority)
         self._delay(request, priority, due)
 
+    def add_foreign(self, request: Request, namespace: str) -> bool:
+        """Enqueue a request that an object of another namespace asks for; return False if it comes soon anyway.
+
+        It is a background request, and waits where the budget of ``namespace`` is spent.
+        """
+        delay = self._budget.delay(namespace)
+        delayed = self._delayed.get(request)
+        is_coming = delayed is not None and delayed.due <= self._clock.monotonic() + delay
+        if self._closed or is_coming or self._is_wanted(request):
+            return False
+        self._budget.spend(namespace)
+        self.add_after(request, delay, Priority.BACKGROUND)
+        return True
+
     def add_rate_limited(self, request: Request, first_delay: float = 0.0) -> float:
         """Enqueue a request that failed, after a longer delay each time; return the delay.
 
@@ -217,7 +233,8 @@ class WorkQueue:
 
         The caller must call ``done`` for it.
 
-        Live requests come first, the oldest of each priority first. Once the oldest background request has waited
+        Live requests come first. Of each priority, namespaces take turns, and the oldest request of a namespace is its
+        first. Once the oldest background request has waited
         longer than ``MAX_BACKGROUND_WAIT``, it follows after ``MAX_LIVE_PICKS`` live ones, also when these keep coming.
         """
         return None if self._closed else self._take(self._choose())
@@ -268,7 +285,7 @@ class WorkQueue:
         elif delayed is not None:
             self._delayed[request] = replace(delayed, priority=max(delayed.priority, priority))
         elif priority is Priority.LIVE and request in self._ready[Priority.BACKGROUND]:
-            self._ready[Priority.LIVE][request] = self._ready[Priority.BACKGROUND].pop(request)
+            self._ready[Priority.LIVE].add(request, self._ready[Priority.BACKGROUND].remove(request))
             self._show_depth(Priority.BACKGROUND)
             self._show_depth(Priority.LIVE)
 
@@ -292,7 +309,7 @@ class WorkQueue:
             self._make_ready(request, burst)
 
     def _make_ready(self, request: Request, wanted: _Wanted) -> None:
-        self._ready[wanted.priority][request] = wanted.since
+        self._ready[wanted.priority].add(request, wanted.since)
         self._show_depth(wanted.priority)
         self._available.release()
 
@@ -304,7 +321,8 @@ class WorkQueue:
         """
         live, background = self._ready[Priority.LIVE], self._ready[Priority.BACKGROUND]
         now = self._clock.monotonic()
-        is_overdue = bool(background) and now - next(iter(background.values())) > MAX_BACKGROUND_WAIT
+        first_added = background.first_added()
+        is_overdue = first_added is not None and now - first_added > MAX_BACKGROUND_WAIT
         if not live or (is_overdue and self._passed_over >= MAX_LIVE_PICKS):
             self._passed_over = 0
             return Priority.BACKGROUND
@@ -313,7 +331,7 @@ class WorkQueue:
         return Priority.LIVE
 
     def _take(self, priority: Priority) -> Request:
-        request, since = self._ready[priority].popitem(last=False)
+        request, since = self._ready[priority].take()
         now = self._clock.monotonic()
         self._in_work[request] = _InWork(priority, now)
         self._metrics.taken(now - since)
