@@ -9,7 +9,7 @@ that the kernel asks for before it asks Landlock, and can mount nothing.
 Landlock can only allow. So a file is hidden by allowing all that lies beside it and beside the directories above it:
 what is made in one of those later cannot be read. Where this process may write there, that would break roles: a file
 in the home directory is such a one. There the file is covered by a mount in a mount namespace of the run's own, for
-which the process needs ``CAP_SYS_ADMIN``. Without it the file stays readable, and ``problems`` says so.
+which the process needs ``CAP_SYS_ADMIN``. Where that is not possible the file stays readable; ``problems`` says so.
 
 Imports the standard library only: launchers and the fork server's processes import it.
 """
@@ -20,7 +20,9 @@ import contextlib
 import ctypes
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+import subprocess
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,40 +52,63 @@ _CAPABILITY_VERSION: Final = 0x20080522
 CONFINE: Final = "--confine"
 """The argument of a launcher whose runs are to be confined: what follows are the files to hide."""
 
+_TRIAL_TIMEOUT: Final = 30.0
+"""Seconds for a process to be confined and to try what it can reach."""
+
 _LIST_FILE: Final = "hidden"
 
 
 def confine(hidden: Iterable[str]) -> None:
     """Confine this process and all that it will start; the files in ``hidden`` cannot be read then.
 
-    Call it in a process with one thread. What cannot be done here, ``problems`` names: that is left out. Raises
-    ``OSError`` where the kernel refuses what ``problems`` says that it can.
+    Call it in a process with one thread. Where the kernel has no Landlock, or a file cannot be hidden, it leaves that
+    out: ``problems`` finds it. Raises ``OSError`` where the kernel refuses what it offers.
     """
     if _version() < _MIN_VERSION:
         return
     present = [path for path in map(os.path.realpath, hidden) if os.path.exists(path)]  # noqa: PTH110 - text
-    below = [path for path in present if not _writable_above(path)]
-    covered = sorted(set(present) - set(below)) if _may_mount() else []
-    if covered:
-        _cover(covered)
+    below = [path for path in present if not _is_writable_above(path)]
+    with contextlib.suppress(OSError):
+        _cover(set(present) - set(below))
     _restrict(_allowed(below))
     for capability in (_CAP_SYS_ADMIN, _CAP_PERFMON):
         _drop(capability)
 
 
-def problems(hidden: Iterable[str]) -> list[str]:
-    """Return what ``confine`` cannot do here, a sentence each; empty: all of it."""
-    version = _version()
-    if version < _MIN_VERSION:
-        found = f"version {version}" if version else "none"
-        return [f"the kernel does not offer Landlock (version {_MIN_VERSION}, Linux 5.19): found {found}"]
-    if _may_mount():
-        return []
-    return [
-        f"{path} stays readable: the runs' user may write in {directory} above it"
-        for path in sorted({os.path.realpath(each) for each in hidden})
-        if os.path.exists(path) and (directory := _writable_above(path))  # noqa: PTH110 - text
-    ]
+def problems(hidden: Sequence[str]) -> list[str]:
+    """Return what a confined process can still reach here, a sentence each; empty: nothing.
+
+    A process is confined and tries. Blocks.
+    """
+    command = [sys.executable, "-P", "-m", __spec__.name, str(os.getpid()), *hidden]
+    try:
+        tried = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TRIAL_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [f"it cannot be tried: {error}"]
+    if tried.returncode:
+        return [(tried.stderr.strip() or f"exit code {tried.returncode}").splitlines()[-1]]
+    return tried.stdout.splitlines()
+
+
+def _try(operator: str, hidden: Sequence[str]) -> Iterator[str]:
+    """Confine this process, and yield what it can reach that it should not."""
+    confine(hidden)
+    for path in hidden:
+        if _content(path):
+            yield f"{path} can be read: runs may write in a directory above it, and it cannot be mounted over"
+    if (version := _version()) < _MIN_VERSION or _content(f"/proc/{operator}/environ"):
+        expected = f"expected Landlock {_MIN_VERSION} (Linux 5.19) of the kernel, found {version or 'none'}"
+        yield f"processes of others can be looked into: {expected}"
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - text
+            return file.read(1)
+    except OSError:
+        return b""
 
 
 def keep(directory: Path, hidden: Sequence[str] | None) -> None:
@@ -106,15 +131,9 @@ def _version() -> int:
     return max(0, int(_LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION)))
 
 
-def _may_mount() -> bool:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - read for each run
-        effective = next((line.split()[1] for line in file if line.startswith("CapEff:")), "0")
-    return bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
-
-
-def _writable_above(path: str) -> str | None:
-    """Return a directory above a path in which this process may make files, None: there is none."""
-    return next((str(each) for each in Path(path).parents if os.access(each, os.W_OK)), None)
+def _is_writable_above(path: str) -> bool:
+    """Return whether this process may make files in a directory above a path."""
+    return any(os.access(each, os.W_OK) for each in Path(path).parents)
 
 
 def _allowed(hidden: Sequence[str]) -> Iterator[str]:
@@ -129,8 +148,13 @@ def _allowed(hidden: Sequence[str]) -> Iterator[str]:
                     yield entry.path
 
 
-def _cover(paths: Iterable[str]) -> None:
-    """Mount an empty file over each path, for this process and what it starts."""
+def _cover(paths: Collection[str]) -> None:
+    """Mount an empty file over each path, for this process and what it starts.
+
+    Raises ``OSError``: without ``CAP_SYS_ADMIN``, and where the root is no mount, as after chroot.
+    """
+    if not paths:
+        return
     _call("unshare", _CLONE_NEWNS)
     _mount("none", "/", _MS_REC_SLAVE)
     for path in paths:
@@ -195,3 +219,7 @@ def _call(name: str, *arguments: int) -> None:
 def _error(action: str) -> OSError:
     number = ctypes.get_errno()
     return OSError(number, f"{action}: {os.strerror(number)}")
+
+
+if __name__ == "__main__":
+    sys.stdout.writelines(f"{problem}\n" for problem in _try(sys.argv[1], sys.argv[2:]))
