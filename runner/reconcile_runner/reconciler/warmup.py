@@ -5,6 +5,7 @@ It has the environment and the arguments of the runs to come, and sends no reque
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
@@ -29,7 +30,8 @@ async def warm_up(engine: Engine, inputs: InputDir, settings: RunSettings) -> No
         directory = inputs.write(_GVK, _KEY, b"{}", "", settings)
         playbook = directory / "project" / "warmup.json"
         playbook.write_text(_PLAYBOOK, encoding="utf-8")
-        job = Job("warm-up", directory, playbook, role=None, settings=settings)
+        # A run's processes are found by its ident, on the whole machine: no other operator's may have the same.
+        job = Job(str(secrets.randbelow(2**63)), directory, playbook, role=None, settings=settings)
         result = await engine.run(job, _ignore)
     except RunLostError as error:
         _log.debug("could not warm up", error=str(error))

@@ -65,3 +65,11 @@ async def test_it_has_the_arguments_of_runs(tmp_path: Path) -> None:
     engine = FakeEngine()
     await warm_up(engine, InputDir(tmp_path, {}), RunSettings(ansible_args="--vault-password-file /x"))
     assert engine.jobs[0].settings.ansible_args == "--vault-password-file /x"
+
+
+async def test_no_two_have_the_same_ident_by_which_an_operator_ends_its_runs_processes(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    for _ in range(2):
+        await warm_up(engine, InputDir(tmp_path, {}), RunSettings())
+    first, second = engine.jobs
+    assert first.ident != second.ident
