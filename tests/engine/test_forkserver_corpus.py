@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(300)
 CORPUS = TESTDATA / "corpus"
 ELSEWHERE = {
     *("command_line.yml", "holds_terminal.yml", "leaves.yml", "leaves_async.yml", "meet.yml", "remembers.yml"),
-    "sleeps.yml",
+    *("shows_life.yml", "sleeps.yml"),
 }
 """Projects of which no two runs are the same, or that need another to run at the time; other tests run them."""
 

@@ -6,12 +6,14 @@ import asyncio
 import functools
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from reconcile_runner.errors import ExecutionError, RunLostError
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
+from reconcile_runner.execution.forkserver.wire import Patience
 from reconcile_runner.execution.job import RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.processes import kill_until_gone, living_descendants
@@ -61,7 +63,7 @@ def client(engine: ForkserverEngine) -> int:
 async def started(engine: ForkserverEngine, tmp_path: Path, nap: str) -> asyncio.Task[object]:
     """Return a run of ``sleeps.yml`` that has come to its last task."""
     run: asyncio.Task[object] = asyncio.create_task(
-        engine.run(make_job(tmp_path, "sleeps.yml", {"nap": nap}), ignore), name="run"
+        engine.run(make_job(tmp_path, "sleeps.yml", {"nap": nap}, timeout=None), ignore), name="run"
     )
     await eventually(lambda: len(sleepers(nap)) >= RUNAWAYS or run.done(), "all sleepers run")
     assert not run.done()
@@ -165,6 +167,81 @@ async def test_a_server_that_crashes_too_often_is_disabled(engine: ForkserverEng
         replaced = functools.partial(lambda before: server(engine) != before or keeper.done(), pid)
         await eventually(replaced, "it is replaced or disabled")
     assert await works(engine, tmp_path), "each run starts an ansible-playbook of its own"
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[ForkserverEngine]:
+    """Return an engine that soon notices who hangs."""
+    engine = ForkserverEngine(patience=Patience(beat=0.5))
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+async def works_again(engine: ForkserverEngine, tmp_path: Path) -> bool:
+    """Run until a run is not lost: on a busy machine, one that lives may be late, and is replaced as well."""
+    while True:
+        try:
+            return await works(engine, tmp_path)
+        except RunLostError:
+            continue
+
+
+async def test_a_zygote_that_hangs_is_replaced(impatient: ForkserverEngine, tmp_path: Path, nap: str) -> None:
+    run = await started(impatient, tmp_path, nap)
+    hung = zygote(impatient)
+    os.kill(hung, signal.SIGSTOP)
+    with pytest.raises(RunLostError, match="is retried"):
+        await run
+    await eventually(lambda: not sleepers(nap), "every process of its run has ended", seconds=10)
+    assert not exists(hung)
+    assert await works_again(impatient, tmp_path)
+
+
+async def test_a_server_that_hangs_is_replaced(impatient: ForkserverEngine, tmp_path: Path, nap: str) -> None:
+    run = await started(impatient, tmp_path, nap)
+    hung = server(impatient)
+    os.kill(hung, signal.SIGSTOP)
+    with pytest.raises(RunLostError, match="is retried"):
+        await run
+    await eventually(lambda: not sleepers(nap), "every process of its run has ended", seconds=10)
+    await eventually(lambda: server(impatient) != hung, "another server")
+    assert await works_again(impatient, tmp_path)
+
+
+async def test_while_a_zygote_that_was_killed_is_replaced_runs_go_the_ordinary_way(
+    engine: ForkserverEngine, tmp_path: Path
+) -> None:
+    """The next zygote is kept from ever being ready."""
+    assert await works(engine, tmp_path)
+    os.kill(zygote(engine), signal.SIGKILL)
+    await eventually(lambda: not children(server(engine)), "it has been reaped")
+    run = asyncio.create_task(works(engine, tmp_path), name="run")
+    await eventually(lambda: bool(children(server(engine))), "another is being primed")
+    os.kill(zygote(engine), signal.SIGSTOP)
+    assert await run
+    assert await works(engine, tmp_path)
+    assert children(zygote(engine)) == []
+
+
+@pytest.mark.parametrize("hanging", ["server", "zygote", "zygote that loads Ansible"])
+async def test_whoever_hangs_a_run_does_not_wait_for_ever(tmp_path: Path, hanging: str) -> None:
+    engine = ForkserverEngine(patience=Patience(beat=1000, priming=1.0, answer=2.0))
+    await engine.start()
+    try:
+        if hanging == "zygote":
+            assert await works(engine, tmp_path)
+            await eventually(lambda: bool(children(server(engine))), "a zygote")
+            os.kill(zygote(engine), signal.SIGSTOP)
+        elif hanging == "server":
+            os.kill(server(engine), signal.SIGSTOP)
+        run = asyncio.create_task(works(engine, tmp_path), name="run")
+        if hanging == "zygote that loads Ansible":
+            await eventually(lambda: bool(children(server(engine))), "a zygote is being primed")
+            os.kill(zygote(engine), signal.SIGSTOP)
+        assert await run
+    finally:
+        await engine.stop()
 
 
 async def test_stopping_ends_what_runs_and_removes_every_file(tmp_path: Path, nap: str) -> None:

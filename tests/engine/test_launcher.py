@@ -93,8 +93,10 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
         "reconcile_runner.execution.frames",
         "reconcile_runner.execution.launcher",
         "reconcile_runner.execution.processes",
+        "reconcile_runner.execution.rundeadline",
         "reconcile_runner.execution.rundir",
         "reconcile_runner.execution.tempdir",
+        "reconcile_runner.signaltimer",
     }
     assert {"asyncio", "orjson", "structlog", "pydantic", "aiohttp", "kubernetes", "typer"} & set(modules) == set()
 

@@ -88,7 +88,8 @@ class Seal:
             return ""
         text = os.path.realpath(os.fsdecode(path))
         is_allowed = _is_below(text, (*self._roots, *_SYSTEM)) and not _is_below(text, _MADE_HERE)
-        return "" if is_allowed else f"opens {text}"
+        is_own_memory = text.startswith("/memfd:")
+        return "" if is_allowed or is_own_memory else f"opens {text}"
 
     def _program(self, program: str | bytes | Path, *_others: object) -> str:
         path = Path(os.fsdecode(program))

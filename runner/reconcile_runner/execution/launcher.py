@@ -4,8 +4,9 @@ It is started as ``python -m reconcile_runner.execution.launcher``, reads jobs f
 stdout: frames of JSON. It is a process of its own because ansible-runner forks a terminal, which a process with threads
 must not, and blocks an event loop.
 
-It kills all its descendants before it exits: on SIGTERM, which the kernel also sends when the operator dies, and at the
-end of its stdin. So there is one way to end a run.
+It kills all its descendants before it exits: on SIGTERM, which the kernel also sends when the operator dies, at the
+end of its stdin, and at the deadline of all runs, where the operator has not moved that on. So there is one way to end
+a run.
 
 It is the only module that imports ansible-runner. Apart from that it imports the standard library and a few modules
 that need no more, so that a launcher stays small.
@@ -13,6 +14,7 @@ that need no more, so that a launcher stays small.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -31,8 +33,18 @@ import ansible_runner
 from ansible_runner import runner as runner_module
 from ptyprocess import PtyProcess
 
-from reconcile_runner.execution import artifacts, confinement, discoverycache, frames, processes, rundir, tempdir
+from reconcile_runner.execution import (
+    artifacts,
+    confinement,
+    discoverycache,
+    frames,
+    processes,
+    rundeadline,
+    rundir,
+    tempdir,
+)
 from reconcile_runner.execution.processes import ChildWatch
+from reconcile_runner.execution.rundeadline import RunDeadlineWatch
 
 
 class OperatorGoneError(Exception):
@@ -154,13 +166,20 @@ def _start_programs_without_input(hidden: list[str] | None) -> None:
     PtyProcess.spawn = spawn
 
 
-def main() -> None:
-    """Run jobs until the operator sends no more or has ended."""
+def main(deadline: int, hidden: list[str] | None) -> None:
+    """Run jobs until the operator sends no more or has ended.
+
+    ``deadline`` is the descriptor of that of all runs, or ``rundeadline.NONE``. ``hidden`` are the files that runs must
+    not read; None: they are not confined.
+    """
+    if deadline != rundeadline.NONE:
+        os.set_inheritable(deadline, False)
+    watch = RunDeadlineWatch(deadline, _on_deadline)
     processes.adopt_orphans()
     processes.set_parent_death_signal(signal.SIGTERM)
     _write_events_at_once()
     _close_terminals_at_once()
-    _start_programs_without_input(sys.argv[2:] if sys.argv[1:2] == [confinement.CONFINE] else None)
+    _start_programs_without_input(hidden)
     signal.signal(signal.SIGTERM, _on_sigterm)
     channel = Channel()
     try:
@@ -172,6 +191,7 @@ def main() -> None:
                 channel.report({"accepted": False})
                 _wait_for_children(channel)
                 return
+            watch.start()
             channel.report({"accepted": True})
             _remove_stale_discovery(job["api"], last)
             last = job["api"]
@@ -293,6 +313,14 @@ def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
     os._exit(128 + signal.SIGTERM)
 
 
+def _on_deadline() -> NoReturn:
+    _end_all()
+    # The operator reads the last line of stderr. It may have ended, and its file with it.
+    with contextlib.suppress(OSError):
+        os.write(2, b"the deadline of all runs has come: the operator did not renew its lease in time\n")
+    os._exit(128 + signal.SIGALRM)
+
+
 def _end_all() -> None:
     processes.kill_until_gone(lambda: processes.living_descendants(os.getpid()))
     temporary = tempfile.gettempdir()
@@ -301,4 +329,4 @@ def _end_all() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), sys.argv[3:] if sys.argv[2:3] == [confinement.CONFINE] else None)

@@ -21,12 +21,13 @@ from typing import IO, Any, Final, Self, cast
 import orjson
 
 from reconcile_runner.errors import ExecutionError
-from reconcile_runner.execution import frames, tempdir
+from reconcile_runner.execution import frames, rundeadline, tempdir
 from reconcile_runner.execution.confinement import CONFINE
 from reconcile_runner.execution.inherited import environment_of_runs
 from reconcile_runner.execution.job import Job
 from reconcile_runner.execution.jobevent import JobEvent, parse_event
 from reconcile_runner.execution.processes import descendants_or_marked, kill_until_gone, living_descendants
+from reconcile_runner.execution.rundeadline import RunDeadline
 
 _STDERR_TAIL_BYTES: Final = 2000
 """The end of a launcher's stderr that is read when it has died."""
@@ -63,15 +64,17 @@ class LauncherClient:
         self._job: str | None = None
 
     @classmethod
-    async def start(cls, temporary: Path | None, hidden: tuple[str, ...] | None = None) -> Self:
+    async def start(
+        cls, temporary: Path | None, hidden: tuple[str, ...] | None = None, deadline: RunDeadline | None = None
+    ) -> Self:
         """Start a launcher and wait until it is ready.
 
         Raises ``LauncherGoneError`` with its last line of stderr. ``temporary`` is the ``TMPDIR`` of its runs, which is
         made here and removed with the launcher. None: the operator's. ``hidden`` are the files that its runs must not
-        read; None: they are not confined.
+        read; None: they are not confined. ``deadline`` is that of all runs.
         """
         try:
-            launcher = await cls._spawn(temporary, hidden)
+            launcher = await cls._spawn(temporary, hidden, rundeadline.NONE if deadline is None else deadline.fileno())
         except OSError as error:
             raise LauncherGoneError(f"the launcher process cannot be started: {error}") from error
         try:
@@ -82,7 +85,7 @@ class LauncherClient:
         return launcher
 
     @classmethod
-    async def _spawn(cls, temporary: Path | None, hidden: tuple[str, ...] | None) -> Self:
+    async def _spawn(cls, temporary: Path | None, hidden: tuple[str, ...] | None, deadline: int) -> Self:
         with contextlib.ExitStack() as until_started:
             stderr = until_started.enter_context(tempfile.TemporaryFile())
             environment = environment_of_runs(os.environ)
@@ -95,7 +98,9 @@ class LauncherClient:
                 "-P",
                 "-m",
                 "reconcile_runner.execution.launcher",
+                str(deadline),
                 *(() if hidden is None else (CONFINE, *hidden)),
+                pass_fds=() if deadline == rundeadline.NONE else (deadline,),
                 cwd="/",
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,

@@ -22,6 +22,7 @@ from reconcile_runner.execution.job import Job, RunResult
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.launcherclient import LauncherClient, LauncherGoneError, LauncherReport
 from reconcile_runner.execution.result import ResultBuilder
+from reconcile_runner.execution.rundeadline import RunDeadline
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
@@ -51,13 +52,18 @@ class SubprocessEngine:
 
     Implements ``Engine``. ``binary`` is the program that ansible-runner starts; None: the ``ansible-playbook`` beside
     this interpreter, else that of ``PATH``. ``hidden`` are the files that runs must not read; None: runs are not
-    confined (``confinement``).
+    confined (``confinement``). ``deadline`` is that of all runs; None: they have none but their own.
     """
 
     def __init__(
-        self, binary: Path | None = None, clock: Clock | None = None, hidden: tuple[str, ...] | None = None
+        self,
+        binary: Path | None = None,
+        clock: Clock | None = None,
+        hidden: tuple[str, ...] | None = None,
+        deadline: RunDeadline | None = None,
     ) -> None:
-        self._pool = LauncherPool(str(binary) if binary else ansible_playbook(), clock, hidden=hidden)
+        program = str(binary) if binary else ansible_playbook()
+        self._pool = LauncherPool(program, clock, hidden=hidden, deadline=deadline)
 
     async def start(self) -> None:
         """Start the pool; see ``Engine.start``."""
@@ -77,7 +83,7 @@ class LauncherPool:
 
     ``binary`` is the program that ansible-runner starts in place of ``ansible-playbook``, a path or a name to be found
     in ``PATH``. ``temporary`` is the directory in which each launcher gets its ``TMPDIR``; None: the pool makes one.
-    ``hidden`` are the files that the program must not read; None: it is not confined.
+    ``hidden`` are the files that the program must not read; None: it is not confined. ``deadline`` is that of all runs.
     """
 
     def __init__(
@@ -86,8 +92,10 @@ class LauncherPool:
         clock: Clock | None = None,
         temporary: Path | None = None,
         hidden: tuple[str, ...] | None = None,
+        deadline: RunDeadline | None = None,
     ) -> None:
         self._hidden = hidden
+        self._deadline = deadline
         self._binary = binary
         self._clock = clock or SystemClock()
         self._idle: list[LauncherClient] = []
@@ -174,8 +182,8 @@ class LauncherPool:
         temporary = self._temporary / str(next(self._numbers))
         if tempdir.is_too_long(temporary):
             _log.warning("no TMPDIR per run: its path would be too long for a socket", path=str(temporary))
-            return await LauncherClient.start(None, self._hidden)
-        return await LauncherClient.start(temporary, self._hidden)
+            return await LauncherClient.start(None, self._hidden, self._deadline)
+        return await LauncherClient.start(temporary, self._hidden, self._deadline)
 
     async def _offer(self, launcher: LauncherClient, job: Job) -> bool:
         self._busy.add(launcher)

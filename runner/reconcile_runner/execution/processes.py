@@ -34,6 +34,9 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+_USER_TIME: Final = 11
+"""The place of ``utime`` among the fields of ``/proc/<pid>/stat`` from the state on; ``stime`` follows."""
+
 _DEAD_STATES = frozenset("ZXx")
 
 
@@ -126,6 +129,12 @@ def count_threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - one call
 
 
+def cpu_time(pid: int) -> int | None:
+    """Return how long a process has computed so far, in the kernel's ticks; None if there is none of this pid."""
+    fields = _stat_fields(pid)
+    return None if fields is None else int(fields[_USER_TIME]) + int(fields[_USER_TIME + 1])
+
+
 def living_descendants(root: int) -> frozenset[int]:
     """Return the pids below ``root``, without zombies."""
     return _below(frozenset({root}))
@@ -202,13 +211,18 @@ def _is_alive(pid: int) -> bool:
 
 
 def _state_and_parent(pid: int) -> tuple[str, int] | None:
+    fields = _stat_fields(pid)
+    return None if fields is None else (fields[0], int(fields[1]))
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """Return the fields of ``/proc/<pid>/stat`` from the third one, which is the state."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The second field is the program's name in brackets, which may itself hold brackets and spaces.
-    state, parent, *_ = text.rpartition(")")[2].split()
-    return state, int(parent)
+    return text.rpartition(")")[2].split()
 
 
 def _carries(pid: int, job: str) -> bool:

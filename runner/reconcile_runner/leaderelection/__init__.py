@@ -72,14 +72,16 @@ async def join(
     metrics: Metrics,
     clock: Clock,
     on_loss: Callable[[], None],
+    extend_runs: Callable[[float], None],
     *,
     namespace_file: Path = NAMESPACE_FILE,
 ) -> AsyncIterator[Leadership]:
     """Yield the leadership that the options ask for.
 
     The Lease is released at the end of the block, so that must come after the end of the last run. ``on_loss`` is
-    called once when leadership is lost; what it starts must end every run without delay. The election has connections
-    of its own: no number of other requests can keep a renewal waiting.
+    called once when leadership is lost; what it starts must end every run without delay. ``extend_runs`` is called at
+    each renewal, with the seconds for which runs may live; it must hold without this process. The election has
+    connections of its own: no number of other requests can keep a renewal waiting.
 
     Raises ``ConfigError`` where the Lease's namespace is not known, and as ``connect`` does.
     """
@@ -92,7 +94,7 @@ async def join(
         client = await parts.enter_async_context(
             await connect(options.kubeconfig, clock=clock, observe=metrics.request_finished)
         )
-        elector = Elector(client, settings, namespace, new_identity(), clock, KernelTimer(), on_loss)
+        elector = Elector(client, settings, namespace, new_identity(), clock, KernelTimer(extend_runs), on_loss)
         metrics.show_leadership(settings.name, elector.is_leading)
         parts.push_async_callback(elector.release)
         yield elector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +15,7 @@ from reconcile_runner.execution import confinement
 from reconcile_runner.execution.choice import choose_engine
 from reconcile_runner.execution.installation import installation_of
 from reconcile_runner.execution.pool import Engine
+from reconcile_runner.execution.rundeadline import RunDeadline
 from reconcile_runner.inspection.arguments import check_arguments
 from reconcile_runner.leaderelection import Leadership, join
 from reconcile_runner.logs import get_logger
@@ -52,14 +53,17 @@ class Manager:
         options, metrics, clock = self._options, Metrics(__version__, self._options.commit), SystemClock()
         async with AsyncExitStack() as parts:
             # What is entered first ends last: the Lease is released when nothing runs any more.
-            leadership = await parts.enter_async_context(join(options, metrics, clock, self._end_at_once))
+            deadline = parts.enter_context(closing(RunDeadline()))
+            leadership = await parts.enter_async_context(
+                join(options, metrics, clock, self._end_at_once, deadline.extend)
+            )
             sources = tuple(path for watch in self._watches for path in watch.contents)
             installation = await asyncio.to_thread(installation_of, options.ansible_playbook)
             await asyncio.to_thread(check_arguments, options.ansible_args, os.environ, installation.interpreter)
             engine = self._engine
             if engine is None:
                 hidden = _hidden_from_runs(options, metrics)
-                engine = await asyncio.to_thread(choose_engine, options.engine, sources, installation, hidden)
+                engine = await asyncio.to_thread(choose_engine, options.engine, sources, installation, hidden, deadline)
             self._operator = await build(options, self._watches, engine, leadership, metrics, clock, parts)
             self._leadership = leadership
             self._parts = parts.pop_all()

@@ -132,9 +132,11 @@ class FakeDeadlineTimer:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self.ends_at: float | None = None
+        self.runs_end_at: float | None = None
 
-    def set(self, end_in: float, kill_in: float) -> None:
-        assert end_in < kill_in
+    def set(self, end_runs_in: float, end_in: float, kill_in: float) -> None:
+        assert end_runs_in < end_in < kill_in
+        self.runs_end_at = self._monotonic() + end_runs_in
         self.ends_at = self._monotonic() + kill_in
 
     def cancel(self) -> None:

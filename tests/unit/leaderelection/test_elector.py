@@ -402,6 +402,18 @@ class TestHolding:
             left = one.deadline_timer.ends_at - arena.clock.monotonic()
             assert RENEW_DEADLINE - RETRY_PERIOD < left < LEASE_DURATION
 
+    async def test_runs_may_live_a_little_longer_than_it_may_act_and_have_most_of_the_rest_to_end(
+        self, arena: Arena
+    ) -> None:
+        one = await arena.enter("one")
+        await arena.clock.advance(RETRY_PERIOD)
+        renewed_at = arena.clock.monotonic()
+        await arena.clock.advance(1)
+        assert one.deadline_timer.runs_end_at is not None
+        to_deadline = one.deadline_timer.runs_end_at - (renewed_at + RENEW_DEADLINE)
+        to_expiry = renewed_at + LEASE_DURATION - one.deadline_timer.runs_end_at
+        assert 0 < to_deadline < to_expiry / 2
+
 
 class TestLeaving:
     async def test_a_release_is_written_and_cancels_the_deadline_timer(self, arena: Arena) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def kubeconfig(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    def timer() -> DeadlineTimer:
+    def timer(_extend_runs: Callable[[float], None]) -> DeadlineTimer:
         return FakeDeadlineTimer(SystemClock().monotonic)
 
     monkeypatch.setattr(leaderelection, "KernelTimer", timer)
@@ -39,6 +40,10 @@ def never() -> None:
     pytest.fail("nothing was lost")
 
 
+def ignore(_seconds: float) -> None:
+    pass
+
+
 def test_both_are_leaderships() -> None:
     implementations: list[type[Leadership]] = [Unopposed, Elector]
     assert len(implementations) == 2
@@ -46,7 +51,7 @@ def test_both_are_leaderships() -> None:
 
 async def test_without_an_election_one_acts_at_once_and_no_metric_speaks_of_it(kubeconfig: Path) -> None:
     metrics = Metrics()
-    async with join(Options(kubeconfig=kubeconfig), metrics, SystemClock(), never) as leadership:
+    async with join(Options(kubeconfig=kubeconfig), metrics, SystemClock(), never, ignore) as leadership:
         running = asyncio.create_task(leadership.run())
         await asyncio.wait_for(leadership.wait_elected(), 1)
         assert (leadership.is_leading(), leadership.is_lost) == (True, False)
@@ -58,7 +63,7 @@ async def test_without_an_election_one_acts_at_once_and_no_metric_speaks_of_it(k
 async def test_a_standby_is_shown_as_such_and_leaves_without_an_api_server(kubeconfig: Path) -> None:
     metrics = Metrics()
     options = Options(kubeconfig=kubeconfig, election=ElectionSettings("my-operator", "shop"))
-    async with join(options, metrics, SystemClock(), never) as leadership:
+    async with join(options, metrics, SystemClock(), never, ignore) as leadership:
         running = asyncio.create_task(leadership.run())
         await asyncio.sleep(0.1)
         assert not leadership.is_leading()
@@ -71,7 +76,7 @@ async def test_a_standby_is_shown_as_such_and_leaves_without_an_api_server(kubec
 async def test_in_a_pod_the_lease_is_in_its_namespace(kubeconfig: Path, tmp_path: Path) -> None:
     (tmp_path / "namespace").write_text("shop\n")
     options = Options(kubeconfig=kubeconfig, election=ElectionSettings("my-operator"))
-    joined = join(options, Metrics(), SystemClock(), never, namespace_file=tmp_path / "namespace")
+    joined = join(options, Metrics(), SystemClock(), never, ignore, namespace_file=tmp_path / "namespace")
     async with joined as leadership:
         assert isinstance(leadership, Elector)
         assert leadership.lease == "shop/my-operator"
@@ -79,7 +84,7 @@ async def test_in_a_pod_the_lease_is_in_its_namespace(kubeconfig: Path, tmp_path
 
 async def test_elsewhere_the_namespace_must_be_said(kubeconfig: Path, tmp_path: Path) -> None:
     options = Options(kubeconfig=kubeconfig, election=ElectionSettings("my-operator"))
-    joined = join(options, Metrics(), SystemClock(), never, namespace_file=tmp_path / "none")
+    joined = join(options, Metrics(), SystemClock(), never, ignore, namespace_file=tmp_path / "none")
     with pytest.raises(ConfigError, match=r"--leader-election-namespace: found none, expected .*none: No such file"):
         async with joined:
             pass

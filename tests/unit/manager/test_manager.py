@@ -179,7 +179,11 @@ async def test_a_lost_lease_ends_the_operator_with_an_exit_code_of_its_own(
 
     @asynccontextmanager
     async def join(
-        options: Options, metrics: Metrics, clock: Clock, on_loss: Callable[[], None]
+        options: Options,
+        metrics: Metrics,
+        clock: Clock,
+        on_loss: Callable[[], None],
+        extend_runs: Callable[[float], None],
     ) -> AsyncIterator[Leadership]:
         yield LostLeadership(on_loss)
         left.append("the election")

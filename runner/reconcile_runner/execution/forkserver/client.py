@@ -1,8 +1,8 @@
 """The program that ansible-runner starts in place of ``ansible-playbook``.
 
 It has the server run the playbook. It is copied into a private directory and started by the path of an interpreter. It
-exits as the playbook does, and when it is killed, the server ends the run. If the server cannot run the playbook, it
-becomes ``ansible-playbook``.
+exits as the playbook does, and when it is killed, the server ends the run. If the server cannot run the playbook, or
+does not begin to in time, it becomes ``ansible-playbook``.
 
 It imports built-in modules only: it starts once for each run, and its start is part of every run's time.
 """
@@ -22,6 +22,7 @@ def main() -> None:
     """Have the playbook run and exit with its exit code, or by its signal."""
     home = sys.argv[0].rpartition("/")[0]
     argv = [posix.readlink(f"{home}/ansible-playbook"), *sys.argv[1:]]
+    patience = float(posix.readlink(f"{home}/patience"))
     umask = posix.umask(0o077)
     posix.umask(umask)
     request = marshal.dumps((argv, posix.getcwd(), umask, posix.environ))
@@ -30,7 +31,7 @@ def main() -> None:
         connection = _connect(f"{home}/socket")
         if connection is None:
             break
-        answer = _send(connection, request)
+        answer = _send(connection, request, patience)
         # No answer: the server died before it began the run. The engine starts another on the same socket.
         if answer:
             _follow(answer, connection, home)
@@ -47,16 +48,24 @@ def _connect(path: str) -> _socket.socket | None:
     return connection
 
 
-def _send(connection: _socket.socket, request: bytes) -> bytes:
+def _send(connection: _socket.socket, request: bytes, patience: float) -> bytes:
+    """Return the answer to a request; where none comes in time, that the server cannot run it."""
     terminal = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (0, 1, 2))
+    connection.settimeout(patience)
     try:
         connection.sendmsg([len(request).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, terminal)])
         view = memoryview(request)
         while view:
             view = view[connection.send(view) :]
-        return connection.recv(1)
+        answer = connection.recv(1)
+        connection.settimeout(None)
+    except TimeoutError:
+        # A run that is begun after all ends at once: its supervisor finds the connection closed.
+        connection.close()
+        return b"X"
     except OSError:
         return b""
+    return answer
 
 
 def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:

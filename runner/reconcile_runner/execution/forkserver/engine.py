@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import re
 import select
@@ -27,13 +28,14 @@ import orjson
 
 from reconcile_runner.clock import Clock, SystemClock
 from reconcile_runner.errors import ConfigError, ExecutionError, RunLostError
-from reconcile_runner.execution import confinement, processes
+from reconcile_runner.execution import confinement, processes, rundeadline
 from reconcile_runner.execution.forkserver import client, wire
-from reconcile_runner.execution.forkserver.wire import ServerEvent
+from reconcile_runner.execution.forkserver.wire import Patience, ServerEvent
 from reconcile_runner.execution.installation import Installation, ansible_playbook
 from reconcile_runner.execution.job import Job, RunResult, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import LauncherPool
+from reconcile_runner.execution.rundeadline import RunDeadline
 from reconcile_runner.execution.rundir import RunDir
 from reconcile_runner.logs import get_logger
 
@@ -65,6 +67,12 @@ _TRIAL_TIMEOUT: Final = 30.0
 _MAX_CRASHES: Final = 5
 _CRASH_PERIOD: Final = 60.0
 """Seconds: a server that ends ``_MAX_CRASHES`` times in them is disabled, and runs start ``ansible-playbook``."""
+
+DEFAULT_PATIENCE: Final = Patience()
+"""How long the processes of an engine wait for each other, where nothing else is said."""
+
+_MAX_SILENT_WAITS: Final = 2
+"""A server that gives no sign of life in so many waits hangs. In one wait it may be this process that was stopped."""
 
 _STOP_TIMEOUT: Final = 3.0
 """Seconds for the server or a run's processes to end."""
@@ -155,7 +163,8 @@ class ForkserverEngine:
 
     ``ordinary`` is the ``ansible-playbook`` for runs that cannot be forked; None: as for ``SubprocessEngine``.
     ``sources`` are the roles and playbooks of the jobs, whose modules are prepared before the first run. ``hidden`` are
-    the files that runs must not read; None: runs are not confined (``confinement``).
+    the files that runs must not read; None: runs are not confined (``confinement``). ``deadline`` is that of all runs;
+    None: they have none but their own. ``patience``: how long its processes wait for each other.
     """
 
     def __init__(
@@ -164,8 +173,12 @@ class ForkserverEngine:
         clock: Clock | None = None,
         sources: tuple[Path, ...] = (),
         hidden: tuple[str, ...] | None = None,
+        deadline: RunDeadline | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._hidden = hidden
+        self._deadline = deadline
+        self._patience = patience or DEFAULT_PATIENCE
         self._ordinary = str(ordinary) if ordinary else ansible_playbook()
         self._clock = clock or SystemClock()
         self._sources = sources
@@ -193,7 +206,7 @@ class ForkserverEngine:
         program = self._make_home(found, interpreter)
         self._server = await self._start_server()
         self._watcher = asyncio.create_task(self._watch_server(), name="fork server")
-        self._pool = LauncherPool(str(program), self._clock, self._home / "tmp", self._hidden)
+        self._pool = LauncherPool(str(program), self._clock, self._home / "tmp", self._hidden, self._deadline)
         await self._pool.start()
 
     def _make_home(self, ordinary: str, interpreter: str) -> Path:
@@ -203,6 +216,7 @@ class ForkserverEngine:
         for name in ("runs", "lost", "empty", "tmp", "lib"):
             (self._home / name).mkdir(mode=0o700)
         (self._home / "ansible-playbook").symlink_to(ordinary)
+        (self._home / "patience").symlink_to(str(self._patience.answer))
         _link_package(self._home / "lib")
         confinement.keep(self._home, self._hidden)
         program = self._home / "client"
@@ -248,10 +262,11 @@ class ForkserverEngine:
         listener = self._listener
         if listener is None:
             raise ExecutionError("the engine has been stopped")
+        deadline = rundeadline.NONE if self._deadline is None else self._deadline.fileno()
         return await asyncio.create_subprocess_exec(
             *(self._interpreter, "-P", "-c", _BOOTSTRAP, str(self._home / "lib"), str(self._home)),
-            str(os.getpid()),
-            *map(str, self._sources),
+            *map(str, (os.getpid(), deadline, *dataclasses.astuple(self._patience), *self._sources)),
+            pass_fds=() if deadline == rundeadline.NONE else (deadline,),
             cwd=self._home / "empty",
             stdin=listener.fileno(),
             stdout=asyncio.subprocess.PIPE,
@@ -259,9 +274,9 @@ class ForkserverEngine:
         )
 
     async def _watch_server(self) -> None:
-        """Log the server's events, and restart it when it ends, unless it ends too often."""
+        """Log the server's events, and restart it when it ends or hangs, unless that is too often."""
         while self._server:
-            await _log_events(self._server)
+            await self._follow(self._server)
             code = await self._server.wait()
             _log.error("fork server ended unexpectedly", exit_code=code)
             now = self._clock.monotonic()
@@ -276,6 +291,26 @@ class ForkserverEngine:
         (self._home / "socket").unlink(missing_ok=True)
         if self._listener:
             self._listener.close()
+
+    async def _follow(self, server: asyncio.subprocess.Process) -> None:
+        """Log the server's events until it ends; kill it where it hangs, which ends all below it."""
+        silent_waits = 0
+        while server.stdout is not None:
+            try:
+                async with asyncio.timeout(2 * self._patience.beat):
+                    line = await server.stdout.readline()
+            except TimeoutError:
+                silent_waits += 1
+                if silent_waits < _MAX_SILENT_WAITS:
+                    continue
+                _log.error("fork server hangs: replacing it", pid=server.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    server.kill()
+                return
+            silent_waits = 0
+            if not line:
+                return
+            _log_event(line)
 
     def _was_lost(self, job: Job) -> bool:
         marker = self._home / "lost" / job.ident
@@ -306,24 +341,27 @@ async def _end(server: asyncio.subprocess.Process) -> None:
         await server.wait()
 
 
-async def _log_events(server: asyncio.subprocess.Process) -> None:
-    while server.stdout is not None and (line := await server.stdout.readline()):
-        details = orjson.loads(line)
-        match ServerEvent(details.pop("event")):
-            case ServerEvent.ZYGOTE_READY:
-                _log.info("fork server loaded Ansible", **details)
-            case ServerEvent.ZYGOTE_UNUSABLE:
-                _log.warning(
-                    "fork server not used for this environment",
-                    consequence="each run starts an ansible-playbook of its own",
-                    **details,
-                )
-            case ServerEvent.ZYGOTE_EXITED:
-                _log.error("fork server zygote ended unexpectedly", **details)
-            case ServerEvent.ZYGOTE_STALE:
-                _log.debug("fork server zygote replaced: its files have changed", **details)
-            case ServerEvent.SERVING:
-                _log.debug("fork server started", **details)
+def _log_event(line: bytes) -> None:
+    details = orjson.loads(line)
+    match ServerEvent(details.pop("event")):
+        case ServerEvent.ZYGOTE_READY:
+            _log.info("fork server loaded Ansible", **details)
+        case ServerEvent.ZYGOTE_UNUSABLE:
+            _log.warning(
+                "fork server not used for this environment",
+                consequence="each run starts an ansible-playbook of its own",
+                **details,
+            )
+        case ServerEvent.ZYGOTE_EXITED:
+            _log.error("fork server zygote ended unexpectedly", **details)
+        case ServerEvent.ZYGOTE_HUNG:
+            _log.error("fork server zygote hangs: replacing it", **details)
+        case ServerEvent.ZYGOTE_STALE:
+            _log.debug("fork server zygote replaced: its files have changed", **details)
+        case ServerEvent.SERVING:
+            _log.debug("fork server started", **details)
+        case ServerEvent.ALIVE:
+            return
 
 
 def _wait_until_gone(home: Path, job: str) -> None:

@@ -20,11 +20,12 @@ import subprocess
 import sys
 import termios
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
 
-from reconcile_runner.execution import processes, tempdir
+from reconcile_runner.execution import processes, rundeadline, tempdir
 from reconcile_runner.execution.forkserver import wire
 from reconcile_runner.execution.forkserver.configuration import PER_RUN, FileStates, state_of
 from reconcile_runner.execution.forkserver.wire import ServerEvent
@@ -33,7 +34,12 @@ from reconcile_runner.execution.processes import ChildWatch
 Key: TypeAlias = frozenset[tuple[bytes, bytes]]
 """An environment without the variables that differ from run to run."""
 
-PendingRequest: TypeAlias = tuple[wire.PlayRequest, list[int]]
+_MAX_SILENT_BEATS: Final = 3
+"""A zygote that gives no sign of life for so many beats hangs. Beats are those of this process: while it is stopped
+itself, none is missed."""
+
+_RETRY_PERIOD: Final = 60.0
+"""Seconds from the start of a zygote that was killed while it loaded Ansible to the next attempt."""
 
 _MAX_ZYGOTES: Final = 6
 _REQUEST_TIMEOUT: Final = 5.0
@@ -50,8 +56,17 @@ path = list(sys.path)
 sys.path.insert(0, sys.argv.pop(1))
 from reconcile_runner.execution.forkserver import zygote
 sys.path[:] = path
-zygote.main(*map(int, sys.argv[1:4]), sys.argv[4], int(sys.argv[5]), *sys.argv[6:])
+zygote.main(*map(int, sys.argv[1:5]), sys.argv[5], int(sys.argv[6]), *sys.argv[7:])
 """
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A request that waits for Ansible to be loaded, until ``refuse_at`` of the monotonic clock."""
+
+    request: wire.PlayRequest
+    descriptors: list[int]
+    refuse_at: float
 
 
 @dataclass(eq=False, slots=True)
@@ -60,8 +75,13 @@ class ZygoteHandle:
 
     - ``unusable``: why no run can be forked from it, empty if one can
     - ``files``: the states of the files that it depends on
+    - ``is_replacement``: whether it takes the place of one that died or hung
+    - ``was_killed``: whether it was killed while it loaded Ansible, so that the next one may succeed
     - ``pending``: the requests that came before it was ready
     - ``started``, ``last_used``: seconds of the monotonic clock
+    - ``silent_beats``: how many beats have passed without a sign of life
+    - ``has_answered``: whether it has answered the last question
+    - ``cpu_time``: how long it had computed at the last beat
     """
 
     process: subprocess.Popen[bytes]
@@ -69,12 +89,19 @@ class ZygoteHandle:
     ready: bool = False
     unusable: str = ""
     files: FileStates = field(default_factory=dict)
+    is_replacement: bool = False
+    was_killed: bool = False
     pending: list[PendingRequest] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)
+    silent_beats: int = 0
+    has_answered: bool = True
+    cpu_time: int | None = None
 
     def is_stale(self) -> bool:
-        """Return whether a file that it depends on has changed."""
+        """Return whether a file that it depends on has changed, or it is time for another attempt."""
+        if self.was_killed:
+            return time.monotonic() - self.started >= _RETRY_PERIOD
         return any(state_of(path) != tuple(state) for path, state in self.files.items())
 
 
@@ -82,9 +109,16 @@ class Server:
     """Serves the clients that connect to ``listener``.
 
     ``home`` is the engine's private directory. ``sources`` are the roles and playbooks whose modules zygotes prepare.
+    ``deadline`` is the descriptor of that of all runs, or ``rundeadline.NONE``.
     """
 
-    def __init__(self, listener: socket.socket, home: Path, sources: tuple[str, ...]) -> None:
+    def __init__(
+        self, listener: socket.socket, home: Path, sources: tuple[str, ...], deadline: int, patience: wire.Patience
+    ) -> None:
+        self._deadline = deadline
+        self._patience = patience
+        self._next_beat = time.monotonic() + patience.beat
+        self._lost: deque[Key] = deque(maxlen=_MAX_ZYGOTES)
         self._listener = listener
         self._home = home
         self._sources = sources
@@ -99,8 +133,66 @@ class Server:
         """Serve until this process is ended."""
         report(ServerEvent.SERVING, pid=os.getpid())
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._seconds_to_wait()):
                 key.data()
+            self._refuse_who_waited()
+            if time.monotonic() >= self._next_beat:
+                self._next_beat = time.monotonic() + self._patience.beat
+                self._beat()
+
+    def _seconds_to_wait(self) -> float:
+        waiting = [each.refuse_at for zygote in self._zygotes.values() for each in zygote.pending]
+        return max(0.0, min([self._next_beat, *waiting]) - time.monotonic())
+
+    def _refuse_who_waited(self) -> None:
+        """Send on the ordinary way who has waited for Ansible to be loaded for long enough."""
+        now = time.monotonic()
+        for zygote in self._zygotes.values():
+            overdue = [each for each in zygote.pending if each.refuse_at <= now]
+            zygote.pending = [each for each in zygote.pending if each.refuse_at > now]
+            for each in overdue:
+                _refuse(each.descriptors)
+
+    def _beat(self) -> None:
+        """Give a sign of life, and replace zygotes that give none."""
+        report(ServerEvent.ALIVE)
+        for zygote in [*self._zygotes.values(), *self._retired]:
+            if zygote.unusable or zygote.process.returncode is not None:
+                continue
+            zygote.silent_beats = 0 if self._gives_sign_of_life(zygote) else zygote.silent_beats + 1
+            if zygote.silent_beats >= _MAX_SILENT_BEATS:
+                self._kill(zygote)
+
+    def _gives_sign_of_life(self, zygote: ZygoteHandle) -> bool:
+        """Return whether a zygote has given a sign of life since the last beat.
+
+        One that loads Ansible computes, one that is ready answers, and one that is retired has a run to wait for.
+        """
+        if zygote in self._retired:
+            return bool(processes.living_descendants(zygote.process.pid))
+        if not zygote.ready:
+            before, zygote.cpu_time = zygote.cpu_time, processes.cpu_time(zygote.process.pid)
+            return before != zygote.cpu_time
+        has_answered = zygote.has_answered
+        if has_answered:
+            zygote.has_answered = False
+            with contextlib.suppress(OSError):  # it has died, or reads nothing, which is no answer
+                wire.ping(zygote.socket)
+        return has_answered
+
+    def _kill(self, zygote: ZygoteHandle) -> None:
+        """Replace a zygote that hangs. The kernel tells its supervisors, which end their runs."""
+        report(ServerEvent.ZYGOTE_HUNG, zygote=zygote.process.pid)
+        self._forget_lost(zygote)
+        if zygote not in self._retired:
+            self._retired.append(zygote)
+        zygote.process.kill()
+
+    def _forget_lost(self, zygote: ZygoteHandle) -> None:
+        """Have the next request start another zygote, for which no run waits."""
+        for key in [key for key, each in self._zygotes.items() if each is zygote]:
+            del self._zygotes[key]
+            self._lost.append(key)
 
     def _accept(self) -> None:
         try:
@@ -113,7 +205,7 @@ class Server:
                 received = wire.receive(connection)
             except (OSError, ValueError):
                 return
-            if received is None:
+            if received is None or received is wire.PING:
                 return
             connection.setblocking(True)
             request, terminal = received
@@ -122,14 +214,25 @@ class Server:
     def _hand_over(self, request: wire.PlayRequest, descriptors: list[int]) -> None:
         zygote = self._zygote_for(request)
         zygote.last_used = time.monotonic()
-        if zygote.unusable:
+        if zygote.unusable or (zygote.is_replacement and not zygote.ready):
             _refuse(descriptors)
         elif not zygote.ready:
-            zygote.pending.append((request, descriptors))
+            zygote.pending.append(PendingRequest(request, descriptors, time.monotonic() + self._patience.priming))
         else:
-            with contextlib.suppress(OSError):  # it has died: the client sees its connection closed and asks again
-                wire.send(zygote.socket, request, descriptors)
+            self._send(zygote, request, descriptors)
             _close(descriptors)
+
+    def _send(self, zygote: ZygoteHandle, request: wire.PlayRequest, descriptors: list[int]) -> None:
+        """Send a request to a zygote. One that does not take it hangs.
+
+        Where it dies with the request, the client sees its connection closed and asks again.
+        """
+        try:
+            wire.send(zygote.socket, request, descriptors)
+        except TimeoutError:
+            self._kill(zygote)
+        except OSError:
+            return
 
     def _zygote_for(self, request: wire.PlayRequest) -> ZygoteHandle:
         key = frozenset((name, value) for name, value in request.environment.items() if name not in PER_RUN)
@@ -142,6 +245,9 @@ class Server:
             while len(self._zygotes) >= _MAX_ZYGOTES:
                 self._retire(min(self._zygotes, key=lambda each: self._zygotes[each].last_used))
             zygote = self._zygotes[key] = self._start_zygote(dict(key))
+            zygote.is_replacement = key in self._lost
+            if zygote.is_replacement:
+                self._lost.remove(key)
         return zygote
 
     def _start_zygote(self, environment: dict[bytes, bytes]) -> ZygoteHandle:
@@ -149,11 +255,11 @@ class Server:
         terminal, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, _ROWS_AND_COLUMNS)
         errors = os.dup(2)
-        passed = (theirs.fileno(), terminal, errors)
+        passed = (theirs.fileno(), terminal, errors, *([] if self._deadline == rundeadline.NONE else [self._deadline]))
         started = subprocess.Popen(
             [
                 *(sys.executable, "-c", _BOOTSTRAP, str(self._home / "lib")),
-                *map(str, passed),
+                *map(str, (theirs.fileno(), terminal, errors, self._deadline)),
                 *(str(self._home), str(os.getpid()), *self._sources),
             ],
             cwd=self._home / "empty",
@@ -167,18 +273,22 @@ class Server:
         for descriptor in (terminal, slave, errors):
             os.close(descriptor)
         theirs.close()
+        ours.settimeout(_REQUEST_TIMEOUT)
         zygote = ZygoteHandle(started, ours)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(zygote))
         return zygote
 
     def _on_message(self, zygote: ZygoteHandle) -> None:
-        """Handle the one message of a zygote, that it is ready or unusable, or its end."""
+        """Handle a zygote's message, that it is ready, unusable or alive, or its end."""
         try:
             line = _read_line(zygote.socket)
         except OSError:
             line = b""
         if not line:
             self._on_exit(zygote)
+            return
+        if line == wire.PONG:
+            zygote.has_answered = True
             return
         answer = json.loads(line)
         zygote.files = answer["files"]
@@ -190,8 +300,8 @@ class Server:
         else:
             report(ServerEvent.ZYGOTE_READY, zygote=zygote.process.pid, seconds=seconds)
         pending, zygote.pending = zygote.pending, []
-        for request, descriptors in pending:
-            self._hand_over(request, descriptors)
+        for each in pending:
+            self._hand_over(each.request, each.descriptors)
 
     def _on_exit(self, zygote: ZygoteHandle) -> None:
         self._selector.unregister(zygote.socket)
@@ -201,20 +311,19 @@ class Server:
             self._retired.remove(zygote)
         elif zygote.ready:
             report(ServerEvent.ZYGOTE_EXITED, zygote=zygote.process.pid)
-            self._zygotes = {key: each for key, each in self._zygotes.items() if each is not zygote}
+            self._forget_lost(zygote)
         elif not zygote.unusable:
-            zygote.unusable = "its process ended while it loaded Ansible"
+            zygote.was_killed = _was_killed(zygote.process)
+            zygote.unusable = f"its process {'was killed' if zygote.was_killed else 'ended'} while it loaded Ansible"
             report(ServerEvent.ZYGOTE_UNUSABLE, reason=zygote.unusable)
-        for _, descriptors in zygote.pending:
-            _refuse(descriptors)
-        zygote.pending.clear()
+        _refuse_all(zygote)
 
     def _retire(self, key: Key) -> None:
         """Send a zygote no more requests: it ends when its last run has ended."""
         zygote = self._zygotes.pop(key)
-        for _, descriptors in zygote.pending:
-            _refuse(descriptors)
-        zygote.pending.clear()
+        if zygote.was_killed:
+            self._lost.append(key)
+        _refuse_all(zygote)
         if zygote.socket.fileno() >= 0:
             self._retired.append(zygote)
             with contextlib.suppress(OSError):
@@ -247,6 +356,21 @@ def _read_line(connection: socket.socket) -> bytes:
     return line
 
 
+def _was_killed(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a signal has ended a process that has closed its socket."""
+    try:
+        return process.wait(_REQUEST_TIMEOUT) < 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _refuse_all(zygote: ZygoteHandle) -> None:
+    """Send on the ordinary way who waits for a zygote."""
+    for each in zygote.pending:
+        _refuse(each.descriptors)
+    zygote.pending.clear()
+
+
 def _refuse(descriptors: list[int]) -> None:
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptors[0])) as client:
         client.sendall(wire.ORDINARY)
@@ -261,15 +385,18 @@ def _close(descriptors: list[int]) -> None:
 def main() -> None:
     """Serve on the socket that is stdin.
 
-    Arguments: the engine's private directory, the pid of the parent, and the roles and playbooks whose modules zygotes
-    prepare.
+    Arguments: the engine's private directory, the pid of the parent, the descriptor of the deadline of all runs, the
+    values of ``Patience``, and the roles and playbooks whose modules zygotes prepare.
     """
     home = Path(sys.argv[1])
     signal.signal(signal.SIGTERM, lambda _number, _frame: _end(home))
     processes.die_with_parent(signal.SIGTERM, int(sys.argv[2]))
     processes.adopt_orphans()
     listener = socket.socket(fileno=os.dup(0))
-    Server(listener, home, tuple(sys.argv[3:])).serve()
+    deadline, patience = int(sys.argv[3]), wire.Patience(*map(float, sys.argv[4:7]))
+    if deadline != rundeadline.NONE:
+        os.set_inheritable(deadline, False)
+    Server(listener, home, tuple(sys.argv[7:]), deadline, patience).serve()
 
 
 def _end(home: Path) -> NoReturn:

@@ -1,8 +1,8 @@
 """The supervisor: parent of one run's processes.
 
 It forks the play and its modules, and ends all of them. It adopts the orphans below it, so that its descendants are the
-processes of the run. It kills them when the client closes its connection or when the zygote ends, and it tells the
-client how the play ended.
+processes of the run. It kills them when the client closes its connection, when the zygote ends, and at the deadline of
+all runs, where the operator has not moved that on. It tells the client how the play ended.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from reconcile_runner.execution.forkserver.modules.child import Stock
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.priming import Primed
 from reconcile_runner.execution.processes import ChildWatch
+from reconcile_runner.execution.rundeadline import RunDeadlineWatch
 
 REFUSED = 121
 """Exit code of a play that cannot run in a fork and has done nothing. ``ansible-playbook`` has no such code."""
@@ -31,10 +32,14 @@ REFUSED = 121
 class Supervisor:
     """Runs one request and ends all its processes.
 
-    ``terminal`` are the descriptors of the play's stdin to stderr.
+    ``terminal`` are the descriptors of the play's stdin to stderr. ``deadline`` is the descriptor of that of all runs,
+    or ``rundeadline.NONE``.
     """
 
-    def __init__(self, request: wire.PlayRequest, connection: socket.socket, terminal: list[int], home: Path) -> None:
+    def __init__(
+        self, request: wire.PlayRequest, connection: socket.socket, terminal: list[int], home: Path, deadline: int
+    ) -> None:
+        self._deadline = RunDeadlineWatch(deadline, self._on_deadline)
         self._request = request
         self._connection = connection
         self._terminal = terminal
@@ -50,6 +55,7 @@ class Supervisor:
         processes.adopt_orphans()
         if self._hidden is not None:
             confinement.confine(self._hidden)
+        self._deadline.start()
         if self._pid_file:
             self._pid_file.write_text(str(os.getpid()), encoding="ascii")
         self._hold.enter_context(tempdir.held(self._tempdir))
@@ -77,7 +83,8 @@ class Supervisor:
     ) -> None:
         self._play = os.fork()
         if self._play == 0:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for ended_by in (signal.SIGTERM, signal.SIGALRM):
+                signal.signal(ended_by, signal.SIG_DFL)
             os.setsid()
             for number, descriptor in enumerate(self._terminal):
                 os.dup2(descriptor, number)
@@ -141,6 +148,12 @@ class Supervisor:
         self._kill_all()
         self._clean_up()
         os._exit(128 + signal.SIGTERM)
+
+    def _on_deadline(self) -> NoReturn:
+        """End the run without an answer, so that its client says that it was lost."""
+        self._kill_all()
+        self._clean_up()
+        os._exit(128 + signal.SIGALRM)
 
     def _clean_up(self) -> None:
         self._hold.close()

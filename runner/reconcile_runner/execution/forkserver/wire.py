@@ -6,6 +6,7 @@ in ``marshal``'s format. Both ends belong to this user and run the same interpre
 
 from __future__ import annotations
 
+import enum
 import marshal
 import os
 import socket
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from reconcile_runner.execution import frames
 from reconcile_runner.execution.processes import JOB_VARIABLE
@@ -30,6 +31,9 @@ ORDINARY: Final = b"X"
 
 HAS_TERMINAL: Final = b"T"
 
+PONG: Final = b"\n"
+"""The line by which a zygote answers a ``PING``. Its one other line, the first, is JSON."""
+
 _MAX_DESCRIPTORS: Final = 8
 
 
@@ -41,6 +45,22 @@ class ServerEvent(StrEnum):
     ZYGOTE_UNUSABLE = "zygote_unusable"
     ZYGOTE_STALE = "zygote_stale"
     ZYGOTE_EXITED = "zygote_exited"
+    ZYGOTE_HUNG = "zygote_hung"
+    ALIVE = "alive"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one process of the engine waits for another, in seconds.
+
+    - ``beat``: between two signs of life of the server, and between two questions of the server to each zygote
+    - ``priming``: how long a run waits for Ansible to be loaded at first
+    - ``answer``: how long a run waits for its beginning, whatever keeps it. It then goes the ordinary way
+    """
+
+    beat: float = 10.0
+    priming: float = 10.0
+    answer: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +82,17 @@ class PlayRequest:
         return self.environment.get(JOB_VARIABLE.encode(), b"").decode("utf-8", "surrogateescape")
 
 
-def receive(connection: socket.socket) -> tuple[PlayRequest, list[int]] | None:
-    """Return the next request and its descriptors; None at the end of the stream.
+class Ping(enum.Enum):
+    """A frame without a body, by which the server asks a zygote whether it lives."""
+
+    PING = enum.auto()
+
+
+PING: Final = Ping.PING
+
+
+def receive(connection: socket.socket) -> tuple[PlayRequest, list[int]] | Literal[Ping.PING] | None:
+    """Return the next request and its descriptors, or ``PING``; None at the end of the stream.
 
     Raises ``OSError``, and ``ValueError`` if the stream ends inside a request.
     """
@@ -74,6 +103,8 @@ def receive(connection: socket.socket) -> tuple[PlayRequest, list[int]] | None:
         return None
     header += _exactly(connection, frames.HEADER_BYTES - len(header))
     body = _exactly(connection, frames.body_length(header))
+    if not body:
+        return PING
     argv, cwd, umask, environment = marshal.loads(body)  # noqa: S302 - from a process of this user, see above
     return PlayRequest(tuple(argv), cwd, umask, environment, body), descriptors
 
@@ -82,6 +113,11 @@ def send(connection: socket.socket, request: PlayRequest, descriptors: list[int]
     """Send a request on, with its descriptors. Raises ``OSError``."""
     socket.send_fds(connection, [frames.header(request.body)], descriptors)
     connection.sendall(request.body)
+
+
+def ping(zygote: socket.socket) -> None:
+    """Ask a zygote whether it lives. Raises ``OSError``."""
+    zygote.send(frames.header(b""), socket.MSG_DONTWAIT)
 
 
 def pid_file(home: Path, job: str) -> Path:

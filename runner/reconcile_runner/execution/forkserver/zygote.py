@@ -7,6 +7,7 @@ run.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from reconcile_runner.execution import processes
+from reconcile_runner.execution import processes, rundeadline
 from reconcile_runner.execution.forkserver import play, priming, wire
 from reconcile_runner.execution.forkserver.modules.host import ModuleHost
 from reconcile_runner.execution.forkserver.supervisor import Supervisor
@@ -27,10 +28,12 @@ from reconcile_runner.execution.processes import ChildWatch
 class Zygote:
     """Forks supervisors for the requests of the server.
 
-    ``home`` is the engine's private directory.
+    ``home`` is the engine's private directory. ``deadline`` is the descriptor of that of all runs, or
+    ``rundeadline.NONE``.
     """
 
-    def __init__(self, requests: socket.socket, home: Path, primed: priming.Primed) -> None:
+    def __init__(self, requests: socket.socket, home: Path, primed: priming.Primed, deadline: int) -> None:
+        self._deadline = deadline
         self._requests: socket.socket | None = requests
         self._home = home
         self._primed = primed
@@ -59,6 +62,10 @@ class Zygote:
         if received is None:
             self._requests = None
             return
+        if received is wire.PING:
+            with contextlib.suppress(OSError):  # the server has ended, and so does this process
+                requests.sendall(wire.PONG)
+            return
         request, descriptors = received
         parent = os.getpid()
         pid = os.fork()
@@ -72,9 +79,9 @@ class Zygote:
         try:
             processes.stop_child_watch()
             processes.die_with_parent(signal.SIGTERM, parent)
-            processes.close_all_but(frozenset(descriptors))
+            processes.close_all_but(frozenset({*descriptors, self._deadline}))
             connection, *terminal = descriptors
-            supervisor = Supervisor(request, socket.socket(fileno=connection), terminal, self._home)
+            supervisor = Supervisor(request, socket.socket(fileno=connection), terminal, self._home, self._deadline)
             supervisor.supervise(self._play, self._primed)
         finally:
             os._exit(0)
@@ -100,15 +107,17 @@ class Zygote:
         processes.end_orphans(frozenset(self._supervisors))
 
 
-def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *sources: str) -> None:
+def main(descriptor: int, terminal: int, errors: int, deadline: int, home: str, parent: int, *sources: str) -> None:
     """Load Ansible, report to the server, and serve its requests.
 
     The report is a line of JSON over the socket ``descriptor``. The standard descriptors are the slave of ``terminal``;
-    ``errors`` is to be stderr once Ansible is loaded. ``parent`` is a pid. ``sources`` are the roles and playbooks
-    whose modules are prepared.
+    ``errors`` is to be stderr once Ansible is loaded. ``deadline`` is that of all runs. ``parent`` is a pid.
+    ``sources`` are the roles and playbooks whose modules are prepared.
     """
     processes.die_with_parent(signal.SIGKILL, parent)
     processes.adopt_orphans()
+    if deadline != rundeadline.NONE:
+        os.set_inheritable(deadline, False)
     requests = socket.socket(fileno=descriptor)
     try:
         payloads = Path(home) / f"payloads-{os.getpid()}"
@@ -127,7 +136,7 @@ def main(descriptor: int, terminal: int, errors: int, home: str, parent: int, *s
     gc.collect()
     gc.freeze()
     gc.disable()
-    Zygote(requests, Path(home), primed).serve()
+    Zygote(requests, Path(home), primed, deadline).serve()
 
 
 def _read_available(terminal: int) -> bytes:

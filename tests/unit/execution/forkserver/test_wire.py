@@ -23,7 +23,7 @@ def test_a_request_arrives_with_its_descriptors() -> None:
     with here, there:
         wire.send(here, make_request(), [write])
         received = wire.receive(there)
-    assert received is not None
+    assert isinstance(received, tuple)
     request, (descriptor,) = received
     assert request == make_request()
     assert request.job == "7"
@@ -38,6 +38,21 @@ def test_the_end_is_no_request() -> None:
     with there:
         here.close()
         assert wire.receive(there) is None
+
+
+def test_a_question_is_no_request_and_is_asked_without_waiting() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        wire.ping(here)
+        assert wire.receive(there) is wire.PING
+        with pytest.raises(BlockingIOError):
+            _ask_for_ever(here)
+
+
+def _ask_for_ever(end: socket.socket) -> None:
+    """Ask one that reads nothing."""
+    while True:
+        wire.ping(end)
 
 
 def test_a_request_that_breaks_off_is_an_error() -> None:

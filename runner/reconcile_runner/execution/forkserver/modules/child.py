@@ -252,7 +252,7 @@ def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None
     """Set descriptors, signals and all else as a new interpreter has them."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
