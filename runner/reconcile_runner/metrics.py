@@ -24,6 +24,7 @@ from prometheus_client import (
 )
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
+from reconcile_runner.bounds import DEFAULT_BOUNDS, Bound, Bounds
 
 
 class ReconcileResult(enum.StrEnum):
@@ -224,6 +225,14 @@ UNREADABLE_ANSWERS: Final = Definition(
     "Total number of lists and watches of a kind that could not be read at the same place again",
     ("gvk",),
 )
+BOUND: Final = Definition(
+    "reconcile_runner_bound", "How much who may edit an object can ask for at most, by what it is", ("bound",)
+)
+BOUND_REACHED: Final = Definition(
+    "reconcile_runner_bound_reached_total",
+    "Total number of times that a bound took the place of what was asked for",
+    ("bound",),
+)
 PROXY_REQUESTS: Final = Definition(
     "reconcile_runner_proxy_requests_total",
     "Total number of requests of runs, by where the proxy got the answer",
@@ -322,15 +331,20 @@ class _CreationTimes:
     With 100,000 objects a scrape must not stop the event loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._lines: dict[tuple[GroupVersionKind, ObjectKey], str] = {}
 
-    def set(self, gvk: GroupVersionKind, key: ObjectKey, created_at: float) -> None:
+    def set(self, gvk: GroupVersionKind, key: ObjectKey, created_at: float) -> bool:
+        """Show an object; return whether there was room for it."""
+        if (gvk, key) not in self._lines and len(self._lines) >= self._limit:
+            return False
         values = (key.name, key.namespace, gvk.group, gvk.version, gvk.kind)
         labels = ",".join(
             f'{label}="{_escaped(value)}"' for label, value in zip(RESOURCE_CREATED_AT.labels, values, strict=True)
         )
         self._lines[gvk, key] = f"{RESOURCE_CREATED_AT.name}{{{labels}}} {created_at!r}\n"
+        return True
 
     def remove(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
         self._lines.pop((gvk, key), None)
@@ -351,12 +365,12 @@ def _escaped(value: str) -> str:
 class Metrics:
     """Every metric of one operator, in a registry of its own.
 
-    ``version`` and ``commit`` go to the build info; ``commit`` may be empty.
+    ``version`` and ``commit`` go to the build info; ``commit`` may be empty. ``bounds`` are shown, and hold for series.
     """
 
     content_type: Final = CONTENT_TYPE_PLAIN_0_0_4
 
-    def __init__(self, version: str = "", commit: str = "") -> None:
+    def __init__(self, version: str = "", commit: str = "", bounds: Bounds = DEFAULT_BOUNDS) -> None:
         # Go clients have no *_created series; they would double what a scrape costs.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -378,7 +392,11 @@ class Metrics:
         self.queue_retries = self._counter(QUEUE_RETRIES)
         self._unfinished_work = self._gauge(UNFINISHED_WORK)
         self._longest_running = self._gauge(LONGEST_RUNNING)
-        self._created_at = _CreationTimes()
+        self._created_at = _CreationTimes(bounds.metric_series)
+        self._bound_reached = self._counter(BOUND_REACHED)
+        shown = self._gauge(BOUND)
+        for bound in Bound:
+            shown.labels(bound).set(bounds.value(bound))
         self._client_requests = self._counter(CLIENT_REQUESTS)
         self._leader_status = self._gauge(LEADER_STATUS)
         self._run_duration = self._histogram(RUN_DURATION)
@@ -451,6 +469,10 @@ class Metrics:
         """Count a status write that the API server refused."""
         self._status_refused.labels(controller).inc()
 
+    def bound_reached(self, bound: Bound) -> None:
+        """Count that a bound took the place of what was asked for."""
+        self._bound_reached.labels(bound).inc()
+
     def proxied(self, answer: ProxyAnswer) -> None:
         """Count a request of a run that the proxy has answered."""
         self._proxy_requests.labels(answer).inc()
@@ -460,8 +482,9 @@ class Metrics:
         self._rights_used.labels(right.group, right.resource, right.verb, right.scope).inc()
 
     def resource_exists(self, gvk: GroupVersionKind, key: ObjectKey, created_at: float) -> None:
-        """Show an object of a watch, created at ``created_at`` (seconds since 1970)."""
-        self._created_at.set(gvk, key, created_at)
+        """Show an object of a watch, created at ``created_at`` (seconds since 1970), if there is room for it."""
+        if not self._created_at.set(gvk, key, created_at):
+            self.bound_reached(Bound.METRIC_SERIES)
 
     def resource_gone(self, gvk: GroupVersionKind, key: ObjectKey) -> None:
         """Take away the series of an object that is gone."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import RetryDelays
+from reconcile_runner.bounds import DEFAULT_BOUNDS, Bounds
 
 
 class EngineName(enum.StrEnum):
@@ -125,6 +126,7 @@ class Options:
       ``workers_by_kind`` holds what ``MAX_CONCURRENT_RECONCILES_<KIND>_<GROUP>`` overrides; ask ``workers_for``
     - ``max_concurrent_runs``: how many reconciles go on at a time over all kinds; None: no limit besides
     - ``retry_delays``: how long failed requests wait, where a watch does not say so itself
+    - ``bounds``: how much who may edit an object can ask for
     - ``artifacts_limit``: bytes that the artifacts of all runs may take; 0: none are kept; None: no limit
     - ``run_timeout``: a run that takes longer is ended with its whole process group; 0: never
     - ``graceful_shutdown_timeout``: how long running roles may go on after SIGTERM
@@ -155,6 +157,7 @@ class Options:
     verbosity_by_kind: Mapping[GroupVersionKind, int] = field(default_factory=dict)
     max_concurrent_runs: int | None = None
     retry_delays: RetryDelays = field(default_factory=RetryDelays)
+    bounds: Bounds = DEFAULT_BOUNDS
     artifacts_limit: int | None = 128 * 1024 * 1024
     run_timeout: float = 3600.0
     graceful_shutdown_timeout: float = 30.0

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reconcile_runner import metrics as metrics_module
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
+from reconcile_runner.bounds import Bound
 from reconcile_runner.controller.workqueue import Priority
 from reconcile_runner.execution.job import RunStatus
 from reconcile_runner.metrics import (
@@ -72,6 +73,7 @@ def metrics() -> Metrics:
     metrics.dependent_changed(NAME, POD)
     metrics.status_refused(NAME)
     metrics.answer_unreadable(POD)
+    metrics.bound_reached(Bound.VERBOSITY)
     metrics.proxied(ProxyAnswer.CACHE)
     metrics.right_used(UsedRight("apps", "deployments/scale", "patch", RequestScope.OWN))
     metrics.resource_exists(FOO, ObjectKey("default", "foo-01"), 1767225600.0)
@@ -141,6 +143,8 @@ def test_nothing_goes_to_the_global_registry(metrics: Metrics) -> None:
         ("reconcile_runner_triggered_requests_total", {"controller": NAME, "trigger": str(POD)}, 5),
         ("reconcile_runner_dependent_events_total", {"controller": NAME, "dependent": str(POD)}, 1),
         ("reconcile_runner_unreadable_answers_total", {"gvk": str(POD)}, 1),
+        ("reconcile_runner_bound", {"bound": "verbosity"}, 4),
+        ("reconcile_runner_bound_reached_total", {"bound": "verbosity"}, 1),
         ("reconcile_runner_proxy_requests_total", {"answer": "cache"}, 1),
         ("leader_election_master_status", {"name": "my-operator"}, 1),
         ("rest_client_requests_total", {"code": "200", "method": "GET", "host": "127.0.0.1:6443"}, 1),

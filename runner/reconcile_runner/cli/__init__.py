@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import typer
 
 from reconcile_runner import logs
+from reconcile_runner.bounds import Bounds
 from reconcile_runner.cli import electionflags, flags, metricsflags, upstreamflags, values
 from reconcile_runner.cli.envvars import kind_settings, log_events, namespaces
 from reconcile_runner.cli.usage import Commands
@@ -89,6 +90,10 @@ def run(
     failure_backoff_base: flags.FailureBackoffBase,
     failure_backoff_cap: flags.FailureBackoffCap,
     max_artifacts_size: flags.MaxArtifactsSize,
+    max_annotation_verbosity: flags.MaxAnnotationVerbosity,
+    max_annotation_artifacts: flags.MaxAnnotationArtifacts,
+    min_annotation_reconcile_period: flags.MinAnnotationPeriod,
+    max_metric_series: flags.MaxMetricSeries,
     run_timeout: flags.RunTimeout,
     graceful_shutdown_timeout: flags.GracefulShutdownTimeout,
     ansible_verbosity: flags.Verbosity,
@@ -133,6 +138,9 @@ def run(
             max_concurrent_runs=max_concurrent_runs or None,
             retry_delays=flags.retry_delays(failure_backoff_base, failure_backoff_cap),
             artifacts_limit=max_artifacts_size,
+            bounds=Bounds(
+                max_annotation_verbosity, max_annotation_artifacts, min_annotation_reconcile_period, max_metric_series
+            ),
             run_timeout=run_timeout,
             graceful_shutdown_timeout=graceful_shutdown_timeout,
             ansible_verbosity=ansible_verbosity,

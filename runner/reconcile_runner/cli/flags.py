@@ -106,6 +106,46 @@ MaxArtifactsSize: TypeAlias = Annotated[
         default="128Mi",
     ),
 ]
+MaxAnnotationVerbosity: TypeAlias = Annotated[
+    int,
+    flag(
+        "--max-annotation-verbosity",
+        "0..7",
+        "Highest verbosity that an object's annotation gives its runs.",
+        read=whole_number(0, 7),
+        default="4",
+    ),
+]
+MaxAnnotationArtifacts: TypeAlias = Annotated[
+    int,
+    flag(
+        "--max-annotation-artifacts",
+        "NUMBER",
+        "Runs whose artifacts are kept at most, where an object's annotation says how many.",
+        read=whole_number(1),
+        default="100",
+    ),
+]
+MinAnnotationPeriod: TypeAlias = Annotated[
+    float,
+    flag(
+        "--min-annotation-reconcile-period",
+        "DURATION",
+        "Shortest reconcile period that an object's annotation gives.",
+        read=duration,
+        default="5s",
+    ),
+]
+MaxMetricSeries: TypeAlias = Annotated[
+    int,
+    flag(
+        "--max-metric-series",
+        "NUMBER",
+        "Objects that have a series of their own in the metrics; further ones are left out.",
+        read=whole_number(1),
+        default="10000",
+    ),
+]
 RunTimeout: TypeAlias = Annotated[
     float,
     flag(

@@ -212,7 +212,7 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
         shared.clock,
     )
     writer = ObjectWriter(watch, shared.client, shared.discovery, shared.metrics, shared.retries, shared.clock)
-    reconciler = AnsibleReconciler(watch, objects, jobs, writer, shared.recorder)
+    reconciler = AnsibleReconciler(watch, objects, jobs, writer, shared.recorder, options.bounds)
     controller_options = ControllerOptions(
         options.workers_for(watch.gvk),
         options.graceful_shutdown_timeout,

@@ -50,7 +50,11 @@ class Manager:
 
     async def __aenter__(self) -> Self:
         """Start the parts; those that started are stopped where another one cannot."""
-        options, metrics, clock = self._options, Metrics(__version__, self._options.commit), SystemClock()
+        options, metrics, clock = (
+            self._options,
+            Metrics(__version__, self._options.commit, self._options.bounds),
+            SystemClock(),
+        )
         async with AsyncExitStack() as parts:
             # What is entered first ends last: the Lease is released when nothing runs any more.
             deadline = parts.enter_context(closing(RunDeadline()))

@@ -97,6 +97,9 @@ class JobRunner:
             settings = replace(settings, verbosity=annotations.verbosity)
         if annotations.max_artifacts is not None:
             settings = replace(settings, max_artifacts=annotations.max_artifacts)
+        for bound, sentence in annotations.exceeded:
+            self._metrics.bound_reached(bound)
+            _log.warning("an annotation asks for more than it may", warning=sentence)
         return settings
 
     def _write_inputs(self, obj: KubeObject, settings: RunSettings, ident: str, token: str) -> Job:

@@ -6,6 +6,7 @@ import enum
 from typing import Final
 
 from reconcile_runner.apimachinery.objects import KubeObject, generation, is_deleting, key_of, labels
+from reconcile_runner.bounds import DEFAULT_BOUNDS, Bounds
 from reconcile_runner.cache.lister import Lister
 from reconcile_runner.controller.reconcile import Failed, Ignored, Outcome, Request, Succeeded
 from reconcile_runner.errors import ApiError, ApiUnreachableError, ExecutionError, RunLostError
@@ -43,12 +44,19 @@ class AnsibleReconciler:
     """Reconciles the objects of one watch.
 
     Implements ``controller.reconcile.Reconciler``. ``objects`` are those of the watch's kind. Where neither an object
-    nor ``watch`` has a reconcile period, the object has no periodic runs.
+    nor ``watch`` has a reconcile period, the object has no periodic runs. ``bounds`` hold for its annotations.
     """
 
     def __init__(
-        self, watch: Watch, objects: Lister, jobs: JobRunner, writer: ObjectWriter, recorder: EventRecorder
+        self,
+        watch: Watch,
+        objects: Lister,
+        jobs: JobRunner,
+        writer: ObjectWriter,
+        recorder: EventRecorder,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
+        self._bounds = bounds
         self._watch = watch
         self._finalizer = watch.finalizer.name if watch.finalizer else None
         self._objects = objects
@@ -66,7 +74,7 @@ class AnsibleReconciler:
         if obj is None:
             self._forget(request)
             return Ignored("the object is gone")
-        annotations = parse_annotations(obj)
+        annotations = parse_annotations(obj, self._bounds)
         reason = self._reason_to_ignore(obj, annotations)
         if reason is not None:
             return Ignored(reason)
@@ -104,7 +112,7 @@ class AnsibleReconciler:
             return await self._fail(obj, f"the finalizer {finalizer} cannot be put on the object: {error}")
         if stored is None:
             return Ignored("the object went away before its run")
-        return await self._reconcile(stored, parse_annotations(stored))
+        return await self._reconcile(stored, parse_annotations(stored, self._bounds))
 
     async def _reconcile(self, obj: KubeObject, annotations: AnnotationSettings) -> Outcome:
         """Run what the watch names for an object that is to stay."""

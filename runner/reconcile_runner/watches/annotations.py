@@ -5,12 +5,13 @@ Names and meaning are upstream's, but for pausing and reconciling at once. Refer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconcile_runner.apimachinery import objects
 from reconcile_runner.apimachinery.duration import excerpt, parse_duration
 from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.bounds import DEFAULT_BOUNDS, FLAGS, Bound, Bounds
 from reconcile_runner.compat import (
     ANNOTATION_MAX_RUNNER_ARTIFACTS,
     ANNOTATION_PAUSED,
@@ -34,6 +35,7 @@ class AnnotationSettings:
     - ``verbosity``: number of ``-v``
     - ``max_artifacts``: runs whose artifacts are kept; 0: all
     - ``warnings``: annotations that are ignored, one sentence each
+    - ``exceeded``: bounds that took the place of what annotations ask for, with one sentence each
     - ``error``: why the object must not be run, empty where it may: a guess would be worse
     """
 
@@ -42,11 +44,12 @@ class AnnotationSettings:
     verbosity: int | None = None
     max_artifacts: int | None = None
     warnings: tuple[str, ...] = ()
+    exceeded: tuple[tuple[Bound, str], ...] = ()
     error: str = ""
 
 
-def parse_annotations(obj: KubeObject) -> AnnotationSettings:
-    """Return the settings in an object's annotations.
+def parse_annotations(obj: KubeObject, bounds: Bounds = DEFAULT_BOUNDS) -> AnnotationSettings:
+    """Return the settings in an object's annotations, within the bounds.
 
     As under upstream's operator, a number that cannot be read is ignored with a warning, and a reconcile period that
     cannot be read is an error.
@@ -60,7 +63,18 @@ def parse_annotations(obj: KubeObject) -> AnnotationSettings:
     verbosity = _number(found, ANNOTATION_VERBOSITY, warnings, _HIGHEST_VERBOSITY)
     max_artifacts = _number(found, ANNOTATION_MAX_RUNNER_ARTIFACTS, warnings)
     period, error = _period(found)
-    return AnnotationSettings(_is_paused(found), period, verbosity, max_artifacts, tuple(warnings), error)
+    exceeded: list[tuple[Bound, str]] = []
+    if verbosity is not None and verbosity > bounds.verbosity:
+        verbosity = bounds.verbosity
+        exceeded.append(_exceeds(ANNOTATION_VERBOSITY, f"{verbosity}", Bound.VERBOSITY))
+    if max_artifacts is not None and not 0 < max_artifacts <= bounds.artifacts:
+        max_artifacts = bounds.artifacts
+        exceeded.append(_exceeds(ANNOTATION_MAX_RUNNER_ARTIFACTS, f"{max_artifacts}", Bound.ARTIFACTS))
+    if period is not None and 0 < period < bounds.reconcile_period:
+        period = bounds.reconcile_period
+        exceeded.append(_exceeds(ANNOTATION_RECONCILE_PERIOD, f"{period:g}s", Bound.RECONCILE_PERIOD))
+    settings = AnnotationSettings(_is_paused(found), period, verbosity, max_artifacts)
+    return replace(settings, warnings=tuple(warnings), exceeded=tuple(exceeded), error=error)
 
 
 def asks_for_a_run(obj: KubeObject, old: KubeObject) -> bool:
@@ -72,6 +86,10 @@ def asks_for_a_run(obj: KubeObject, old: KubeObject) -> bool:
     asked = found.get(ANNOTATION_RECONCILE_NOW)
     is_new = asked is not None and asked != before.get(ANNOTATION_RECONCILE_NOW)
     return is_new or (_is_paused(before) and not _is_paused(found))
+
+
+def _exceeds(name: str, taken: str, bound: Bound) -> tuple[Bound, str]:
+    return bound, f"{name}: {taken} is taken, to which {FLAGS[bound]} bounds it"
 
 
 def _is_paused(found: dict[str, str]) -> bool:

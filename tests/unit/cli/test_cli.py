@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from reconcile_runner import __version__
 from reconcile_runner.apimachinery.objects import GroupVersionKind
 from reconcile_runner.backoff import RetryDelays
+from reconcile_runner.bounds import Bounds
 from reconcile_runner.cli import Programs, app, flags
 from reconcile_runner.cli.envvars import kind_settings, namespaces
 from reconcile_runner.cli.version import commit
@@ -107,6 +108,10 @@ FLAGS = [
     ("--max-concurrent-runs", "0", {}),
     ("--failure-backoff-base", "1s", {"retry_delays": RetryDelays(1.0, 1000.0)}),
     ("--failure-backoff-cap", "2m", {"retry_delays": RetryDelays(0.005, 120.0)}),
+    ("--max-annotation-verbosity", "7", {"bounds": Bounds(verbosity=7)}),
+    ("--max-annotation-artifacts", "3", {"bounds": Bounds(artifacts=3)}),
+    ("--min-annotation-reconcile-period", "1m", {"bounds": Bounds(reconcile_period=60.0)}),
+    ("--max-metric-series", "5", {"bounds": Bounds(metric_series=5)}),
     ("--max-artifacts-size", "1Gi", {"artifacts_limit": 2**30}),
     ("--max-artifacts-size", "0", {"artifacts_limit": 0}),
     ("--max-artifacts-size", "unlimited", {"artifacts_limit": None}),
@@ -188,6 +193,10 @@ def test_a_boolean_flag_alone_means_true() -> None:
         (
             ["--failure-backoff-base=1m", "--failure-backoff-cap=1s"],
             "--failure-backoff-cap: found 1s, expected 60s (--failure-backoff-base) or longer",
+        ),
+        (
+            ["--max-annotation-verbosity=8"],
+            "--max-annotation-verbosity: found '8', expected a whole number from 0 to 7",
         ),
         (["--max-artifacts-size=1MB"], "--max-artifacts-size: found '1MB', expected a size such as 128Mi"),
         (["--ansible-verbosity=8"], "--ansible-verbosity: found '8', expected a whole number from 0 to 7"),
@@ -524,7 +533,7 @@ def flag_helps() -> dict[str, str]:
 
 def test_every_flag_has_a_help_text_and_all_but_those_that_are_off_name_their_default() -> None:
     helps = flag_helps()
-    assert len(helps) == 39
+    assert len(helps) == 43
     assert {flag for flag, text in helps.items() if "default: " not in text} == {
         "--ansible-roles-path",
         "--ansible-args",

@@ -30,10 +30,10 @@ def test_without_annotations_nothing_is_set() -> None:
     ("obj", "expected"),
     [
         (annotated(artifacts="3"), AnnotationSettings(max_artifacts=3)),
-        (annotated(artifacts="0"), AnnotationSettings(max_artifacts=0)),
-        (annotated(verbosity="7"), AnnotationSettings(verbosity=7)),
+        (annotated(artifacts="100"), AnnotationSettings(max_artifacts=100)),
+        (annotated(verbosity="4"), AnnotationSettings(verbosity=4)),
     ],
-    ids=["artifacts", "artifacts zero keeps all", "verbosity"],
+    ids=["artifacts", "as many as there may be", "verbosity"],
 )
 def test_upstreams_numbers_are_read(obj: KubeObject, expected: AnnotationSettings) -> None:
     assert parse_annotations(obj) == expected

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from reconcile_runner.apimachinery.objects import KubeObject
+from reconcile_runner.bounds import DEFAULT_BOUNDS
 from reconcile_runner.compat import (
     ANNOTATION_MAX_RUNNER_ARTIFACTS,
     ANNOTATION_PAUSED,
@@ -40,12 +41,12 @@ def test_any_text_is_read_within_bounds_or_told_in_few_words(name: str) -> None:
         obj: KubeObject = {"metadata": {"name": "a", "annotations": {name: text}}}
         read = parse_annotations(obj)
         assert 0 <= (read.reconcile_period or 0) <= GO_MAX, text[:80]
-        assert 0 <= (read.verbosity or 0) <= 7, text[:80]
-        assert 0 <= (read.max_artifacts or 0) < 2**31, text[:80]
-        assert all(len(said) < 500 for said in (*read.warnings, read.error)), text[:80]
+        assert 0 <= (read.verbosity or 0) <= DEFAULT_BOUNDS.verbosity, text[:80]
+        assert 0 <= (read.max_artifacts or 0) <= DEFAULT_BOUNDS.artifacts, text[:80]
+        assert all(len(said) < 500 for said in (*read.warnings, *dict(read.exceeded).values(), read.error)), text[:80]
         assert isinstance(asks_for_a_run(obj, {}), bool)
 
 
 def test_zeros_before_a_number_do_not_count() -> None:
     read = parse_annotations({"metadata": {"annotations": {ANNOTATION_VERBOSITY: "0" * 5_000 + "7"}}})
-    assert (read.verbosity, read.warnings) == (7, ())
+    assert (read.verbosity, read.warnings) == (DEFAULT_BOUNDS.verbosity, ())
