@@ -89,6 +89,7 @@ def test_a_launcher_loads_nothing_of_the_operator() -> None:
         "reconcile_runner.errors",
         "reconcile_runner.execution",
         "reconcile_runner.execution.artifacts",
+        "reconcile_runner.execution.confinement",
         "reconcile_runner.execution.discoverycache",
         "reconcile_runner.execution.frames",
         "reconcile_runner.execution.launcher",
