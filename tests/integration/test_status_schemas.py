@@ -204,6 +204,43 @@ def test_a_status_that_the_schema_refuses_is_told_and_written_as_soon_as_it_is_t
         assert float(metric.rpartition(" ")[2]) >= 1
 
 
+UPSTREAM_STYLE = (StatusSchema.CONTROLLER_GEN, StatusSchema.FLUX, StatusSchema.PLAIN_METAV1)
+"""Schemas that refuse a condition without a reason, which upstream's style writes."""
+TRIES = 3
+
+
+def test_an_empty_reason_of_upstreams_style_is_refused_and_starts_no_run(cluster: Cluster, tmp_path: Path) -> None:
+    group = "upstreamed.test"
+    (tmp_path / "crds").mkdir()
+    for schema in UPSTREAM_STYLE:
+        (tmp_path / "crds" / f"{schema.kind}.yaml").write_text(yaml.safe_dump(schema.definition(group)))
+    crds.install(cluster.api, tmp_path / "crds")
+    watches = _write_watches(tmp_path, [schema.kind for schema in UPSTREAM_STYLE])
+    entries = yaml.safe_load(watches.read_text())
+    watches.write_text(yaml.safe_dump([{**entry, "group": group, "upstreamStatus": True} for entry in entries]))
+    paths = {s.kind: f"/apis/{group}/v1/namespaces/default/{s.kind.lower()}s" for s in UPSTREAM_STYLE}
+    with operator(cluster.kubeconfig, watches, env={"ANSIBLE_GATHERING": "explicit"}) as running:
+        running.wait_ready()
+        for kind, path in paths.items():
+            body = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": kind.lower()}, "spec": {}}
+            cluster.api.call("POST", path, body)
+        for kind in paths:
+            line = running.wait_for_message(REFUSED, name=kind.lower())
+            assert (line["level"], "reason" in line["error"]) == ("warn", True), line
+            eventually(lambda kind=kind: _refusals(running, kind) >= TRIES, f"further tries for {kind}")  # type: ignore[misc]
+            assert _events(cluster.api, kind.lower()) == ["StatusRefused"]
+        assert {kind: running.runs(kind.lower()) for kind in paths} == dict.fromkeys(paths, 1)
+        for kind, path in paths.items():
+            cluster.api.call("PATCH", f"{path}/{kind.lower()}", {"spec": {"size": 2}}, "application/merge-patch+json")
+            eventually(lambda kind=kind: running.runs(kind.lower()) == 2, f"the run for an edit of {kind}")  # type: ignore[misc]
+
+
+def _refusals(running: OperatorProcess, kind: str) -> float:
+    """Return how often statuses of a kind were refused."""
+    lines = [line for line in running.metrics().splitlines() if "status_refused_total{" in line]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if f'"{kind.lower()}' in line)
+
+
 def _events(api: ApiServer, name: str) -> list[str]:
     items = api.call("GET", "/api/v1/namespaces/default/events")["items"]
     return [item["reason"] for item in items if item["involvedObject"].get("name") == name]
