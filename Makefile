@@ -135,6 +135,10 @@ check: setup ## Run the static checks alone: format, lint, types, layers, Ansibl
 	$(BIN)/yamllint --strict .
 	$(ISOLATED) $(BIN)/ansible-lint --offline
 
+.PHONY: reliability
+reliability: binaries ## Run the tests of what is promised under faults, load and attack, and print what peers promise beside it
+	@$(ISOLATED) $(BIN)/python -m tools.reliability -n $(WORKERS) $(PYTEST_ARGS)
+
 .PHONY: collection-check
 collection-check: setup ## Check the collection reconcile_runner.util as Ansible Galaxy does when it is published
 	@$(BIN)/python -m tools.collection

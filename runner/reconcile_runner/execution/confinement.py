@@ -199,7 +199,7 @@ def _allow(ruleset: int, path: str) -> None:
 
 def _drop(capability: int) -> None:
     """Give up a capability for good: who has one of these two reads any process's environment (Linux 6.10)."""
-    _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused to who has no right to it anyway
+    _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # who has no right to it has not the capability either
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     sets = (ctypes.c_uint32 * 6)()  # two words, each of the effective, the permitted and the inheritable set
     if _LIBC.capget(header, sets):
