@@ -107,9 +107,13 @@ async def test_cancellation_ends_every_process_of_the_run(engine: ForkserverEngi
     assert await works(engine, tmp_path)
 
 
-async def test_a_client_that_is_killed_takes_its_run_along(engine: ForkserverEngine, tmp_path: Path, nap: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=lambda one: one.name)
+async def test_a_client_that_is_killed_takes_its_run_along(
+    engine: ForkserverEngine, tmp_path: Path, nap: str, number: signal.Signals
+) -> None:
+    """SIGHUP is what the kernel sends when the launcher dies."""
     run = await started(engine, tmp_path, nap)
-    os.kill(client(engine), signal.SIGKILL)
+    os.kill(client(engine), number)
     await eventually(lambda: not sleepers(nap), "every process of the run has ended", seconds=10)
     assert (await run).status is RunStatus.FAILED  # type: ignore[attr-defined]
     assert await works(engine, tmp_path)

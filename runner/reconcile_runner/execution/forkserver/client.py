@@ -12,10 +12,6 @@ import _socket
 import marshal
 import posix
 import sys
-from fcntl import ioctl
-
-_TIOCSCTTY = 0x540E
-_TIOCNOTTY = 0x5422
 
 
 def main() -> None:
@@ -26,7 +22,6 @@ def main() -> None:
     umask = posix.umask(0o077)
     posix.umask(umask)
     request = marshal.dumps((argv, posix.getcwd(), umask, posix.environ))
-    _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
     while True:
         connection = _connect(f"{home}/socket")
         if connection is None:
@@ -74,9 +69,7 @@ def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
     Returns if ``ansible-playbook`` is to be started instead.
     """
     if answer == b"S":
-        # A terminal controls one session only, which is to be the playbook's.
-        has_terminal = _control(_TIOCNOTTY)
-        answer = _exchange(connection, b"T" if has_terminal else b"-")
+        answer = _receive_end(connection)
         if answer[:1] == b"E":
             posix._exit(answer[1])  # noqa: SLF001 - its public name
         if answer[:1] == b"K":
@@ -84,8 +77,6 @@ def _follow(answer: bytes, connection: _socket.socket, home: str) -> None:
         if answer == b"":
             _mark_as_lost(home)
             posix._exit(1)  # noqa: SLF001
-        if has_terminal:
-            _control(_TIOCSCTTY)
 
 
 def _end_by(number: int) -> None:
@@ -97,20 +88,11 @@ def _end_by(number: int) -> None:
     posix._exit(128 + number)  # noqa: SLF001
 
 
-def _exchange(connection: _socket.socket, message: bytes) -> bytes:
+def _receive_end(connection: _socket.socket) -> bytes:
     try:
-        connection.send(message)
         return connection.recv(2)
     except OSError:
         return b""
-
-
-def _control(request: int) -> bool:
-    try:
-        ioctl(1, request, 0)  # stdin is no terminal
-    except OSError:
-        return False
-    return True
 
 
 def _mark_as_lost(home: str) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
-import fcntl
 import gc
 import os
 import secrets
 import signal
 import sys
 import tempfile
-import termios
 import threading
 import traceback
 from pathlib import Path
@@ -37,11 +35,11 @@ _SHUT_DOWN_THREADS = "_shutdown"
 _RUN_EXIT_FUNCTIONS = "_run_exitfuncs"
 
 
-def play(request: wire.PlayRequest, primed: Primed, host: ModuleHost, *, has_terminal: bool) -> NoReturn:
+def play(request: wire.PlayRequest, primed: Primed, host: ModuleHost) -> NoReturn:
     """Run the requested play and end this process as ``ansible-playbook`` ends."""
     code = 250
     try:
-        if primed.needs_directory or not _become(request, has_terminal=has_terminal):
+        if primed.needs_directory or not _become(request):
             os._exit(REFUSED)
         if primed.printed:
             os.write(1, primed.printed)
@@ -69,13 +67,11 @@ def _publish(request: wire.PlayRequest, primed: Primed) -> None:
         primed.parsed_files.publish(Path(request.cwd).parent)
 
 
-def _become(request: wire.PlayRequest, *, has_terminal: bool) -> bool:
-    """Take over directory, environment and terminal.
+def _become(request: wire.PlayRequest) -> bool:
+    """Take over directory and environment.
 
     False if Ansible would have loaded differently with them.
     """
-    if has_terminal:
-        fcntl.ioctl(1, termios.TIOCSCTTY, 0)  # stdin is no terminal
     os.chdir(request.cwd)
     os.umask(request.umask)
     os.environ.clear()

@@ -49,7 +49,7 @@ class Supervisor:
         self._hold = contextlib.ExitStack()
         self._play = 0
 
-    def supervise(self, play: Callable[[wire.PlayRequest, ModuleHost, bool], NoReturn], primed: Primed) -> None:
+    def supervise(self, play: Callable[[wire.PlayRequest, ModuleHost], NoReturn], primed: Primed) -> None:
         """Run ``play`` in a child and wait until every process that it started has ended."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         processes.adopt_orphans()
@@ -64,23 +64,19 @@ class Supervisor:
         finally:
             self._clean_up()
 
-    def _supervise(self, play: Callable[[wire.PlayRequest, ModuleHost, bool], NoReturn], primed: Primed) -> None:
+    def _supervise(self, play: Callable[[wire.PlayRequest, ModuleHost], NoReturn], primed: Primed) -> None:
         try:
             self._connection.sendall(wire.START)
-            answer = self._connection.recv(1)
-            if answer:
-                host = ModuleHost()
-                self._fork(play, host, has_terminal=answer == wire.HAS_TERMINAL)
-                if self._serve_modules(host, primed.stock):
-                    self._wait_for_remaining(host)
-                else:
-                    self._kill_all()
+            host = ModuleHost()
+            self._fork(play, host)
+            if self._serve_modules(host, primed.stock):
+                self._wait_for_remaining(host)
+            else:
+                self._kill_all()
         except OSError:
             self._kill_all()
 
-    def _fork(
-        self, play: Callable[[wire.PlayRequest, ModuleHost, bool], NoReturn], host: ModuleHost, *, has_terminal: bool
-    ) -> None:
+    def _fork(self, play: Callable[[wire.PlayRequest, ModuleHost], NoReturn], host: ModuleHost) -> None:
         self._play = os.fork()
         if self._play == 0:
             for ended_by in (signal.SIGTERM, signal.SIGALRM):
@@ -89,7 +85,7 @@ class Supervisor:
             for number, descriptor in enumerate(self._terminal):
                 os.dup2(descriptor, number)
             processes.close_all_but(frozenset({host.keep_asking_end()}))
-            play(self._request, host, has_terminal)
+            play(self._request, host)
         host.keep_answering_end()
         for descriptor in self._terminal:
             os.close(descriptor)

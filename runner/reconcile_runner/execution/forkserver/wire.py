@@ -20,7 +20,7 @@ from reconcile_runner.execution import frames
 from reconcile_runner.execution.processes import JOB_VARIABLE
 
 START: Final = b"S"
-"""Answer: the run begins. The client then gives up its terminal and sends ``HAS_TERMINAL`` if it had one."""
+"""Answer: the run begins."""
 
 EXITED: Final = b"E"
 KILLED: Final = b"K"
@@ -28,8 +28,6 @@ KILLED: Final = b"K"
 
 ORDINARY: Final = b"X"
 """Answer: nothing was done, and the client is to run ``ansible-playbook`` itself."""
-
-HAS_TERMINAL: Final = b"T"
 
 PONG: Final = b"\n"
 """The line by which a zygote answers a ``PING``. Its one other line, the first, is JSON."""

@@ -94,8 +94,8 @@ class Zygote:
         if self._primed.update():
             gc.freeze()
 
-    def _play(self, request: wire.PlayRequest, host: ModuleHost, has_terminal: bool) -> NoReturn:
-        play.play(request, self._primed, host, has_terminal=has_terminal)
+    def _play(self, request: wire.PlayRequest, host: ModuleHost) -> NoReturn:
+        play.play(request, self._primed, host)
 
     def _reap(self) -> None:
         """Reap ended supervisors, and end the processes that a killed one has left."""
