@@ -20,7 +20,10 @@ from tests.support.paths import REPOSITORY
 from tools import pythons
 from tools.pythons import NoInterpreterError
 
-__all__ = ["BEFORE_219", "EACH", "SUPPORTED", "NoInterpreterError", "ansible_playbook", "is_installed"]
+__all__ = [
+    "BEFORE_219", "EACH", "IS_BEFORE_219", "SUPPORTED", "NoInterpreterError", "ansible_playbook", "is_installed",
+    "of_219",
+]  # fmt: skip
 
 SUPPORTED = {
     "2.16": (11, 12),
@@ -35,14 +38,17 @@ SUPPORTED = {
 BEFORE_219 = ("2.16", "2.17", "2.18")
 """The supported cores with the templating that 2.19 replaced, and what depends on it."""
 
-_PYTHONS = {"2.18": (11, 13), **SUPPORTED}
-"""The same for all that an environment can be made of."""
-
 
 def is_installed(core: str) -> bool:
     """Whether a core is the one in the environment of the tests."""
     return version("ansible-core").startswith(f"{core}.")
 
+
+IS_BEFORE_219 = any(map(is_installed, BEFORE_219))
+"""Whether the core in the environment of the tests is one of them."""
+
+of_219 = pytest.mark.skipif(IS_BEFORE_219, reason="of what there is from ansible-core 2.19 on alone")
+"""Marks tests of what the fork server does with the templating that came with 2.19, and leaves alone before."""
 
 EACH = [
     pytest.param(core, id=core, marks=() if is_installed(core) else pytest.mark.exhaustive)
@@ -82,7 +88,7 @@ def _install(core: str, environment: Path) -> None:
 
 
 def _interpreter(core: str) -> str:
-    oldest, newest = _PYTHONS[core]
+    oldest, newest = SUPPORTED[core]
     for minor in range(newest, oldest - 1, -1):
         if found := pythons.find(minor):
             return found

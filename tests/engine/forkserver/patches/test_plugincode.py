@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ from reconcile_runner.execution.forkserver.patches import plugincode
 from tests.support import fresh
 
 SOURCE = "import sys\nPLACE = __file__\nRUNS = []\ndef fail():\n    raise ValueError('here')\n"
+
+
+def load_source(plugins: Any, name: str, path: Path) -> Any:
+    """Have a loader of plugins import a file; ansible-core 2.19 has given the name another name."""
+    load = plugins._load_module_source
+    first, *_ = inspect.signature(load).parameters
+    return load(**{first: name, "path": str(path)})
 
 
 def imported(root: str) -> Any:
@@ -25,12 +33,14 @@ def imported(root: str) -> Any:
 
     def load(name: str, path: Path) -> Any:
         try:
-            module = loader.callback_loader._load_module_source(python_module_name=name, path=str(path))
+            module = load_source(loader.callback_loader, name, path)
         except SyntaxError as error:
             return type(error).__name__
         module.RUNS.append(name)
         function = module.fail.__code__
-        return [module.__name__, module.PLACE, function.co_filename, module.RUNS, "CHANGED" in vars(module)]
+        # Before ansible-core 2.19 the loader puts its own package before the name.
+        own = module.__name__.removeprefix("ansible.plugins.callback.")
+        return [own, module.PLACE, function.co_filename, module.RUNS, "CHANGED" in vars(module)]
 
     return [
         load(f"{name}_{number}", directory / f"{name}.py") for name in ("known", "new", "broken") for number in "12"
@@ -55,7 +65,7 @@ def import_broken(root: str) -> Any:
 
     def outcome() -> str:
         try:
-            loader.callback_loader._load_module_source(python_module_name="broken", path=str(path))
+            load_source(loader.callback_loader, "broken", path)
         except SyntaxError as error:
             return str(error)
         return "imported"

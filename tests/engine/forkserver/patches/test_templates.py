@@ -9,7 +9,9 @@ from typing import Any
 
 from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
 from reconcile_runner.execution.forkserver.patches.templates import Templates
-from tests.support import fresh
+from tests.support import cores, fresh
+
+pytestmark = cores.of_219
 
 Asked = tuple[str, bool, str]
 """``template`` or ``expression``, whether backslashes are escaped, and the text."""

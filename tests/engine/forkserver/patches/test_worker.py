@@ -13,7 +13,9 @@ from typing import Any
 
 from reconcile_runner.execution.forkserver.patches import worker
 from reconcile_runner.execution.forkserver.patches.plugins import OwnPlugins
-from tests.support import fresh
+from tests.support import cores, fresh
+
+pytestmark = cores.of_219
 
 LOCAL = "ansible_connection=local ansible_python_interpreter='{{ ansible_playbook_python }}'"
 ACTION = """

@@ -11,10 +11,13 @@ import pytest
 
 from reconcile_runner.execution.forkserver.handover import Topic, take
 from reconcile_runner.execution.forkserver.patches.yamlfiles import ParsedFiles
-from tests.support import fresh
+from tests.support import cores, fresh
 
 Load = tuple[str, dict[str, Any]]
 """The name of a file, and the other arguments of ``load_from_file``."""
+
+TRUSTED = {} if cores.IS_BEFORE_219 else {"trusted_as_template": True}
+"""How Ansible loads the files of roles and playbooks, all of which may hold templates."""
 
 SECRETS = {
     "whole": "$ANSIBLE_VAULT;1.1;AES256\n6162\n",
@@ -27,10 +30,14 @@ UNREADABLE = {
     "binary": "a: \0\n",
     "large": "a: " + "x" * 200_001,
 }
-TALKATIVE = {
-    "duplicate": "a: 1\na: 2\n",
-    "ordered": "a: !!omap\n  - b: 1\n",
-}
+DUPLICATE = "a: 1\na: 2\n"
+ORDERED = "a: !!omap\n  - b: 1\n"
+if cores.IS_BEFORE_219:
+    TALKATIVE = {"duplicate": (DUPLICATE, "found a duplicate dict key")}
+    ERRORS = {"json": "AnsibleParserError", "yaml": "AnsibleParserError"}
+else:
+    TALKATIVE = {"duplicate": (DUPLICATE, "Found duplicate mapping key"), "ordered": (ORDERED, "omap")}
+    ERRORS = {"json": "AnsibleJSONParserError", "yaml": "AnsibleYAMLParserError"}
 
 
 class Zygote:
@@ -74,7 +81,6 @@ class Zygote:
 
 
 def told(loader: Any, path: str, named: dict[str, Any]) -> Any:
-    tags: Any = importlib.import_module("ansible._internal._datatag._tags")
     errors: Any = importlib.import_module("ansible.errors")
     try:
         said = loader.load_from_file(path, **named)
@@ -85,9 +91,17 @@ def told(loader: Any, path: str, named: dict[str, Any]) -> Any:
         return f"{type(error).__name__}: {error}"
     except RecursionError as error:
         return type(error).__name__
+    (source, line, column), trusted = known_of(text)
+    return [said, f"{Path(source).name}:{line}:{column}", trusted]
+
+
+def known_of(text: Any) -> tuple[tuple[str, int, int], bool]:
+    """Return the file, line and column that Ansible knows of a text, and whether it may be a template."""
+    if cores.IS_BEFORE_219:
+        return getattr(text, "ansible_pos", ("", 0, 0)), True  # text of JSON is any text
+    tags: Any = importlib.import_module("ansible._internal._datatag._tags")
     origin = tags.Origin.get_tag(text)
-    trusted = tags.TrustedAsTemplate.is_tagged_on(text)
-    return [said, f"{Path(origin.path).name}:{origin.line_num}:{origin.col_num}", trusted]
+    return (origin.path, origin.line_num, origin.col_num), tags.TrustedAsTemplate.is_tagged_on(text)
 
 
 def write(root: Path, files: dict[str, str | None]) -> None:
@@ -105,12 +119,11 @@ def as_parsed(root: str, name: str, named: dict[str, Any]) -> list[Any]:
     return [first, kept, zygote.play((name, named)), zygote.play((name, named))]
 
 
-@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("trusted", [True, pytest.param(False, marks=cores.of_219)])
 def test_a_file_that_was_kept_says_the_same(tmp_path: Path, *, trusted: bool) -> None:
     write(tmp_path, {"a.yml": 'list: [1, 2.5, null]\ntext: "{{ one }}"\n'})
-    first, kept, second, third = fresh.call_with_ansible(
-        as_parsed, str(tmp_path), "a.yml", {"trusted_as_template": trusted}
-    )
+    named = TRUSTED if trusted else {"trusted_as_template": False}
+    first, kept, second, third = fresh.call_with_ansible(as_parsed, str(tmp_path), "a.yml", named)
     assert first["said"] == [[{"list": [1, 2.5, None], "text": "{{ one }}"}, "a.yml:2:7", trusted]]
     assert (first["parsed"], kept) == (["a.yml"], ["a.yml"])
     assert second == third == {**first, "parsed": []}
@@ -134,7 +147,7 @@ def test_what_is_kept_of_yaml_is_not_told_who_takes_json_only(tmp_path: Path) ->
     write(tmp_path, {"a.yml": "text: yaml\n"})
     first, kept, second = fresh.call_with_ansible(as_both, str(tmp_path))
     assert kept == ["a.yml"]
-    assert first["said"][1].startswith("AnsibleJSONParserError")
+    assert first["said"][1].startswith(ERRORS["json"])
     assert second["said"] == first["said"][1:]
 
 
@@ -195,7 +208,7 @@ def test_what_is_loaded_twice_in_one_run_is_not_shared(tmp_path: Path) -> None:
 
 def as_many(root: str, names: list[str]) -> list[Any]:
     zygote = Zygote(root)
-    loads: list[Load] = [(name, {"trusted_as_template": True}) for name in names]
+    loads: list[Load] = [(name, TRUSTED) for name in names]
     plays = [zygote.play(each) for each in loads]
     kept = zygote.update()
     return [kept, plays, [zygote.play(each) for each in loads]]
@@ -214,21 +227,21 @@ def test_what_cannot_be_read_is_told_to_each_run_and_harms_nobody(tmp_path: Path
     assert kept == ["plain"]
     assert [each["said"] for each in first] == [each["said"] for each in second]
     assert first[0]["said"][0].startswith("AnsibleFileNotFound")
-    assert first[1]["said"][0].startswith("AnsibleYAMLParserError")
+    assert first[1]["said"][0].startswith(ERRORS["yaml"])
 
 
 def test_a_file_that_makes_ansible_say_something_says_it_in_each_run(tmp_path: Path) -> None:
-    write(tmp_path, dict(TALKATIVE))
+    write(tmp_path, {name: text for name, (text, _) in TALKATIVE.items()})
     kept, first, second = fresh.call_with_ansible(as_many, str(tmp_path), list(TALKATIVE))
-    assert "Found duplicate mapping key" in first[0]["displayed"][0]
-    assert "omap" in str(first[1]["displayed"])
+    for play, (_, words) in zip(first, TALKATIVE.values(), strict=True):
+        assert words in str(play["displayed"])
     assert first == second
     assert kept == []
 
 
 def test_two_files_that_say_the_same_are_not_kept_either(tmp_path: Path) -> None:
     """Ansible says one thing once in each process, and a zygote is one process for all of its runs."""
-    write(tmp_path, {"a.yml": "a: !!omap\n  - b: 1\n"})
+    write(tmp_path, {"a.yml": DUPLICATE if cores.IS_BEFORE_219 else ORDERED})
     kept, first, second = fresh.call_with_ansible(as_many, str(tmp_path), ["a.yml", "a.yml"])
     assert kept == []
     assert first == second
