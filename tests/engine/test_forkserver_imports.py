@@ -221,11 +221,13 @@ def answer(self, name):
     return ordinary(self, name)
 
 def is_configuration(frame):
-    while frame.f_globals["__name__"] in ("os", "collections.abc", OWN + ".forkserver.importedstate"):
+    while frame.f_globals["__name__"] in PASSING_ON:
         frame = frame.f_back
     return frame.f_globals["__name__"].startswith(("ansible.config", OWN))
 
 OWN = "reconcile_runner.execution"
+# The third is what configuration is read by before ansible-core 2.17.
+PASSING_ON = ("os", "collections.abc", "ansible.utils.py3compat", OWN + ".forkserver.importedstate")
 os.environ["PRIMED"] = "yes"
 os._Environ.__getitem__ = answer
 """

@@ -17,7 +17,7 @@ from reconcile_runner.execution.job import Job, RunResult
 from tests.engine.test_execution_processes import children, eventually
 from tests.engine.test_forkserver_corpus import lines
 from tests.engine.test_forkserver_deaths import zygote
-from tests.support import jobevents
+from tests.support import cores, jobevents
 from tests.support.jobs import make_job
 
 pytestmark = pytest.mark.timeout(180)
@@ -44,6 +44,8 @@ FILES = {
     "roles/told/vars/more.yml": "word: more-zero\nlist: [a, b]\nword: more-first\n",
 }
 """A role, with a module of a collection; one of its files has a key twice, which Ansible warns of."""
+
+WARNING = "found a duplicate dict key" if cores.IS_BEFORE_219 else "Found duplicate mapping key"
 
 
 def write(root: Path, files: Mapping[str, str]) -> None:
@@ -128,7 +130,7 @@ async def test_a_run_that_uses_what_was_learned_tells_what_the_first_told(runs: 
         told.append([text.splitlines(), result.status, result.stats, [each.message for each in result.failures]])
     assert told[1] == told[0]
     assert told[2] == told[0]
-    assert "Found duplicate mapping key" in str(told[0][0]), "a warning is part of what is compared"
+    assert WARNING in str(told[0][0]), "a warning is part of what is compared"
     payloads = runs.engine._home / f"payloads-{zygote(runs.engine)}"
     assert places[0].parent != payloads, "the first run brings its module along"
     assert places[1] == places[2]
@@ -206,7 +208,8 @@ async def test_what_cannot_be_compiled_fails_its_own_task_in_each_run(runs: Runs
         _, events = await runs.run(runs.job("breaks"))
         counts.append(sum(event["event"] == "runner_on_failed" for event in events))
         zygotes.add(zygote(runs.engine))
-    assert counts == [3, 3, 3]
+    # Before ansible-core 2.19 the number, which Python does not read, is taken for text.
+    assert counts == [2 if cores.IS_BEFORE_219 else 3] * 3
     assert len(zygotes) == 1, "the zygote that learned is alive"
 
 

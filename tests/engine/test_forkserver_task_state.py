@@ -14,7 +14,7 @@ from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.forkserver.patches.worker import leaves_nothing
 from reconcile_runner.execution.job import RunStatus
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
-from tests.support import fresh, inplay, processstate
+from tests.support import cores, fresh, inplay, processstate
 from tests.support.jobs import make_job
 from tests.support.paths import REPOSITORY, TESTDATA
 
@@ -145,6 +145,7 @@ def using(expression: str) -> dict[str, Any]:
     return {"name": expression, "ansible.builtin.debug": {"msg": f"{{{{ {expression} }}}}"}, "ignore_errors": True}
 
 
+@cores.of_219
 async def test_the_detector_finds_what_plugins_leave_that_are_forced_to_run_in_the_play(
     engine: ForkserverEngine, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def actions() -> list[dict[str, Any]]:
     ]
 
 
+@cores.of_219
 @pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 async def test_nothing_that_runs_in_the_play_leaves_anything(engine: ForkserverEngine, tmp_path: Path) -> None:
@@ -213,6 +215,7 @@ def test_what_a_plugin_may_leave_is_not_excepted(place: str) -> None:
     assert is_state(place)
 
 
+@cores.of_219
 def test_the_corpus_is_all_that_may_run_in_the_play() -> None:
     assert fresh.call_with_ansible(inplay.names_in_the_code) == {
         "filters": sorted({**inplay.FILTERS, **inplay.WANTING}),

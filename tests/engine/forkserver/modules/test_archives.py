@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile_runner.execution.forkserver.handover import Topic, publish
-from reconcile_runner.execution.forkserver.modules import archives
+from reconcile_runner.execution.forkserver.modules import archives, preload
 from reconcile_runner.execution.forkserver.modules.archives import Archives
 from reconcile_runner.execution.forkserver.modules.importsystem import ImportSystem
 from reconcile_runner.execution.forkserver.modules.preload import TargetModule, TargetModules
@@ -232,3 +232,25 @@ def test_what_cannot_be_made_ready_stays_unknown(tmp_path: Path) -> None:
     assert found == [False] * 5 + [True]
     assert answer[0] == "one"
     assert (left, path) == ([], [])
+
+
+def checksums_of_loaded(root: str) -> dict[str, int]:
+    target = preload.load(ImportSystem.current(), [Path(root)])
+    return {name: each.checksum for name, each in target.by_file.items()}
+
+
+def test_a_module_that_puts_another_in_its_own_place_is_known_by_its_own_file(tmp_path: Path) -> None:
+    """As ``ansible.module_utils.compat.selectors`` does before ansible-core 2.18: every module's zip holds it."""
+    name = "ansible_collections/kubernetes/core/plugins/module_utils/replaced.py"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("import selectors, sys\nsys.modules[__name__] = selectors\n")
+    known = fresh.call(checksums_of_loaded, str(tmp_path))
+    assert known[name] == zlib.crc32((tmp_path / name).read_bytes())
+    ansible = Path(str(importlib.import_module("ansible").__path__[0])).parent
+    own = [
+        name
+        for name in known
+        if name.startswith("ansible/module_utils/") and Path(name).name != "__init__.py" and (ansible / name).exists()
+    ]
+    assert len(own) > 50
+    assert [file for file in own if known[file] != zlib.crc32((ansible / file).read_bytes())] == []

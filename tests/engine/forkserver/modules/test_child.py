@@ -50,8 +50,8 @@ def payload(**changes: str | None) -> bytes:
     return f'import x\n\nif __name__ == "__main__":\n    _ansiballz_main(\n{lines})\n'.encode()
 
 
-def written_by_ansible(root: str) -> str:
-    """Return the payload that Ansible makes of its module ``ping`` for a task."""
+def written_by_ansible(root: str) -> list[Any]:
+    """Return the payload that Ansible makes of its module ``ping`` for a task, and the template that it is made of."""
     fresh.load_ansible()
     common: Any = importlib.import_module("ansible.executor.module_common")
     template: Any = importlib.import_module("ansible.template")
@@ -63,11 +63,14 @@ def written_by_ansible(root: str) -> str:
         module_name="ansible.builtin.ping", module_path=path, module_args={"data": "gruß 'of' \\ it"},
         templar=template.Templar(loader=loader.DataLoader(), variables=variables), task_vars=variables,
     )  # fmt: skip
-    return base64.b64encode(made.b_module_data).decode()
+    # Before ansible-core 2.19 it is one of a tuple, and made of a template.
+    data = made[0] if isinstance(made, tuple) else made.b_module_data
+    return [base64.b64encode(data).decode(), getattr(common, "ACTIVE_ANSIBALLZ_TEMPLATE", None)]
 
 
 def test_what_ansible_writes_is_read(tmp_path: Path) -> None:
-    module = parse(base64.b64decode(fresh.call_with_ansible(written_by_ansible, str(tmp_path))))
+    data, template = fresh.call_with_ansible(written_by_ansible, str(tmp_path))
+    module = parse(base64.b64decode(data), template)
     assert module is not None
     assert (module.name, module.full_name) == ("ansible.builtin.ping", "ansible.modules.ping")
     assert json.loads(module.params)["ANSIBLE_MODULE_ARGS"]["data"] == "gruß 'of' \\ it"

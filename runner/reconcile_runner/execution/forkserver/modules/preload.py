@@ -62,9 +62,10 @@ def load(new: ImportSystem, collections: Iterable[Path]) -> TargetModules:
             names += _shared_by_collection(directory)
         with_warnings = _import_all(names)
         loaded = ImportSystem.current()
+        # Here, because namespace packages find their directories by their import system.
+        by_file = dict(_by_file(loaded.modules))
     finally:
         before.install(instead_of=ImportSystem.current())
-    by_file = dict(_by_file(loaded.modules))
     silent = {file: each for file, each in by_file.items() if each.module.__name__ not in with_warnings}
     imports = ImportSystem(new.path, loaded.meta_path, loaded.path_hooks, {}, loaded.modules)
     return TargetModules(imports, silent, frozenset(by_file) - frozenset(silent))
@@ -124,7 +125,19 @@ def _by_file(modules: dict[str, ModuleType]) -> Iterator[tuple[str, TargetModule
         file = vars(module).get("__file__")
         if not isinstance(file, str) or not file.endswith(".py"):
             continue
-        suffix = "/__init__.py" if Path(file).name == "__init__.py" else ".py"
+        is_package = Path(file).name == "__init__.py"
+        source = Path(file) if is_package else _own_file(name, modules) or Path(file)
         with contextlib.suppress(OSError):
-            checksum = zlib.crc32(Path(file).read_bytes())
-            yield name.replace(".", "/") + suffix, TargetModule(module, checksum)
+            checksum = zlib.crc32(source.read_bytes())
+            yield name.replace(".", "/") + ("/__init__.py" if is_package else ".py"), TargetModule(module, checksum)
+
+
+def _own_file(name: str, modules: dict[str, ModuleType]) -> Path | None:
+    """Return the file of this name in the package of this name, which a zip holds.
+
+    The module's ``__file__`` is another one if it has put another module in its own place.
+    """
+    parent, _, child = name.rpartition(".")
+    directories = getattr(modules.get(parent), "__path__", None)
+    files = [Path(directory) / f"{child}.py" for directory in directories or ()]
+    return next((file for file in files if file.is_file()), None)
