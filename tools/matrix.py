@@ -3,7 +3,8 @@
 For each pair an environment of its own (``.venvs/py3XX-core2.YY``, made once), on a Python that is found, downloaded or
 built (``tools.pythons``), and in it the tests of what a pair can change: both engines, their equivalence, and that an
 object's values stay data. Each core has all of them on one Python, and on its others those that hold the engines
-against each other. Arguments choose pairs (``3.13-2.20``).
+against each other. On the first, modules of the whole ``ansible`` wheel of that core run, too, as a row of their own.
+Arguments choose pairs (``3.13-2.20``) and such rows (``3.13-2.20-wheel``).
 
 Ends with a table, and with exit code 1 where a pair failed or did not run.
 """
@@ -22,8 +23,8 @@ from typing import Final
 from reconcile_runner.execution.forkserver.engine import TESTED_PYTHONS
 from tests.support.cores import SUPPORTED
 from tests.support.paths import REPOSITORY
-from tools import pythons
-from tools.environment import run_step
+from tools import pythons, wheels
+from tools.environment import StepFailedError, run_step
 from tools.pythons import NoInterpreterError
 
 OLDEST_PYTHON: Final = 11
@@ -43,6 +44,9 @@ OF_A_PYTHON: Final = (
 )
 """What runs on a core's other Pythons."""
 
+OF_A_WHEEL: Final = ("tests/wheel",)
+"""What runs of a core's ``ansible`` wheel."""
+
 FORKED_ON: Final = tuple(minor for _, minor in TESTED_PYTHONS)
 """The Pythons on which the engine ``forkserver`` is offered."""
 
@@ -56,14 +60,18 @@ WITHOUT_FORKS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A Python 3 minor and an ansible-core."""
+    """A Python 3 minor and an ansible-core.
+
+    ``of_wheel``: with all collections that are released with that core.
+    """
 
     minor: int
     core: str
+    of_wheel: bool = False
 
     def __str__(self) -> str:
         """Return the pair as arguments name it."""
-        return f"3.{self.minor}-{self.core}"
+        return f"3.{self.minor}-{self.core}{'-wheel' if self.of_wheel else ''}"
 
     @property
     def environment(self) -> Path:
@@ -73,10 +81,11 @@ class Pair:
     @property
     def tests(self) -> tuple[str, ...]:
         """Return what runs of the tests."""
+        if self.of_wheel:
+            return OF_A_WHEEL
         if self.minor not in FORKED_ON:
             return WITHOUT_FORKS
-        newest = max(minor for minor in minors(self.core) if minor in ALWAYS)
-        return ALL if self.minor == newest else OF_A_PYTHON
+        return ALL if self.minor == minor_of_all(self.core) else OF_A_PYTHON
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ class Row:
 
     def __str__(self) -> str:
         """Return a line of the table."""
-        return f"{self.pair:<10}{self.seconds:>7.0f} s{self.preparing:>9.0f} s  {self.result}"
+        return f"{self.pair:<16}{self.seconds:>7.0f} s{self.preparing:>9.0f} s  {self.result}"
 
 
 def minors(core: str) -> list[int]:
@@ -100,9 +109,15 @@ def minors(core: str) -> list[int]:
     return list(range(max(oldest, OLDEST_PYTHON), min(newest, NEWEST_PYTHON) + 1))
 
 
+def minor_of_all(core: str) -> int:
+    """Return the Python on which a core has all tests."""
+    return max(minor for minor in minors(core) if minor in ALWAYS)
+
+
 def pairs() -> list[Pair]:
-    """Return every pair that is supported."""
-    return [Pair(minor, core) for core in sorted(SUPPORTED) for minor in minors(core)]
+    """Return every pair that is supported, and each core with its wheel."""
+    with_wheels = [Pair(minor_of_all(core), core, of_wheel=True) for core in sorted(SUPPORTED)]
+    return [*(Pair(minor, core) for core in sorted(SUPPORTED) for minor in minors(core)), *with_wheels]
 
 
 def obtainable(found: list[Pair]) -> list[Pair]:
@@ -125,7 +140,9 @@ def test(pair: Pair) -> Row:
     begun = time.monotonic()
     try:
         python = _make_environment(pair)
-    except (NoInterpreterError, EnvironmentNotMadeError) as error:
+        if pair.of_wheel:
+            wheels.provide(pair.core, python)
+    except (NoInterpreterError, EnvironmentNotMadeError, StepFailedError) as error:
         seconds = time.monotonic() - begun
         return Row(str(pair), f"NOT RUN: {error}", passed=False, seconds=seconds, preparing=seconds)
     preparing = time.monotonic() - begun
@@ -188,7 +205,7 @@ def main(wanted: list[str]) -> int:
     for pair in [known[name] for name in wanted] or obtainable(list(known.values())):
         say(f"=== Python and ansible-core {pair}")
         rows.append(test(pair))
-    say(f"{'pair':<10}{'time':>9}{'preparing':>11}  result")
+    say(f"{'pair':<16}{'time':>9}{'preparing':>11}  result")
     for row in rows:
         say(str(row))
     say(f"{len(rows)} pairs in {sum(row.seconds for row in rows):.0f} s")

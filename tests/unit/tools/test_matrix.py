@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.cores import SUPPORTED
-from tools import matrix, pythons
-from tools.matrix import ALL, WITHOUT_FORKS, Pair, Row, obtainable, pairs
+from tools import matrix, pythons, wheels
+from tools.environment import StepFailedError
+from tools.matrix import ALL, OF_A_WHEEL, WITHOUT_FORKS, Pair, Row, obtainable, pairs
 from tools.pythons import NoInterpreterError
 
 
@@ -20,6 +21,24 @@ def test_each_core_has_all_tests_on_one_python_that_can_be_built_and_some_on_eac
         [full] = [pair for pair in of_core if pair.tests == ALL]
         assert full.minor in matrix.ALWAYS
         assert all(pair.tests for pair in of_core)
+
+
+def test_each_core_has_a_row_for_all_collections_that_are_released_with_it() -> None:
+    rows = [pair for pair in pairs() if pair.of_wheel]
+    assert [pair.core for pair in rows] == sorted(SUPPORTED)
+    assert {pair.tests for pair in rows} == {OF_A_WHEEL}
+    assert {pair.minor for pair in rows} <= set(matrix.ALWAYS)
+    assert str(rows[2]) == "3.13-2.18-wheel"
+
+
+def test_a_wheel_that_cannot_be_had_is_red(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(core: str, _python: str) -> Path:
+        raise StepFailedError(f"wheel-{core}.txt: could not be installed")
+
+    monkeypatch.setattr(matrix, "_make_environment", lambda _pair: "python")
+    monkeypatch.setattr(wheels, "provide", refuse)
+    assert matrix.main(["3.13-2.21-wheel"]) == 1
+    assert "NOT RUN: wheel-2.21.txt: could not be installed" in capsys.readouterr().out
 
 
 def test_where_nothing_is_forked_the_other_engine_is_tested() -> None:
@@ -41,9 +60,9 @@ def test_the_table_has_a_line_with_the_time_of_each_pair(
     monkeypatch.setattr(matrix, "test", passed)
     assert matrix.main(["3.11-2.18", "3.13-2.21"]) == 0
     assert capsys.readouterr().out.splitlines()[-4:] == [
-        "pair           time  preparing  result",
-        "3.11-2.18       2 s        1 s  passed",
-        "3.13-2.21       2 s        1 s  passed",
+        "pair                 time  preparing  result",
+        "3.11-2.18             2 s        1 s  passed",
+        "3.13-2.21             2 s        1 s  passed",
         "2 pairs in 4 s",
     ]
 
