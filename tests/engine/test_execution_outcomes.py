@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from reconcile_runner.errors import ConfigError
 from reconcile_runner.execution.job import RunStats, RunStatus
 from reconcile_runner.execution.jobevent import EventKind, JobEvent
 from reconcile_runner.execution.pool import SubprocessEngine
+from tests.support import cores
 from tests.support.jobs import PROJECTS, make_job
 
 
@@ -116,13 +118,27 @@ CASES = [
 ]
 
 
+BAD_YAML = "We were unable to read either as JSON nor YAML" if cores.IS_BEFORE_219 else "YAML parsing failed"
+IN_OLDER_WORDS = {
+    "module_crashes.yml": r"Crash \({place}:5\): MODULE FAILURE(: No start of json char found)?\n"
+    r"See stdout/stderr for the exact error: the module's last words",
+    "undefined.yml": r"Print it \({place}:5\): The task includes an option with an undefined variable\.\.?"
+    r" 'nobody_set_me' is undefined \({place}:5:7\)",
+}
+"""Patterns of messages before ansible-core 2.19."""
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.project)
 async def test_a_run_ends_as_its_author_would_expect(engine: SubprocessEngine, tmp_path: Path, case: Case) -> None:
     result = await engine.run(make_job(tmp_path, case.project), ignore)
     assert result.status is case.status, result.message
     assert result.stats == case.stats
     assert tuple(failure.task for failure in result.failures) == case.failed
-    assert result.message == case.message.format(projects=PROJECTS)
+    older = IN_OLDER_WORDS.get(case.project) if cores.IS_BEFORE_219 else None
+    if older:
+        assert re.fullmatch(older.format(place=re.escape(str(PROJECTS / case.project))), result.message)
+    else:
+        assert result.message == case.message.format(projects=PROJECTS)
     assert result.duration > 0
 
 
@@ -135,7 +151,7 @@ async def test_a_missing_include_is_named_with_its_task(engine: SubprocessEngine
 
 
 BROKEN = {
-    "invalid_yaml.yml": ("YAML parsing failed", "invalid_yaml.yml:7:1"),
+    "invalid_yaml.yml": (BAD_YAML, "invalid_yaml.yml:7:1"),
     "invalid_task.yml": ("conflicting action statements", "invalid_task.yml:5:7"),
     "unknown_module.yml": ("couldn't resolve module/action 'no_such_module'", "unknown_module.yml:5:7"),
     "missing_role.yml": ("he role 'no_such_role' was not found", "missing_role.yml:5:7"),
@@ -204,7 +220,9 @@ async def test_what_no_log_hides_stays_hidden(engine: SubprocessEngine, tmp_path
     assert "hunter2" not in repr(result) + repr(events)
     artifacts = [path for path in (job.private_data_dir / "artifacts").rglob("*") if path.is_file()]
     assert [path for path in artifacts if b"hunter2" in path.read_bytes()] == []
-    assert sum("censored" in event.stdout for event in events) == 4, "the results themselves are still shown"
+    # Before ansible-core 2.19 the result of a loop is shown, too.
+    shown = 5 if cores.IS_BEFORE_219 else 4
+    assert sum("censored" in event.stdout for event in events) == shown, "the results themselves are still shown"
 
 
 async def test_an_ansible_playbook_that_is_killed_is_a_failure_that_names_the_task(

@@ -16,6 +16,7 @@ import importlib
 import io
 import locale
 import logging
+import multiprocessing.context
 import multiprocessing.process
 import os
 import re
@@ -102,6 +103,7 @@ _STREAMS: Final = {name: Stream.of(getattr(sys, f"__{name}__")) for name in ("st
 """The streams of this interpreter. Ansible changes them in the controller's process."""
 
 _CURRENT_PROCESS = "_current_process"
+_DEFAULT_CONTEXT, _CHOSEN_CONTEXT = "_default_context", "_actual_context"
 _MAIN_PROCESS = multiprocessing.process.current_process()
 """The zygote's process object, which imports this: a worker's is a daemon, which may have no children."""
 
@@ -275,6 +277,8 @@ def _reset_process(surroundings: Surroundings, stdout: int, stderr: int) -> None
     tempfile.tempdir = None
     logging.root.handlers.clear()
     setattr(multiprocessing.process, _CURRENT_PROCESS, _MAIN_PROCESS)
+    # A lock that ansible-core 2.16 makes when it is imported has chosen one, and a module could choose none.
+    setattr(getattr(multiprocessing.context, _DEFAULT_CONTEXT), _CHOSEN_CONTEXT, None)
     _adopt_temporary_directories()
     locale.setlocale(locale.LC_ALL, "C")
     with contextlib.suppress(locale.Error):
