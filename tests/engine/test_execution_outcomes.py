@@ -122,8 +122,8 @@ BAD_YAML = "We were unable to read either as JSON nor YAML" if cores.IS_BEFORE_2
 IN_OLDER_WORDS = {
     "module_crashes.yml": r"Crash \({place}:5\): MODULE FAILURE(: No start of json char found)?\n"
     r"See stdout/stderr for the exact error: the module's last words",
-    "undefined.yml": r"Print it \({place}:5\): The task includes an option with an undefined variable\.\.?"
-    r" 'nobody_set_me' is undefined \({place}:5:7\)",
+    "undefined.yml": r"Print it \({place}:5\): The task includes an option with an undefined variable\."
+    r"(\.| The error was: 'nobody_set_me' is undefined\.)? 'nobody_set_me' is undefined \({place}:5:7\)",
 }
 """Patterns of messages before ansible-core 2.19."""
 

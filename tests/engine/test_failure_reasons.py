@@ -19,6 +19,7 @@ from reconcile_runner.execution.jobevent import EventKind, JobEvent
 from reconcile_runner.execution.launcherclient import LauncherReport
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from reconcile_runner.execution.result import ResultBuilder
+from tests.support import cores
 from tests.support.jobs import make_job
 from tests.support.paths import TESTDATA
 
@@ -27,6 +28,13 @@ pytestmark = pytest.mark.timeout(300)
 FAILURES = TESTDATA / "failures"
 SECRET = "canary-7f3a"
 HIDDEN = "'no_log: true' was specified for this result"
+
+# What ansible-core 2.19 has given other words, and another column.
+BAD_YAML, BAD_COLUMN, ONE_SECOND = (
+    ("We were unable to read either as JSON nor YAML", 33, "expected time frame (1)")
+    if cores.IS_BEFORE_219
+    else ("YAML parsing failed", 24, "1 second")
+)
 
 SHAPES = {
     "a text": "no friend",
@@ -56,7 +64,7 @@ SHAPES = {
     "an assertion with a list": '["no", "friend"]',
     "an assertion without a message": "'friend' == 'foe'",
     "an asynchronous one": "no friend",
-    "a timeout": "1 second",
+    "a timeout": ONE_SECOND,
     "retries": "no friend",
     "variables that are missing": "friend.yml",
     "variables that are encrypted": "vault",
@@ -79,7 +87,7 @@ SHAPES = {
 BROKEN = {
     "import_playbook.yml": ("Could not find or access", "broken/friend.yml"),
     "import_tasks.yml": ("Could not find or access", "broken/friend.yml"),
-    "syntax_in_role.yml": ("YAML parsing failed", "roles/syntax/tasks/main.yml:2:24"),
+    "syntax_in_role.yml": (BAD_YAML, f"roles/syntax/tasks/main.yml:2:{BAD_COLUMN}"),
     "unknown_in_role.yml": ("no.such.friend", "roles/unknown/tasks/main.yml:1:3"),
     "encrypted_vars.yml": ("no vault secrets", "encrypted.yml"),
     "no_hosts.yml": ("nothing was run", "'Tune the databases' (hosts: databases)", "no_hosts.yml"),
@@ -92,10 +100,10 @@ LATER = {
     "fatal.yml": ("Fail ({place}/fatal.yml:8): no friend",),
     "handler.yml": ("handler 'no friend' was not found", "in the task 'Notify' ({place}/handler.yml:5)"),
     "tasks.yml": ("Look for a friend ({place}/tasks.yml:7): ", "{place}/friend.yml"),
-    "tasks_syntax.yml": ("YAML parsing failed", "included/syntax.yml:2:24", "({place}/tasks_syntax.yml:7)"),
+    "tasks_syntax.yml": (BAD_YAML, f"included/syntax.yml:2:{BAD_COLUMN}", "({place}/tasks_syntax.yml:7)"),
     "tasks_module.yml": ("no.such.friend", "included/unknown.yml:1:3", "({place}/tasks_module.yml:7)"),
     "role.yml": ("Look for a friend ({place}/role.yml:7): ", "the role 'friend' was not found"),
-    "role_syntax.yml": ("YAML parsing failed", "syntax/tasks/main.yml:2:24", "({place}/role_syntax.yml:7)"),
+    "role_syntax.yml": (BAD_YAML, f"syntax/tasks/main.yml:2:{BAD_COLUMN}", "({place}/role_syntax.yml:7)"),
     "role_module.yml": ("no.such.friend", "unknown/tasks/main.yml:1:3", "({place}/role_module.yml:7)"),
 }
 """Playbooks that fail after their first task, with what the message holds."""
