@@ -190,6 +190,14 @@ image: python ## Build the image with docker, podman or buildah (IMAGE=, BASE_IM
 image-report: python ## Print what is in the image: packages (CycloneDX), and what is known against them
 	@"$(BASE_PYTHON)" -m tools.image report $(if $(IMAGE),--image "$(IMAGE)") --builder "$(BUILDER)"
 
+.PHONY: release
+release: setup ## Build what a release publishes, twice, and write digests and provenance to dist/release
+	@$(BIN)/python -m tools.release
+
+.PHONY: audit
+audit: python ## Ask for known vulnerabilities of what is installed, and fail if there are any or it could not look (AUDIT_ARGS=--unreachable=warn)
+	@"$(BASE_PYTHON)" -m tools.audit $(AUDIT_ARGS)
+
 .PHONY: lock
 lock: python ## Renew the hashed requirement files from requirements/*.in (LOCK_ARGS=--no-upgrade: only what has to change)
 	@"$(BASE_PYTHON)" -m tools.lock $(LOCK_ARGS)
