@@ -175,6 +175,9 @@ class _Decoder:
             return None
         if isinstance(value, float) and not math.isfinite(value):
             self._report(node, f"found {node.value!r}, expected a finite number: JSON has no other")
+        if _is_no_text(node):
+            self._report(node, f"found {node.value!r}, expected text: half a character is none")
+            return None
         return value
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Value]:
@@ -187,6 +190,8 @@ class _Decoder:
         for key, _value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._report(key, "found a list or a mapping as a key, expected text")
+            elif _is_no_text(key):
+                self._report(key, f"found the key {key.value!r}, expected text: half a character is none")
             elif key.tag != _MERGE_TAG and key.value in first_lines:
                 self._report(key, f"found the key {key.value!r} twice (first in line {first_lines[key.value]})")
             else:
@@ -216,6 +221,11 @@ def _syntax_problem(error: yaml.MarkedYAMLError, written_lines: tuple[int, ...])
     problem = " ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
     return Problem(_written_line(written_lines, mark) if mark else None, f"is not YAML: {problem}")
+
+
+def _is_no_text(scalar: yaml.Node) -> bool:
+    """Return whether an escape of a surrogate stands in a scalar: UTF-8 cannot hold it, nor can JSON."""
+    return any("\ud800" <= character <= "\udfff" for character in scalar.value)
 
 
 def _short(tag: str) -> str:
