@@ -194,6 +194,10 @@ class _Connection(asyncio.Protocol):
         elif self._opening is not None:
             self._opening.cancel()
 
+    def note_malformed(self) -> None:
+        """Count what arrived as no HTTP."""
+        self._listener.peers.note(Refusal.MALFORMED)
+
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Count the connection as one whose request is being served."""
@@ -218,7 +222,7 @@ class _Connection(asyncio.Protocol):
         try:
             self._http.data_received(data)
         except ValueError:  # a URL that cannot be one
-            self._listener.peers.note(Refusal.MALFORMED)
+            self.note_malformed()
             self.end()
 
     def eof_received(self) -> None:
@@ -268,4 +272,8 @@ async def serve_connection(request: web.Request, handler: Handler) -> web.Stream
     with connection.serving():
         if not request.raw_path.startswith("/"):
             return web.Response(status=400, text="found a target that is no path\n")
-        return await handler(request)
+        try:
+            return await handler(request)
+        except web.RequestPayloadError:
+            connection.note_malformed()
+            return web.Response(status=400, text="found a body that is no HTTP\n")

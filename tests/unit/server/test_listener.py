@@ -185,6 +185,21 @@ async def test_a_target_that_is_no_path_gets_400(target: str, tmp_path: Path) ->
         assert (await say(int(url.rpartition(":")[2]), request, and_no_more=False)).split()[1] == b"400"
 
 
+async def test_a_body_that_is_no_http_gets_400() -> None:
+    server = HttpServer("--a-port", BindAddress("127.0.0.1", 0), {"/metrics": echo}, can_post=True)
+    await server.start()
+    request = b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with capture_logs() as lines:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.address.port)
+        writer.write(request)
+        await asyncio.sleep(0)
+        writer.write(b"no length\r\n")
+        assert (await reader.readuntil(b"\r\n")).split()[1] == b"400"
+        writer.transport.abort()
+        await server.stop()
+    assert {line["cause"] for line in lines} == {Refusal.MALFORMED}
+
+
 @contextmanager
 def silent(port: int, count: int) -> Iterator[list[socket.socket]]:
     opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
