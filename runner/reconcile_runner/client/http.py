@@ -28,8 +28,9 @@ from yarl import URL
 from reconcile_runner import __version__
 from reconcile_runner.apimachinery import rawjson
 from reconcile_runner.apimachinery.objects import KubeObject
-from reconcile_runner.client.api import ACCEPT_JSON, STALL_TIMEOUT, PatchBody, PatchType, WatchEvent
+from reconcile_runner.client.api import ACCEPT_JSON, PatchBody, PatchType, WatchEvent
 from reconcile_runner.client.config import SERVICE_ACCOUNT, Cluster, load_cluster
+from reconcile_runner.client.deadlines import Deadlines
 from reconcile_runner.client.decoding import decode_event, decode_object, error_of_answer
 from reconcile_runner.client.outage import OutageLog
 from reconcile_runner.client.upgrade import Refused, Upgraded, open_upgrade
@@ -39,10 +40,6 @@ from reconcile_runner.logs import get_logger
 
 _log = get_logger(__name__)
 
-CONNECT_TIMEOUT: Final = 10.0
-"""Seconds for TCP and TLS together."""
-REQUEST_TIMEOUT: Final = 30.0
-"""Seconds for a whole request that is neither a watch nor forwarded."""
 MAX_LINE_BYTES: Final = 16 * 2**20
 """Bytes of one watch event at most. An object is at most 1.5 MiB in etcd; JSON can make it six times as long."""
 YIELD_AFTER_BYTES: Final = 2**18
@@ -87,7 +84,7 @@ class HttpClient:
 
     Made in a running event loop; ``await close()`` ends it.
 
-    The timeouts are in seconds and for tests to shorten.
+    The deadlines are for tests to shorten.
     """
 
     def __init__(
@@ -96,18 +93,17 @@ class HttpClient:
         clock: Clock,
         observe: RequestObserver | None = None,
         *,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        request_timeout: float = REQUEST_TIMEOUT,
+        deadlines: Deadlines | None = None,
     ) -> None:
+        self._deadlines = deadlines or Deadlines()
         self._cluster = cluster
         self._observe = observe or _ignore
-        self._connect_timeout = connect_timeout
         self._outage = OutageLog(clock)
         endless = aiohttp.ClientTimeout(total=None)
         headers = {"User-Agent": _USER_AGENT}
         connector = make_connector()
         self._requests = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(request_timeout), headers=headers
+            connector=connector, timeout=aiohttp.ClientTimeout(self._deadlines.request), headers=headers
         )
         self._forwards = aiohttp.ClientSession(
             connector=connector, connector_owner=False, timeout=endless, auto_decompress=False
@@ -179,7 +175,7 @@ class HttpClient:
         params: Mapping[str, str],
         *,
         accept: str = ACCEPT_JSON,
-        stall_timeout: float = STALL_TIMEOUT,
+        stall_timeout: float | None = None,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Yield what happens to a list; see ``ApiClient.watch``."""
@@ -187,7 +183,9 @@ class HttpClient:
         async with self._failure_explained():
             # Compression would hold events back until a block is full.
             headers = {"Accept": accept, "Accept-Encoding": "identity"}
-            response = await self._send(self._watches, "GET", url, headers, sock_read=stall_timeout)
+            response = await self._send(
+                self._watches, "GET", url, headers, sock_read=stall_timeout or self._deadlines.silence
+            )
             async with response:
                 await self._raise_for_status(response)
                 if on_open is not None:
@@ -201,18 +199,24 @@ class HttpClient:
         path_qs: str,
         headers: Mapping[str, str],
         body: AsyncIterable[bytes] | bytes | None,
+        *,
+        is_stream: bool = False,
     ) -> aiohttp.ClientResponse:
         """Send a request with the operator's credentials; return the raw answer.
 
         The caller's credentials are dropped.
 
         Its body is not decompressed and its status not looked at, but a 401 is tried once more with credentials read
-        again where the body can be sent twice (it is not an iterable). There is no timeout but for connecting. The
-        caller releases the answer. Raises ``ApiUnreachableError``.
+        again where the body can be sent twice (it is not an iterable). What is no stream has ``Deadlines.forward``, to
+        the end of the answer's body, whose reader gets a ``TimeoutError``. The caller releases the answer. Raises
+        ``ApiUnreachableError``.
         """
         url = URL(self.server + path_qs, encoded=True)
         kept = _without_own(headers)
-        return await self._send(self._forwards, method, url, kept, data=body, skip_auto_headers=_NO_AUTO_HEADERS)
+        total = None if is_stream else self._deadlines.forward
+        return await self._send(
+            self._forwards, method, url, kept, data=body, total=total, skip_auto_headers=_NO_AUTO_HEADERS
+        )
 
     async def upgrade(self, method: str, path_qs: str, headers: Mapping[str, str], body: bytes) -> Upgraded | Refused:
         """Open a connection for the protocol that ``headers`` name (WebSocket, SPDY).
@@ -225,7 +229,7 @@ class HttpClient:
             own = _without_own(headers)
             if header:
                 own["Authorization"] = header
-            return await open_upgrade(self._cluster, method, path_qs, own, body, self._connect_timeout)
+            return await open_upgrade(self._cluster, method, path_qs, own, body, self._deadlines)
 
         header = await credentials.authorization()
         async with self._outage_noted(method):
@@ -260,11 +264,14 @@ class HttpClient:
         *,
         data: AsyncIterable[bytes] | bytes | None = None,
         sock_read: float | None = None,
+        total: float | None = None,
         skip_auto_headers: Sequence[str] = (),
     ) -> aiohttp.ClientResponse:
         """Return the answer; try once more after a 401 if there is a new token."""
         header = await self._cluster.credentials.authorization()
-        timeout = aiohttp.ClientTimeout(session.timeout.total, sock_read=sock_read, sock_connect=self._connect_timeout)
+        timeout = aiohttp.ClientTimeout(
+            total or session.timeout.total, sock_read=sock_read, sock_connect=self._deadlines.connect
+        )
 
         async def send_once(header: str) -> aiohttp.ClientResponse:
             own = CIMultiDict(headers)

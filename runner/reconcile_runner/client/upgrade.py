@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from reconcile_runner.client.config import Cluster
+from reconcile_runner.client.deadlines import Deadlines
 from reconcile_runner.errors import ApiUnreachableError
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -48,7 +49,7 @@ class Refused:
 
 
 async def open_upgrade(
-    cluster: Cluster, method: str, path_qs: str, headers: Mapping[str, str], body: bytes, connect_timeout: float
+    cluster: Cluster, method: str, path_qs: str, headers: Mapping[str, str], body: bytes, deadlines: Deadlines
 ) -> Upgraded | Refused:
     """Ask the API server to upgrade.
 
@@ -57,12 +58,13 @@ async def open_upgrade(
     Raises ``ApiUnreachableError`` for what is no answer; ``OSError`` and ``EOFError`` as the network does.
     """
     url = URL(cluster.server)
-    async with asyncio.timeout(connect_timeout):
+    async with asyncio.timeout(deadlines.connect):
         reader, writer = await _connect(cluster, url)
     try:
         writer.write(_request_head(method, f"{url.raw_path.rstrip('/')}{path_qs}", url, headers, len(body)) + body)
-        head = await reader.readuntil(_END_OF_HEAD)
-        async with asyncio.timeout(connect_timeout):
+        async with asyncio.timeout(deadlines.upgrade):
+            head = await reader.readuntil(_END_OF_HEAD)
+        async with asyncio.timeout(deadlines.connect):
             answer = await _read_refusal(head, reader)
     except (ValueError, IndexError, asyncio.LimitOverrunError) as error:
         writer.transport.abort()

@@ -18,6 +18,7 @@ from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client import HttpClient
 from reconcile_runner.errors import ApiUnreachableError
 from reconcile_runner.proxy.authority import AUTHORITY, without_impersonation
+from reconcile_runner.proxy.requestinfo import is_long_running
 
 NOT_PASSED_ON: Final = frozenset(
     {
@@ -103,7 +104,7 @@ class Forwarder:
         upstream = await self._forward(request, headers, body)
         try:
             content = await upstream.read()
-        except ClientError as error:
+        except (ClientError, TimeoutError) as error:
             raise ApiUnreachableError(f"{self._client.server} broke off its answer") from error
         finally:
             upstream.close()
@@ -118,7 +119,8 @@ class Forwarder:
                 content = await request.read()
             elif length is not None:
                 headers[hdrs.CONTENT_LENGTH] = str(length)
-        return await self._client.forward(request.method, request.raw_path, headers, content)
+        is_stream = is_long_running(request.raw_path)
+        return await self._client.forward(request.method, request.raw_path, headers, content, is_stream=is_stream)
 
 
 def request_headers(request: web.Request) -> CIMultiDict[str]:

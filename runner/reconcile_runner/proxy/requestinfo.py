@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from reconcile_runner.apimachinery.objects import ObjectKey
 
 _CORE_PREFIX, _GROUP_PREFIX = "api", "apis"
 _OLD_VERBS: Final = frozenset({"proxy", "watch"})
 """Verbs that were once part of paths. Such a request is sent on unchanged."""
+_LONG_RUNNING_SUBRESOURCES: Final = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 _SUBRESOURCES_OF_NAMESPACES: Final = frozenset({"finalize", "status"})
 
 
@@ -40,6 +41,16 @@ class RequestInfo:
     def storage(self) -> tuple[str, str]:
         """Return group and plural, which all versions of a kind share."""
         return self.group, self.plural
+
+
+def is_long_running(target: str) -> bool:
+    """Return whether a request, by its path and query, may take any time, as kube-apiserver has it."""
+    path, _, query = target.partition("?")
+    info = parse_path(path)
+    if info is None:
+        return any(f"/{verb}/" in path for verb in _OLD_VERBS)
+    is_watch = "watch" in parse_qs(query, keep_blank_values=True)
+    return is_watch or info.subresource.partition("/")[0] in _LONG_RUNNING_SUBRESOURCES
 
 
 def parse_path(path: str) -> RequestInfo | None:

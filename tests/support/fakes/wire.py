@@ -15,6 +15,7 @@ from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client import ApiClient, HttpClient, WatchEvent
 from reconcile_runner.client.config import Cluster
 from reconcile_runner.client.credentials import Credentials, StaticCredentials
+from reconcile_runner.client.deadlines import Deadlines
 from reconcile_runner.client.tls import ClientTls
 from tests.support.fakes.clock import FakeClock
 from tests.support.fakes.faultserver import Exchange, Handler
@@ -32,7 +33,7 @@ def client_of(
     """Return a client that is to be closed."""
     client_tls = ClientTls(lambda: tls) if tls is not None else None
     cluster = Cluster(url, client_tls, credentials or StaticCredentials("Bearer secret"))
-    return HttpClient(cluster, FakeClock(), connect_timeout=connect_timeout)
+    return HttpClient(cluster, FakeClock(), deadlines=Deadlines(connect=connect_timeout))
 
 
 def status(code: int, reason: str, message: str = "message", **fields: object) -> KubeObject:

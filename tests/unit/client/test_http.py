@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import fields
 from functools import partial
 
 import aiohttp
@@ -18,6 +20,7 @@ from reconcile_runner.apimachinery.objects import KubeObject
 from reconcile_runner.client import ACCEPT_PARTIAL, ApiClient, HttpClient, PatchType
 from reconcile_runner.client.config import Cluster
 from reconcile_runner.client.credentials import StaticCredentials
+from reconcile_runner.client.deadlines import Deadlines
 from reconcile_runner.client.http import cause_of, make_socket
 from reconcile_runner.client.tls import make_context
 from reconcile_runner.clock import SystemClock
@@ -36,6 +39,12 @@ from tests.support.fakes.faultserver import Exchange, FaultServer, answering, bl
 from tests.support.fakes.wire import PATH, SHORT, Ask, client_of, status, watched
 
 _KEY = ConnectionKey("api.example", 6443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+
+
+async def watched_by_default(client: HttpClient) -> None:
+    async with aclosing(client.watch(PATH, {})) as events:
+        async for _ in events:
+            pass
 
 
 def test_both_implementations_are_api_clients() -> None:
@@ -197,14 +206,51 @@ async def test_a_server_that_cannot_be_reached_is_named_with_the_cause_in_one_li
     assert "\n" not in str(caught.value)
 
 
-async def test_a_server_that_accepts_and_stays_silent_ends_a_request_and_a_watch() -> None:
+CALLS: dict[str, Ask] = {
+    "get": lambda client: client.get(PATH),
+    "etag": lambda client: client.etag(PATH, accept=ACCEPT_PARTIAL),
+    "create": lambda client: client.create(PATH, {}),
+    "patch": lambda client: client.patch(PATH, {}),
+    "update": lambda client: client.update(PATH, {}),
+    "delete": lambda client: client.delete(PATH),
+    "watch": watched_by_default,
+    "forward": lambda client: client.forward("GET", PATH, {}, None),
+    "upgrade": lambda client: client.upgrade("GET", PATH, {"Upgrade": "websocket"}, b""),
+}
+"""Every call that goes out to the API server."""
+
+
+def test_every_call_is_walked() -> None:
+    calls = {name for name in vars(HttpClient) if not name.startswith("_")} - {"server", "close"}
+    assert calls == set(CALLS)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_server_that_accepts_and_stays_silent_ends_each_call(call: str) -> None:
+    deadlines = Deadlines(**dict.fromkeys((field.name for field in fields(Deadlines)), SHORT))
     async with deaf_server("http") as url:
         cluster = Cluster(url, None, StaticCredentials())
-        async with HttpClient(cluster, FakeClock(), request_timeout=SHORT) as client:
+        async with HttpClient(cluster, FakeClock(), deadlines=deadlines) as client, asyncio.timeout(20):
             with pytest.raises(ApiUnreachableError, match="stayed silent for too long"):
-                await client.get(PATH)
-            with pytest.raises(ApiUnreachableError, match="stayed silent for too long"):
-                await watched(client, stall_timeout=SHORT)
+                await CALLS[call](client)
+
+
+async def test_a_stream_that_is_passed_on_may_stay_silent(server: FaultServer) -> None:
+    released = asyncio.Event()
+
+    async def late(exchange: Exchange) -> None:
+        await released.wait()
+        await answering(200, {})(exchange)
+
+    server.on(PATH, late)
+    cluster = Cluster(server.url, None, StaticCredentials())
+    async with HttpClient(cluster, FakeClock(), deadlines=Deadlines(forward=SHORT)) as client:
+        stream = asyncio.create_task(client.forward("GET", PATH, {}, None, is_stream=True))
+        with pytest.raises(ApiUnreachableError, match="stayed silent for too long"):
+            await client.forward("GET", PATH, {}, None)
+        assert not stream.done()
+        released.set()
+        (await stream).release()
 
 
 async def test_a_name_that_cannot_be_resolved_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from reconcile_runner.client import HttpClient, Refused, Upgraded
 from reconcile_runner.client.config import Cluster
 from reconcile_runner.client.credentials import StaticCredentials, TokenFile
+from reconcile_runner.client.deadlines import Deadlines
 from reconcile_runner.client.tls import ClientTls, make_context
 from reconcile_runner.client.upgrade import open_upgrade
 from reconcile_runner.errors import ApiUnreachableError
@@ -164,7 +165,7 @@ async def test_an_http_proxy_is_upgraded_through(server: FaultServer) -> None:
     server.on(EXEC, agree)
     async with http_proxy(b"HTTP/1.1 200 Connected\r\n\r\n") as (url, asked):
         cluster = Cluster(server.url, None, StaticCredentials(""), proxy=url)
-        upgraded = await open_upgrade(cluster, "POST", EXEC, SPDY, b"", 5.0)
+        upgraded = await open_upgrade(cluster, "POST", EXEC, SPDY, b"", Deadlines())
         assert isinstance(upgraded, Upgraded)
         assert upgraded.head.startswith(b"HTTP/1.1 101 ")
         upgraded.close()
@@ -183,7 +184,7 @@ async def test_an_http_proxy_is_upgraded_through_with_tls(tmp_path: Path) -> Non
         server.on(EXEC, agree)
         tls = ClientTls(lambda: make_context(tmp_path / "ca.crt", "", verify=True), [])
         cluster = Cluster(server.url, tls, StaticCredentials(""), server_name="localhost", proxy=url)
-        upgraded = await open_upgrade(cluster, "POST", EXEC, SPDY, b"", 5.0)
+        upgraded = await open_upgrade(cluster, "POST", EXEC, SPDY, b"", Deadlines())
         assert isinstance(upgraded, Upgraded)
         assert await upgraded.reader.readexactly(5) == b"bytes"
         upgraded.close()
@@ -198,5 +199,5 @@ async def test_an_http_proxy_that_does_not_connect_is_named_without_its_password
     async with http_proxy(answer) as (url, _):
         cluster = Cluster("http://127.0.0.1:1", None, StaticCredentials(""), proxy=url)
         with pytest.raises(ApiUnreachableError, match=told) as caught:
-            await open_upgrade(cluster, "POST", EXEC, SPDY, b"", 5.0)
+            await open_upgrade(cluster, "POST", EXEC, SPDY, b"", Deadlines())
         assert "secret" not in str(caught.value)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile_runner.proxy.requestinfo import RequestInfo, parse_path
+from reconcile_runner.proxy.requestinfo import RequestInfo, is_long_running, parse_path
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,23 @@ def test_a_path_names_a_resource(path: str, expected: RequestInfo) -> None:
 )
 def test_any_other_path_names_none(path: str) -> None:
     assert parse_path(path) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "is_long"),
+    [
+        ("/api/v1/pods", False),
+        ("/api/v1/pods?watch=true&timeoutSeconds=5", True),
+        ("/api/v1/watch/pods", True),
+        ("/api/v1/namespaces/n/pods/p", False),
+        ("/api/v1/namespaces/n/pods/p/log?follow=true", True),
+        ("/api/v1/namespaces/n/pods/p/exec", True),
+        ("/api/v1/namespaces/n/services/s/proxy/some/path", True),
+        ("/api/v1/namespaces/n/pods/p/status", False),
+        ("/apis", False),
+        ("/version", False),
+        ("/api/v1/pods?labelSelector=watch", False),
+    ],
+)
+def test_what_kube_apiserver_ends_after_a_minute_is_known(target: str, is_long: bool) -> None:
+    assert is_long_running(target) is is_long
