@@ -6,8 +6,11 @@ from typing import Final
 
 from reconcile_runner.clock import Clock
 
-FOREIGN_BURST: Final = 50
-"""Reconciles in a row that the objects of a namespace may ask for in others."""
+FOREIGN_BURST: Final = 2000
+"""Reconciles in a row that the objects of a namespace may ask for in others.
+
+A thousand owners hear at once of what happens to their dependents there.
+"""
 FOREIGN_PERIOD: Final = 30.0
 """Seconds after which they may ask for another one."""
 _MAX_REMEMBERED: Final = 1000

@@ -7,7 +7,7 @@ from typing import Any
 from reconcile_runner.apimachinery.objects import GroupVersionKind, KubeObject, ObjectKey
 from reconcile_runner.cache.informer import Informer, NamespaceStore
 from reconcile_runner.client.discovery import Resource
-from reconcile_runner.controller.budget import FOREIGN_BURST, FOREIGN_PERIOD, NamespaceBudget
+from reconcile_runner.controller.budget import FOREIGN_PERIOD, NamespaceBudget
 from reconcile_runner.controller.dependents import Dependents
 from reconcile_runner.controller.workqueue import Priority, WorkQueue
 from reconcile_runner.metrics import Metrics
@@ -17,6 +17,7 @@ from tests.support.fakes.clock import FakeClock
 from tests.support.queues import depth, drain
 
 FOO = GroupVersionKind("example.com", "v1", "Foo")
+BURST = 50
 VICTIM = ObjectKey("victim", "foo")
 GLOBAL = ObjectKey("", "foo")
 MAPS = Resource(
@@ -32,6 +33,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock, self.metrics = FakeClock(), Metrics()
         self.queue = WorkQueue("foo-v1-controller", self.clock, self.metrics, debounce=0.0)
+        self.queue._budget = NamespaceBudget(self.clock, BURST)
         cache = StillCache()
         dependents = Dependents(cache, self.metrics)
         owners = Informer(FOO, metadata_only=False)
@@ -64,7 +66,7 @@ class Bench:
 
 async def test_who_edits_an_object_elsewhere_cannot_keep_an_owner_running() -> None:
     b = Bench()
-    assert await b.runs("attacker", 500) == FOREIGN_BURST
+    assert await b.runs("attacker", 500) == BURST
     for _ in range(10):
         await b.clock.advance(FOREIGN_PERIOD)
         assert await b.runs("attacker", 100) == 1
@@ -72,12 +74,12 @@ async def test_who_edits_an_object_elsewhere_cannot_keep_an_owner_running() -> N
 
 async def test_a_cluster_scoped_owner_is_no_exception() -> None:
     b = Bench()
-    assert await b.runs("attacker", 500, ownerReferences=[REFERENCE]) == FOREIGN_BURST
+    assert await b.runs("attacker", 500, ownerReferences=[REFERENCE]) == BURST
 
 
 async def test_what_waits_for_a_budget_is_not_lost() -> None:
     b = Bench()
-    await b.runs("attacker", FOREIGN_BURST + 1)
+    await b.runs("attacker", BURST + 1)
     assert depth(b.queue) == 0
     await b.clock.advance(FOREIGN_PERIOD)
     assert await drain(b.queue) == [VICTIM]
@@ -105,7 +107,7 @@ async def test_what_is_coming_anyway_costs_no_budget() -> None:
     for _ in range(500):
         b.change("attacker")
     assert await drain(b.queue) == [VICTIM]
-    assert await b.runs("attacker", 500) == FOREIGN_BURST - 1
+    assert await b.runs("attacker", 500) == BURST - 1
 
 
 async def test_a_budget_is_whole_again_after_a_while_and_forgotten_then() -> None:
