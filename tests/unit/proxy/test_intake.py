@@ -26,8 +26,8 @@ MEGABYTE, CHUNK = 2**20, 2**16
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-LONGEST_TURN = 0.25
-"""Seconds; what is done in place of that in a thread takes one and more."""
+LARGEST_SHARE = 0.5
+"""Of the work, in one turn of the event loop. Where that does the reading itself, it is nearly all."""
 
 
 @dataclass
@@ -167,7 +167,7 @@ async def test_what_takes_long_to_read_does_not_keep_the_event_loop(
 ) -> None:
     async with bench(tmp_path) as b, heartbeat() as measured:
         await b.call("POST", body, content_type)
-    assert measured.longest < LONGEST_TURN
+    assert measured.share < LARGEST_SHARE
 
 
 async def test_an_answer_with_many_fields_of_which_one_is_deep_does_not_keep_the_event_loop(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_an_answer_with_many_fields_of_which_one_is_deep_does_not_keep_the
         b.answer = LARGE["json with a deep field"][1]
         async with heartbeat() as measured:
             assert await b.call("POST", b"{}", "application/json") == (200, b.answer)
-    assert measured.longest < LONGEST_TURN
+    assert measured.share < LARGEST_SHARE
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -18,7 +18,7 @@ from reconcile_runner.watches.loader import WatchesFileError
 from tests.unit.watches.test_watchesfile import ENVIRON, WATCHES, load_text
 
 CORPUS: Final = sorted(WATCHES.glob("*.yaml"))
-ROUNDS: Final = 10
+ROUNDS: Final = 6
 """Mutations of each file of the corpus."""
 
 PIECES: Final = (
@@ -32,17 +32,17 @@ PIECES: Final = (
         b"}",
         b"[",
         b"]" * 500,
-        b"[" * 5000,
+        b"[" * 2000,
         b"{a: " * 3000,
         b"1e999",
         b"0x",
         b"'",
         b'"',
     ),
-    *(b"9" * 5000, b"2026-99-99", b"y" * 100_000, "\u2028\u202e\U0010ffff".encode()),
+    *(b"9" * 5000, b"2026-99-99", b"y" * 20_000, "\u2028\u202e\U0010ffff".encode()),
 )
 VALUES: Final[tuple[object, ...]] = (
-    *(None, True, 0, -1, 10**400, 1e308, float("nan"), float("-inf"), "", " ", "\x00", "\ud800", "a" * 100_000, "$x"),
+    *(None, True, 0, -1, 10**400, 1e308, float("nan"), float("-inf"), "", " ", "\x00", "\ud800", "a" * 20_000, "$x"),
     *([], [[]], {}, {"": ""}, {1: 2}, {None: None}, {"a": {"b": [{}]}}, "{{ x }}", "../..", "/", ".", "~", "a\nb"),
 )
 
@@ -122,7 +122,6 @@ FOUND: Final[dict[str, bytes]] = {
     "aliases that expand to much": b"- &a [x, x]\n- &b [*a, *a]\n- &c [*b, *b]\n",
     "a key that is no text": b"- {1: 2, version: v1, kind: A, role: foo}\n",
     "half a character": b'- {version: "\\ud800", kind: A, role: foo}\n- {"\\ud800": A}\n',
-    "nested deeply": b"[" * 100_000,
 }
 """What was found once, and what such files are found by."""
 
