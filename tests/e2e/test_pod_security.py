@@ -67,7 +67,9 @@ def refusal(path):
     except PermissionError:
         return True
     return False
-paths = ["{TOKEN}", "/proc/1/environ", "/proc/1/mem", "/proc/1/maps", "{TOKEN.replace("token", "namespace")}"]
+own = open("/proc/1/task/1/children").read().split()[0]  # the first process is tini
+of_operator = [f"/proc/{{own}}/{{name}}" for name in ("environ", "mem", "maps")]
+paths = ["{TOKEN}", *of_operator, "{TOKEN.replace("token", "namespace")}"]
 print(json.dumps([confinement.problems(["{TOKEN}"]), list(map(refusal, paths))]))
 """
 
