@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tools.progress import Progress, say
 
@@ -30,7 +30,7 @@ def tell(message: str) -> None:
     say(message, who=_WHO)
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """End with exit code 1 and a message."""
     tell(f"error: {message}")
     sys.exit(1)

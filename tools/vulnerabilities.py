@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
 
-from tools.environment import run_step
+from tools.environment import StepFailedError, run_step
 
 _TIMEOUT: Final = 300.0
 """Seconds for the database of vulnerabilities to answer for all packages."""
+
+_TIMED_OUT: Final = 124
+_UNREACHABLE: Final = re.compile(r"Could not connect|not redirecting properly|ConnectionError|Timeout")
+"""What pip-audit says, or the library that it asks with, where the database is not within reach."""
 
 
 class Vulnerability(TypedDict):
@@ -34,21 +40,33 @@ class UnreachableError(Exception):
     """The database could not be asked, or has none of the packages: nothing is known of any."""
 
 
-def ask(programs: Path, requirements: Sequence[Path]) -> list[Audited]:
-    """Return what is known of the packages that files pin; `programs` has pip-audit. Raises `UnreachableError`."""
+def ask(programs: Path, requirements: Path) -> list[Audited]:
+    """Return what is known of the packages that a file pins; `programs` has pip-audit.
+
+    Raises:
+        UnreachableError: The database could not be asked, or has none of these packages.
+        StepFailedError: pip-audit failed for another reason.
+
+    """
     with tempfile.TemporaryDirectory(prefix="audit-") as directory:
         known = Path(directory) / "known.json"
-        files = [argument for path in requirements for argument in ("-r", str(path))]
         options = ["--progress-spinner=off", "--no-deps", "--disable-pip", "--format=json", f"--output={known}"]
-        answer = run_step("asking for known vulnerabilities", [str(programs / "pip-audit"), *options, *files], _TIMEOUT)
+        command = [str(programs / "pip-audit"), *options, "-r", str(requirements)]
+        answer = run_step(f"asking for known vulnerabilities of {requirements.name}", command, _TIMEOUT)
         try:
             audited: list[Audited] = json.loads(known.read_text("utf-8"))["dependencies"]
         except (OSError, json.JSONDecodeError) as error:
-            said = answer.stdout.strip().splitlines() or [f"exit code {answer.returncode}"]
-            raise UnreachableError(f"the database could not be asked ({said[-1]})") from error
+            raise _failure(answer) from error
     if len(unknown(audited)) == len(audited):
         raise UnreachableError("the database could not be asked, or has none of these packages")
     return audited
+
+
+def _failure(answer: subprocess.CompletedProcess[str]) -> UnreachableError | StepFailedError:
+    lines = answer.stdout.strip().splitlines() or [f"exit code {answer.returncode}"]
+    if answer.returncode == _TIMED_OUT or _UNREACHABLE.search(answer.stdout):
+        return UnreachableError(f"the database could not be asked ({lines[-1]})")
+    return StepFailedError(f"pip-audit failed: {lines[-1]}")
 
 
 def unknown(audited: Sequence[Audited]) -> list[str]:

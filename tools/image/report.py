@@ -42,6 +42,6 @@ def _print_known(programs: Path, image: ImageArchive, directory: Path) -> None:
     requirements = directory / "installed.txt"
     requirements.write_text("".join(pinned), encoding="utf-8")
     try:
-        say(in_words(ask(programs, [requirements])), who=_WHO)
-    except UnreachableError as error:
+        say(in_words(ask(programs, requirements)), who=_WHO)
+    except (UnreachableError, StepFailedError) as error:
         say(f"no list of vulnerabilities: {error}", who=_WHO)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,24 +33,28 @@ def test_a_package_that_the_database_does_not_have_is_not_called_safe() -> None:
     assert in_words([SAFE, UNKNOWN]) == "0 known vulnerabilities in 1 Python packages (not in the database: b)"
 
 
-def saying(directory: Path, audited: list[Audited] | None) -> Path:
-    """Return a directory with a pip-audit that answers so; None: it reaches nothing."""
+UNREACHED = "Could not connect to the vulnerability feed"
+BROKEN = "package a has duplicate requirements"
+
+
+def saying(directory: Path, audited: list[Audited] | str) -> Path:
+    """Return a directory with a pip-audit that answers so, or ends with an error."""
     program = directory / "pip-audit"
     answer = shlex.quote(json.dumps({"dependencies": audited}))
     write = f'for one in "$@"; do case "$one" in --output=*) echo {answer} > "${{one#--output=}}";; esac; done'
-    program.write_text("#!/bin/sh\n" + (write if audited is not None else "echo 'cannot connect'; exit 1") + "\n")
+    program.write_text("#!/bin/sh\n" + (f"echo '{audited}'; exit 1" if isinstance(audited, str) else write) + "\n")
     program.chmod(0o755)
     return directory
 
 
 def test_what_the_database_says_is_returned(tmp_path: Path) -> None:
-    assert ask(saying(tmp_path, [SAFE, UNKNOWN]), [Path("r.txt")]) == [SAFE, UNKNOWN]
+    assert ask(saying(tmp_path, [SAFE, UNKNOWN]), Path("r.txt")) == [SAFE, UNKNOWN]
 
 
-@pytest.mark.parametrize(("said", "reason"), [(None, "cannot connect"), ([UNKNOWN], "has none of these")])
-def test_a_database_that_cannot_be_asked_is_no_list(tmp_path: Path, said: list[Audited] | None, reason: str) -> None:
+@pytest.mark.parametrize(("said", "reason"), [(UNREACHED, UNREACHED), ([UNKNOWN], "has none of these")])
+def test_a_database_that_cannot_be_asked_is_no_list(tmp_path: Path, said: list[Audited] | str, reason: str) -> None:
     with pytest.raises(UnreachableError, match=reason):
-        ask(saying(tmp_path, said), [Path("r.txt")])
+        ask(saying(tmp_path, said), Path("r.txt"))
 
 
 @pytest.mark.parametrize(
@@ -63,11 +66,11 @@ def test_a_database_that_cannot_be_asked_is_no_list(tmp_path: Path, said: list[A
         ([SAFE, UNKNOWN], [], 1),
         ([SAFE, UNKNOWN], [audit.WARN], 1),
         ([UNKNOWN], [audit.WARN], 0),
-        (None, [audit.WARN], 0),
+        (UNREACHED, [audit.WARN], 0),
     ],
 )
 def test_it_passes_where_it_looked_at_everything_and_found_nothing(
-    said: list[Audited] | None, arguments: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    said: list[Audited] | str, arguments: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
     saying(tmp_path / "bin", said)
@@ -75,13 +78,40 @@ def test_it_passes_where_it_looked_at_everything_and_found_nothing(
     assert audit.main(arguments) == code
 
 
-def test_where_it_could_not_look_it_fails_unless_that_is_allowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[Any]
+@pytest.mark.parametrize(
+    ("said", "arguments", "message"),
+    [
+        (UNREACHED, [], f"no audit: the database could not be asked ({UNREACHED})"),
+        (BROKEN, [], f"pip-audit failed: {BROKEN}"),
+        (BROKEN, [audit.WARN], f"pip-audit failed: {BROKEN}"),
+    ],
+)
+def test_where_it_could_not_look_it_fails_unless_that_is_allowed_and_never_where_pip_audit_did(
+    said: str,
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "bin").mkdir()
-    saying(tmp_path / "bin", None)
+    saying(tmp_path / "bin", said)
     monkeypatch.setattr(audit, "locked_environment", lambda _name: tmp_path)
     with pytest.raises(SystemExit) as ended:
-        audit.main([])
+        audit.main(arguments)
     assert ended.value.code == 1
-    assert "no audit: the database could not be asked" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+def test_a_database_that_goes_away_in_the_middle_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([[SAFE, HIT]])
+
+    def answer(_programs: Path, _requirements: Path) -> list[Audited]:
+        for audited in answers:
+            return audited
+        raise UnreachableError("gone")
+
+    monkeypatch.setattr(audit, "locked_environment", lambda _name: tmp_path)
+    monkeypatch.setattr(audit, "ask", answer)
+    with pytest.raises(SystemExit):
+        audit.main([audit.WARN])
