@@ -172,8 +172,7 @@ def main(deadline: int, hidden: list[str] | None) -> None:
     ``deadline`` is the descriptor of that of all runs, or ``rundeadline.NONE``. ``hidden`` are the files that runs must
     not read; None: they are not confined.
     """
-    if deadline != rundeadline.NONE:
-        os.set_inheritable(deadline, False)
+    rundeadline.keep(deadline)
     watch = RunDeadlineWatch(deadline, _on_deadline)
     processes.adopt_orphans()
     processes.set_parent_death_signal(signal.SIGTERM)

@@ -100,7 +100,7 @@ class LauncherClient:
                 "reconcile_runner.execution.launcher",
                 str(deadline),
                 *(() if hidden is None else (CONFINE, *hidden)),
-                pass_fds=() if deadline == rundeadline.NONE else (deadline,),
+                pass_fds=rundeadline.descriptors(deadline),
                 cwd="/",
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,

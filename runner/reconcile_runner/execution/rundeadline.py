@@ -32,6 +32,17 @@ _REPEAT_PERIOD: Final = 0.1
 """Seconds to the next signal. Python handles one that comes right before a system call only when that ends."""
 
 
+def descriptors(deadline: int) -> tuple[int, ...]:
+    """Return what a program is to inherit for a deadline: its descriptor, or nothing where there is none."""
+    return () if deadline == NONE else (deadline,)
+
+
+def keep(deadline: int) -> None:
+    """Keep an inherited descriptor in this process and its forks: programs that they start do not get it."""
+    for descriptor in descriptors(deadline):
+        os.set_inheritable(descriptor, False)
+
+
 class RunDeadline:
     """The operator's end: moves the deadline of all its runs on."""
 

@@ -266,7 +266,7 @@ class ForkserverEngine:
         return await asyncio.create_subprocess_exec(
             *(self._interpreter, "-P", "-c", _BOOTSTRAP, str(self._home / "lib"), str(self._home)),
             *map(str, (os.getpid(), deadline, *dataclasses.astuple(self._patience), *self._sources)),
-            pass_fds=() if deadline == rundeadline.NONE else (deadline,),
+            pass_fds=rundeadline.descriptors(deadline),
             cwd=self._home / "empty",
             stdin=listener.fileno(),
             stdout=asyncio.subprocess.PIPE,

@@ -255,7 +255,7 @@ class Server:
         terminal, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, _ROWS_AND_COLUMNS)
         errors = os.dup(2)
-        passed = (theirs.fileno(), terminal, errors, *([] if self._deadline == rundeadline.NONE else [self._deadline]))
+        passed = (theirs.fileno(), terminal, errors, *rundeadline.descriptors(self._deadline))
         started = subprocess.Popen(
             [
                 *(sys.executable, "-c", _BOOTSTRAP, str(self._home / "lib")),
@@ -394,8 +394,7 @@ def main() -> None:
     processes.adopt_orphans()
     listener = socket.socket(fileno=os.dup(0))
     deadline, patience = int(sys.argv[3]), wire.Patience(*map(float, sys.argv[4:7]))
-    if deadline != rundeadline.NONE:
-        os.set_inheritable(deadline, False)
+    rundeadline.keep(deadline)
     Server(listener, home, tuple(sys.argv[7:]), deadline, patience).serve()
 
 

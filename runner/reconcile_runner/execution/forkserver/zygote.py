@@ -116,8 +116,7 @@ def main(descriptor: int, terminal: int, errors: int, deadline: int, home: str, 
     """
     processes.die_with_parent(signal.SIGKILL, parent)
     processes.adopt_orphans()
-    if deadline != rundeadline.NONE:
-        os.set_inheritable(deadline, False)
+    rundeadline.keep(deadline)
     requests = socket.socket(fileno=descriptor)
     try:
         payloads = Path(home) / f"payloads-{os.getpid()}"
