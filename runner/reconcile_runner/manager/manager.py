@@ -66,7 +66,7 @@ class Manager:
             await asyncio.to_thread(check_arguments, options.ansible_args, os.environ, installation.interpreter)
             engine = self._engine
             if engine is None:
-                hidden = _hidden_from_runs(options, metrics)
+                hidden = await asyncio.to_thread(_hidden_from_runs, options, metrics)
                 engine = await asyncio.to_thread(choose_engine, options.engine, sources, installation, hidden, deadline)
             self._operator = await build(options, self._watches, engine, leadership, metrics, clock, parts)
             self._leadership = leadership
@@ -121,7 +121,10 @@ class Manager:
 
 
 def _hidden_from_runs(options: Options, metrics: Metrics) -> tuple[str, ...] | None:
-    """Return the files that runs must not read, None: runs are not confined. Say where that cannot be held."""
+    """Return the files that runs must not read, None: runs are not confined. Say where that cannot be held.
+
+    Blocks: a process tries it.
+    """
     if not options.confine_runs:
         metrics.runs_confined(False)
         _log.warning("runs are not confined", reason="--confine-runs=false")
