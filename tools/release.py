@@ -44,7 +44,7 @@ def release(root: Path, target: Path) -> list[Path]:
         target.mkdir(parents=True)
         for path in sorted(builds[0].iterdir()):
             shutil.copy(path, target)
-    _collection(root, target)
+        _collection(builds[0].with_name("clone"), target)
     files = sorted(target.iterdir())
     digests = {path.name: _digest(path) for path in files}
     (target / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()), "utf-8")
