@@ -12,6 +12,7 @@ import pytest
 
 from reconcile_runner.execution import confinement
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
+from reconcile_runner.execution.job import Job
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from tests.support.jobs import make_job
 
@@ -61,16 +62,20 @@ def open_secret(tmp_path: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-async def seen(engine: Engine, root: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
-    """Return what a role's filter, module and program see at each path."""
-    report = root / "report.json"
+async def ran(engine: Engine, job: Job) -> None:
     await engine.start()
     try:
-        job = make_job(root / "runs", "wayaround/look.yml", {"paths": paths, "report": str(report)}, timeout=None)
         result = await engine.run(job, lambda _event: None)
     finally:
         await engine.stop()
     assert result.succeeded, result.message
+
+
+async def seen(engine: Engine, root: Path, paths: list[str]) -> dict[str, dict[str, Any]]:
+    """Return what a role's filter, module and program see at each path."""
+    report = root / "report.json"
+    extra_vars = {"paths": paths, "report": str(report)}
+    await ran(engine, make_job(root / "runs", "wayaround/look.yml", extra_vars, timeout=None))
     found: dict[str, dict[str, Any]] = orjson.loads(report.read_bytes())
     assert set(found) == WAYS
     return found
@@ -119,11 +124,5 @@ async def test_a_confined_run_reads_what_it_makes_and_moves_it(
 ) -> None:
     made = tmp_path / "home" / "made"
     job = make_job(tmp_path / "runs", "wayaround/make.yml", {"made": str(made)}, timeout=None)
-    engine = make_engine((str(token), str(kubeconfig)))
-    await engine.start()
-    try:
-        result = await engine.run(job, lambda _event: None)
-    finally:
-        await engine.stop()
-    assert result.succeeded, result.message
+    await ran(make_engine((str(token), str(kubeconfig))), job)
     assert (made / "below" / "moved").read_text() == "made by the run"

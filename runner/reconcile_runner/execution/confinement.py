@@ -11,7 +11,7 @@ what is made in one of those later cannot be read. Where this process may write 
 in the home directory is such a one. There the file is covered by a mount in a mount namespace of the run's own, for
 which the process needs ``CAP_SYS_ADMIN``. Where that is not possible the file stays readable; ``problems`` says so.
 
-Imports the standard library only: launchers and the fork server's processes import it.
+Imports the standard library and ``processes`` only: launchers and the fork server's processes import it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+from reconcile_runner.execution import processes
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -155,7 +157,8 @@ def _cover(paths: Collection[str]) -> None:
     """
     if not paths:
         return
-    _call("unshare", _CLONE_NEWNS)
+    if _LIBC.unshare(_CLONE_NEWNS):
+        raise _error("unshare")
     _mount("none", "/", _MS_REC_SLAVE)
     for path in paths:
         _mount(os.devnull, path, _MS_BIND)
@@ -177,7 +180,7 @@ def _restrict(allowed: Iterable[str]) -> None:
             _allow(ruleset, path)
         if _LIBC.syscall(_RESTRICT_SELF, ruleset, 0):
             # Who may not administer the system must first give up to gain rights from programs.
-            _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            processes.prctl(_PR_SET_NO_NEW_PRIVS, 1)
             if _LIBC.syscall(_RESTRICT_SELF, ruleset, 0):
                 raise _error("landlock_restrict_self")
     finally:
@@ -199,7 +202,8 @@ def _allow(ruleset: int, path: str) -> None:
 
 def _drop(capability: int) -> None:
     """Give up a capability for good: who has one of these two reads any process's environment (Linux 6.10)."""
-    _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # who has no right to it has not the capability either
+    with contextlib.suppress(PermissionError):  # who has no right to it has not the capability either
+        processes.prctl(_PR_CAPBSET_DROP, capability)
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     sets = (ctypes.c_uint32 * 6)()  # two words, each of the effective, the permitted and the inheritable set
     if _LIBC.capget(header, sets):
@@ -209,11 +213,6 @@ def _drop(capability: int) -> None:
         sets[3 * word + kind] &= ~(1 << bit)
     if _LIBC.capset(header, sets):
         raise _error("capset")
-
-
-def _call(name: str, *arguments: int) -> None:
-    if getattr(_LIBC, name)(*arguments):
-        raise _error(name)
 
 
 def _error(action: str) -> OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,11 @@ class ServedApi:
 
     url: str
     kinds: str
+
+
+def new_ident() -> str:
+    """Return an ident that no other run has: a run's processes are found by it, on the whole machine."""
+    return str(secrets.randbelow(2**63))
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def stop_child_watch() -> None:
 
 def set_parent_death_signal(number: signal.Signals) -> None:
     """Have the kernel send this process a signal when its parent ends."""
-    _prctl(_PR_SET_PDEATHSIG, number)
+    prctl(_PR_SET_PDEATHSIG, number)
 
 
 def die_with_parent(number: signal.Signals, parent: int) -> None:
@@ -90,7 +90,7 @@ def die_with_parent(number: signal.Signals, parent: int) -> None:
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def offer_to_oom_killer() -> None:
@@ -107,7 +107,7 @@ def forbid_inspection() -> None:
 
     It writes no core dump then. What it forks is the same until it starts a program.
     """
-    _prctl(_PR_SET_DUMPABLE, 0)
+    prctl(_PR_SET_DUMPABLE, 0)
 
 
 def close_all_but(kept: frozenset[int]) -> None:
@@ -233,6 +233,7 @@ def _carries(pid: int, job: str) -> bool:
     return f"{JOB_VARIABLE}={job}".encode() in environment.split(b"\0")
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Ask the kernel for something about this process, as prctl(2) does. Raises ``OSError``."""
     if _LIBC.prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"prctl({option}): {os.strerror(ctypes.get_errno())}")

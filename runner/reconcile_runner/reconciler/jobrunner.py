@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -10,7 +9,7 @@ from typing import Protocol
 from reconcile_runner.apimachinery.objects import KubeObject, ObjectKey, is_deleting, key_of, uid
 from reconcile_runner.client.discovery import Discovery
 from reconcile_runner.clock import Clock
-from reconcile_runner.execution.job import Job, RunResult, RunSettings, ServedApi
+from reconcile_runner.execution.job import Job, RunResult, RunSettings, ServedApi, new_ident
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.phases import RunPhases
 from reconcile_runner.execution.pool import Engine
@@ -74,7 +73,7 @@ class JobRunner:
         the run.
         """
         started = self._clock.monotonic()
-        watch, key, ident = self._watch, key_of(obj), str(secrets.randbelow(2**63))
+        watch, key, ident = self._watch, key_of(obj), new_ident()
         with self._proxy.tokens.issue(Owner(watch.gvk, key, uid(obj))) as token:
             kinds = await self._discovery.etag()
             job = self._write_inputs(obj, self._settings_for(annotations), ident, token)

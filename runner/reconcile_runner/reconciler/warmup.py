@@ -5,12 +5,11 @@ It has the environment and the arguments of the runs to come, and sends no reque
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 
 from reconcile_runner.apimachinery.objects import GroupVersionKind, ObjectKey
 from reconcile_runner.errors import ExecutionError, RunLostError
-from reconcile_runner.execution.job import Job, RunSettings
+from reconcile_runner.execution.job import Job, RunSettings, new_ident
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import Engine
 from reconcile_runner.logs import get_logger
@@ -30,8 +29,7 @@ async def warm_up(engine: Engine, inputs: InputDir, settings: RunSettings) -> No
         directory = inputs.write(_GVK, _KEY, b"{}", "", settings)
         playbook = directory / "project" / "warmup.json"
         playbook.write_text(_PLAYBOOK, encoding="utf-8")
-        # A run's processes are found by its ident, on the whole machine: no other operator's may have the same.
-        job = Job(str(secrets.randbelow(2**63)), directory, playbook, role=None, settings=settings)
+        job = Job(new_ident(), directory, playbook, role=None, settings=settings)
         result = await engine.run(job, _ignore)
     except RunLostError as error:
         _log.debug("could not warm up", error=str(error))
