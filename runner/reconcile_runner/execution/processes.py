@@ -234,6 +234,6 @@ def _carries(pid: int, job: str) -> bool:
 
 
 def prctl(option: int, value: int) -> None:
-    """Ask the kernel for something about this process, as prctl(2) does. Raises ``OSError``."""
+    """Change a setting of this process in the kernel; its manual page lists them. Raises ``OSError``."""
     if _LIBC.prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"prctl({option}): {os.strerror(ctypes.get_errno())}")
