@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import wheels
+from tools import environment, wheels
 from tools.environment import REQUIREMENTS, StepFailedError
 from tools.lock import CORES
 
@@ -28,6 +28,8 @@ class Pip:
 def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pip:
     made = Pip()
     monkeypatch.setattr(wheels, "run_step", made)
+    # The lock of a checkout's setup lies below its root too.
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setattr(wheels, "ROOT", tmp_path)
     monkeypatch.setattr(wheels, "REQUIREMENTS", tmp_path)
     (tmp_path / "wheel-2.20.txt").write_text("ansible==1\n")
