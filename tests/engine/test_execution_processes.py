@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import sys
@@ -20,14 +19,13 @@ from reconcile_runner.execution.pool import SubprocessEngine
 from reconcile_runner.execution.processes import kill_until_gone
 from tests.support.jobs import make_job
 from tests.support.paths import REPOSITORY
+from tests.support.sleepers import new_nap, sleepers
 
 pytestmark = pytest.mark.timeout(180)
 
 LAST_TASK = "Do not end"
 RUNAWAYS = 5
 """How many processes ``sleeps.yml`` has left behind, or waits for, in its last task."""
-
-_naps = itertools.count(int(f"{os.getpid() % 10000:04}000"))
 
 
 @pytest.fixture
@@ -40,20 +38,7 @@ async def engine() -> AsyncIterator[SubprocessEngine]:
 
 @pytest.fixture
 def nap() -> str:
-    """Return a length of sleep (days) that no other process of this machine sleeps, to know this test's by."""
-    return f"{next(_naps)}.5"
-
-
-def sleepers(nap: str) -> frozenset[int]:
-    """Return the processes that sleep that long, found by their command lines alone."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().split(b"\0")[:2] == [b"sleep", nap.encode()]:
-                found.add(int(path.parent.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return frozenset(found)
+    return new_nap()
 
 
 async def eventually(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
-from tests.engine.test_execution_processes import RUNAWAYS, eventually, nap, operator_in_its_last_task, sleepers
+from tests.engine.test_execution_processes import RUNAWAYS, eventually, nap, operator_in_its_last_task
 from tests.support.jobs import make_job
+from tests.support.sleepers import sleepers
 
 __all__ = ["nap"]  # the fixture
 

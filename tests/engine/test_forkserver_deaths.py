@@ -25,9 +25,9 @@ from tests.engine.test_execution_processes import (
     exists,
     nap,
     operator_in_its_last_task,
-    sleepers,
 )
 from tests.support.jobs import make_job
+from tests.support.sleepers import sleepers
 
 __all__ = ["nap"]  # the fixture
 

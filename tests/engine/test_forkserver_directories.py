@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
-from tests.engine.test_execution_processes import eventually, nap, operator_in_its_last_task, sleepers
+from tests.engine.test_execution_processes import eventually, nap, operator_in_its_last_task
 from tests.engine.test_execution_tempdir import base
 from tests.engine.test_forkserver_deaths import client, ignore, supervisor, works, zygote
 from tests.support.jobs import make_job
+from tests.support.sleepers import sleepers
 
 __all__ = ["base", "nap"]  # the fixtures
 

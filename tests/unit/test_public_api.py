@@ -64,6 +64,9 @@ class NoEngine:
     async def run(self, job: reconcile_runner.Job, on_event: Callable[[JobEvent], None]) -> reconcile_runner.RunResult:
         return reconcile_runner.RunResult(RunStatus.SUCCESSFUL)
 
+    async def end_remains(self, private_data_dir: Path) -> None:
+        self.calls.append("end_remains")
+
     async def stop(self) -> None:
         self.calls.append("stop")
 

@@ -35,6 +35,10 @@ class DirectEngine:
         api = replace(job.api, url=self._server) if job.api else None
         return await self._real.run(replace(job, api=api), on_event)
 
+    async def end_remains(self, private_data_dir: Path) -> None:
+        """End what runs have left, in the real engine."""
+        await self._real.end_remains(private_data_dir)
+
     async def stop(self) -> None:
         """Stop the real engine."""
         await self._real.stop()

@@ -49,6 +49,10 @@ class RecordingEngine:
             self._line.write(f"{name} {time.monotonic()}\n".encode())
         return RunResult(RunStatus.SUCCESSFUL, RunStats(ok=1))
 
+    async def end_remains(self, private_data_dir: Path) -> None:
+        """End what real runs have left."""
+        await self._real.end_remains(private_data_dir)
+
     async def stop(self) -> None:
         """Close the line, and stop the real engine."""
         if self._line is not None:

@@ -212,7 +212,7 @@ def _remove_stale_discovery(api: dict[str, str] | None, last: dict[str, str] | N
 
 
 def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """Run a job and report its events. Returns ansible-runner's status and exit code."""
+    """Run a job and report its events. Returns the fields of a ``LauncherReport``."""
     os.environ[processes.JOB_VARIABLE] = job["ident"]
     directory = Path(job["private_data_dir"])
     artifacts.prepare(directory / "artifacts", job["ident"])
@@ -236,11 +236,17 @@ def run(job: dict[str, Any], channel: Channel) -> dict[str, Any]:
             quiet=True,
             suppress_env_files=True,
         )
-    if not has_children():
+    leaves_processes = has_children()
+    if not leaves_processes:
         tempdir.empty(temporary)
     artifacts.close_to_others(directory / "artifacts", job["ident"])
     callback = runner.config.env.get("ORIGINAL_STDOUT_CALLBACK", "")
-    return {"status": runner.status, "rc": runner.rc, "stdout_callback": callback}
+    return {
+        "status": runner.status,
+        "rc": runner.rc,
+        "stdout_callback": callback,
+        "leaves_processes": leaves_processes,
+    }
 
 
 def _hide_what_no_log_missed(event: dict[str, Any]) -> None:

@@ -45,11 +45,13 @@ class LauncherReport:
     """How a run ended: ansible-runner's ``status`` and the program's exit code.
 
     ``rc`` is None if the program was killed. ``stdout_callback`` is what the run's environment names as such.
+    ``leaves_processes``: whether any of the run's processes live on below the launcher.
     """
 
     status: str
     rc: int | None
     stdout_callback: str = ""
+    leaves_processes: bool = False
 
 
 class LauncherClient:
@@ -62,6 +64,7 @@ class LauncherClient:
         self._reports = cast("asyncio.StreamReader", process.stdout)
         self._stderr = stderr
         self._job: str | None = None
+        self._left_by: str | None = None
 
     @classmethod
     async def start(
@@ -130,9 +133,15 @@ class LauncherClient:
         self._job = job.ident
         self._write({**dataclasses.asdict(job), "binary": binary})
         accepted = bool((await self._read())["accepted"])
-        if not accepted:
+        if accepted:
+            self._left_by = None
+        else:
             self._job = None
         return accepted
+
+    def holds_processes_of(self, job: str) -> bool:
+        """Tell whether processes that this job has left may live below the launcher still."""
+        return self._left_by == job and self._process.returncode is None
 
     async def watch(self, on_event: Callable[[JobEvent], None]) -> LauncherReport:
         """Wait for the end of the accepted job and pass on its events.
@@ -144,8 +153,9 @@ class LauncherClient:
             if "event" in report:
                 on_event(parse_event(report["event"]))
             else:
-                self._job = None
-                return LauncherReport(**report["result"])
+                result = LauncherReport(**report["result"])
+                self._job, self._left_by = None, self._job if result.leaves_processes else None
+                return result
 
     async def end(self) -> None:
         """End the launcher and all processes below it, and wait until they have ended."""

@@ -7,10 +7,12 @@ ansible-runner starts in place of ``ansible-playbook`` (its ``binary``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +23,7 @@ from reconcile_runner.execution.installation import ansible_playbook
 from reconcile_runner.execution.job import Job, RunResult
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.launcherclient import LauncherClient, LauncherGoneError, LauncherReport
+from reconcile_runner.execution.remains import RemainingProcesses
 from reconcile_runner.execution.result import ResultBuilder
 from reconcile_runner.execution.rundeadline import RunDeadline
 from reconcile_runner.execution.rundir import RunDir
@@ -41,6 +44,12 @@ class Engine(Protocol):
         ``on_event`` gets the job's events in order and must not block. After the job's timeout, or when the
         caller is cancelled, every process of the run is killed. Raises ``ExecutionError`` if the run could not be
         started or was lost, which says nothing about the role.
+        """
+
+    async def end_remains(self, private_data_dir: Path) -> None:
+        """End the processes that runs with this directory have left behind, and wait until they are gone.
+
+        Those of a run also end when its job's timeout has passed since it began.
         """
 
     async def stop(self) -> None:
@@ -73,6 +82,10 @@ class SubprocessEngine:
         """Run a job; see ``Engine.run``."""
         return await self._pool.run(job, on_event)
 
+    async def end_remains(self, private_data_dir: Path) -> None:
+        """End what runs have left; see ``Engine.end_remains``."""
+        await self._pool.remains.end_of(private_data_dir)
+
     async def stop(self) -> None:
         """Stop the pool; see ``Engine.stop``."""
         await self._pool.stop()
@@ -84,6 +97,7 @@ class LauncherPool:
     ``binary`` is the program that ansible-runner starts in place of ``ansible-playbook``, a path or a name to be found
     in ``PATH``. ``temporary`` is the directory in which each launcher gets its ``TMPDIR``; None: the pool makes one.
     ``hidden`` are the files that the program must not read; None: it is not confined. ``deadline`` is that of all runs.
+    ``remains`` knows the processes that its runs have left.
     """
 
     def __init__(
@@ -98,6 +112,7 @@ class LauncherPool:
         self._deadline = deadline
         self._binary = binary
         self._clock = clock or SystemClock()
+        self.remains = RemainingProcesses(self._clock)
         self._idle: list[LauncherClient] = []
         self._busy: set[LauncherClient] = set()
         self._retired: set[LauncherClient] = set()
@@ -129,15 +144,20 @@ class LauncherPool:
         started, timeout = self._clock.monotonic(), job.settings.timeout
         try:
             async with asyncio.timeout(timeout) as limit:
-                report = await self._run_in_launcher(job, on_each)
+                report, launcher = await self._run_in_launcher(job, on_each)
         except TimeoutError:
             if timeout is None or not limit.expired():
                 raise
             return result.timed_out(timeout, self._clock.monotonic() - started)
-        return result.finished(report, self._clock.monotonic() - started)
+        duration = self._clock.monotonic() - started
+        if report.leaves_processes:
+            left_by = partial(launcher.holds_processes_of, job.ident)
+            self.remains.add(job, duration, left_by, partial(self._end, launcher))
+        return result.finished(report, duration)
 
     async def stop(self) -> None:
         """End every launcher and its run. May be called twice."""
+        self.remains.close()
         launchers = [*self._idle, *self._busy, *self._retired]
         self._idle.clear()
         await asyncio.gather(*(self._end(launcher) for launcher in launchers))
@@ -147,7 +167,9 @@ class LauncherPool:
             self._own_temporary.close()
             self._own_temporary = self._temporary = None
 
-    async def _run_in_launcher(self, job: Job, on_event: Callable[[JobEvent], None]) -> LauncherReport:
+    async def _run_in_launcher(
+        self, job: Job, on_event: Callable[[JobEvent], None]
+    ) -> tuple[LauncherReport, LauncherClient]:
         launcher = await self._launcher_for(job)
         try:
             report = await launcher.watch(on_event)
@@ -156,7 +178,7 @@ class LauncherPool:
             raise
         self._busy.discard(launcher)
         self._idle.append(launcher)
-        return report
+        return report, launcher
 
     async def _launcher_for(self, job: Job) -> LauncherClient:
         """Return a launcher that has accepted the job, an idle one if possible."""
@@ -210,6 +232,8 @@ class LauncherPool:
         Completes even if the caller is cancelled, so that no run is left half ended.
         """
         self._busy.discard(launcher)
+        with contextlib.suppress(ValueError):
+            self._idle.remove(launcher)
         await asyncio.shield(self._own(launcher.end(), f"launcher-end-{launcher.pid}"))
 
     def _own(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:

@@ -86,8 +86,9 @@ class JobRunner:
         self._metrics.run_finished(watch.controller_name, result.status, result.duration)
         return result
 
-    def clear(self, key: ObjectKey) -> None:
-        """Remove the object's directory, with the inputs and artifacts of its runs."""
+    async def clear(self, key: ObjectKey) -> None:
+        """End what the object's runs have left, and remove its directory, with their inputs and artifacts."""
+        await self._engine.end_remains(self._inputs.path(self._watch.gvk, key))
         self._inputs.remove(self._watch.gvk, key)
 
     def _settings_for(self, annotations: AnnotationSettings) -> RunSettings:

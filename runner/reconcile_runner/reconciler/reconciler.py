@@ -72,7 +72,7 @@ class AnsibleReconciler:
         """
         obj = self._objects.get(request)
         if obj is None:
-            self._forget(request)
+            await self._forget(request)
             return Ignored("the object is gone")
         annotations = parse_annotations(obj, self._bounds)
         reason = self._reason_to_ignore(obj, annotations)
@@ -131,7 +131,7 @@ class AnsibleReconciler:
             return result
         try:
             if not await self._writer.remove_finalizer(obj, finalizer):
-                return self._gone(obj)
+                return await self._gone(obj)
         except (ApiError, ApiUnreachableError) as error:
             return await self._fail(obj, f"the finalizer {finalizer} ran, but cannot be taken off the object: {error}")
         self._recorder.record(obj, KubeEventType.NORMAL, Reason.FINALIZED, f"The finalizer {finalizer} is done")
@@ -174,7 +174,7 @@ class AnsibleReconciler:
         except (ApiError, ApiUnreachableError) as error:
             return Failed(f"the status cannot be written: {error}")
         if written is Written.GONE:
-            return self._gone(obj)
+            return await self._gone(obj)
         if written is not Written.REFUSED and not is_deleting(obj) and self._is_news(obj):
             self._recorder.record(obj, KubeEventType.NORMAL, Reason.RECONCILED, "The last run succeeded")
         self._failing.discard(key_of(obj))
@@ -199,7 +199,7 @@ class AnsibleReconciler:
         except (ApiError, ApiUnreachableError) as error:
             return Failed(f"{message} (and the status cannot be written: {error})", retry is not _Retry.LATER)
         if written is Written.GONE:
-            return self._gone(obj)
+            return await self._gone(obj)
         self._failing.add(key_of(obj))
         self._recorder.record(obj, KubeEventType.WARNING, reason, message)
         return Ignored(message) if retry is _Retry.NEVER else Failed(message, retry is not _Retry.LATER)
@@ -213,16 +213,16 @@ class AnsibleReconciler:
             return True
         return self._watch.manage_status and last_result(obj) is not LastResult.SUCCEEDED
 
-    def _gone(self, obj: KubeObject) -> Outcome:
+    async def _gone(self, obj: KubeObject) -> Outcome:
         """Clean up after an object that was deleted or replaced during its run.
 
         That is no error.
         """
-        self._forget(key_of(obj))
+        await self._forget(key_of(obj))
         _log.info("the object went away during its run")
         return Ignored("the object went away during its run")
 
-    def _forget(self, request: Request) -> None:
-        self._jobs.clear(request)
+    async def _forget(self, request: Request) -> None:
+        await self._jobs.clear(request)
         self._writer.forget(request)
         self._failing.discard(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from reconcile_runner.errors import ExecutionError
 from reconcile_runner.execution.job import Job, RunResult, RunStats, RunStatus
@@ -18,7 +19,8 @@ class FakeEngine:
 
     ``results`` are handed out in order, one a run; an exception among them is raised; when none is left, ``SUCCESS``.
     ``events`` are told in every run. While ``hold`` is set, runs wait until ``release`` is called. ``jobs`` has
-    every job that was started, ``running`` those that have not ended, ``canceled`` those that were canceled.
+    every job that was started, ``running`` those that have not ended, ``canceled`` those that were canceled,
+    ``ended_remains`` every directory whose runs' processes were to end.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class FakeEngine:
         self.jobs: list[Job] = []
         self.running: list[Job] = []
         self.canceled: list[Job] = []
+        self.ended_remains: list[Path] = []
         self.started = False
         self._open = asyncio.Event()
         if not hold:
@@ -57,6 +60,9 @@ class FakeEngine:
         if isinstance(result, ExecutionError):
             raise result
         return result
+
+    async def end_remains(self, private_data_dir: Path) -> None:
+        self.ended_remains.append(private_data_dir)
 
     async def stop(self) -> None:
         self.started = False

@@ -100,13 +100,14 @@ async def test_artifacts_are_counted_when_a_run_has_ended(tmp_path: Path, limit:
             return await super().run(job, on_event)
 
     inputs = InputDir(tmp_path, {}, ArtifactStore(limit))
-    discovery = Discovery(FakeClient(), FakeClock())
-    jobs = JobRunner(WATCH, lambda: SETTINGS, Leaving(), inputs, FakeProxy(), discovery, Metrics(), FakeClock())
+    engine, discovery = Leaving(), Discovery(FakeClient(), FakeClock())
+    jobs = JobRunner(WATCH, lambda: SETTINGS, engine, inputs, FakeProxy(), discovery, Metrics(), FakeClock())
     obj = {"metadata": {"name": "a", "namespace": "default", "uid": "u"}}
     await jobs.run(obj, AnnotationSettings())
     artifacts = inputs.path(GVK, KEY) / "artifacts"
     assert ["run" for _ in artifacts.iterdir()] == left
-    jobs.clear(KEY)
+    await jobs.clear(KEY)
+    assert engine.ended_remains == [inputs.path(GVK, KEY)]
     assert not list(tmp_path.iterdir())
 
 

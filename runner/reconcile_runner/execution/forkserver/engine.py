@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -238,9 +239,15 @@ class ForkserverEngine:
             raise
         if result.status is RunStatus.TIMED_OUT:
             await asyncio.shield(self._end_run(job))
+        self._note_remains(self._pool, job, result.duration)
         if result.status is RunStatus.FAILED and self._was_lost(job):
             raise RunLostError("fork server crashed during the run, which is retried")
         return result
+
+    async def end_remains(self, private_data_dir: Path) -> None:
+        """End what runs have left; see ``Engine.end_remains``."""
+        if self._pool:
+            await self._pool.remains.end_of(private_data_dir)
 
     async def stop(self) -> None:
         """End every run and every process of the server, and remove the private directory."""
@@ -319,10 +326,17 @@ class ForkserverEngine:
         marker.unlink()
         return True
 
+    def _note_remains(self, pool: LauncherPool, job: Job, duration: float) -> None:
+        """Take note of what an ended run has left below its supervisor, which lives as long as any of it does."""
+        pid_file = wire.pid_file(self._home, job.ident)
+        if pid_file.exists():
+            end = partial(asyncio.to_thread, _end_supervisor, self._home, job.ident, 0.0)
+            pool.remains.add(job, duration, pid_file.exists, end)
+
     async def _end_run(self, job: Job) -> None:
         """Wait until every process of a run that was ended is gone, and forget that it was lost."""
         (self._home / "lost" / job.ident).unlink(missing_ok=True)
-        await asyncio.to_thread(_wait_until_gone, self._home, job.ident)
+        await asyncio.to_thread(_end_supervisor, self._home, job.ident, _STOP_TIMEOUT)
 
 
 async def _end(server: asyncio.subprocess.Process) -> None:
@@ -364,10 +378,10 @@ def _log_event(line: bytes) -> None:
             return
 
 
-def _wait_until_gone(home: Path, job: str) -> None:
+def _end_supervisor(home: Path, job: str, grace: float) -> None:
     """Wait until the supervisor of a job has ended, which is when the whole run has.
 
-    Blocks.
+    After ``grace`` seconds it is told to end. Blocks.
     """
     try:
         pid = int(wire.pid_file(home, job).read_text(encoding="ascii"))
@@ -375,7 +389,7 @@ def _wait_until_gone(home: Path, job: str) -> None:
     except (OSError, ValueError):
         return
     try:
-        if not select.select([ended], [], [], _STOP_TIMEOUT)[0]:
+        if not select.select([ended], [], [], grace)[0]:
             signal.pidfd_send_signal(ended, signal.SIGTERM)
             select.select([ended], [], [], _STOP_TIMEOUT)
     finally:
