@@ -220,6 +220,11 @@ RUNS_CONFINED: Final = Definition(
     "reconcile_runner_runs_confined",
     "Whether runs are kept from the operator's credentials and from processes of others: 1 wholly, 0 not or in part",
 )
+SILENT_RUNS: Final = Definition(
+    "reconcile_runner_silent_runs",
+    "Runs of which Ansible has told nothing for five minutes, at the time of the scrape",
+    ("controller",),
+)
 UNREADABLE_ANSWERS: Final = Definition(
     "reconcile_runner_unreadable_answers_total",
     "Total number of lists and watches of a kind that could not be read at the same place again",
@@ -406,6 +411,7 @@ class Metrics:
         self._dependent_events = self._counter(DEPENDENT_EVENTS)
         self._status_refused = self._counter(STATUS_REFUSED)
         self._runs_confined = self._gauge(RUNS_CONFINED)
+        self._silent_runs = self._gauge(SILENT_RUNS)
         self._unreadable_answers = self._counter(UNREADABLE_ANSWERS)
         self._proxy_requests = self._counter(PROXY_REQUESTS)
         self._rights_used = self._counter(RIGHTS_USED)
@@ -440,6 +446,10 @@ class Metrics:
     def runs_confined(self, wholly: bool) -> None:
         """Say whether all that runs are to be kept from is kept from them."""
         self._runs_confined.set(float(wholly))
+
+    def show_silent_runs(self, controller: str, count: Callable[[], int]) -> None:
+        """Show how many runs of a controller make no progress, which is asked at each scrape."""
+        self._silent_runs.labels(controller).set_function(count)
 
     def answer_unreadable(self, gvk: GroupVersionKind) -> None:
         """Count a list or watch of a kind that could not be read at the same place again."""

@@ -72,6 +72,7 @@ def metrics() -> Metrics:
     metrics.trigger_fired(NAME, POD, 5)
     metrics.dependent_changed(NAME, POD)
     metrics.status_refused(NAME)
+    metrics.show_silent_runs(NAME, lambda: 2)
     metrics.answer_unreadable(POD)
     metrics.bound_reached(Bound.VERBOSITY)
     metrics.proxied(ProxyAnswer.CACHE)

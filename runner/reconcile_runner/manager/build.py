@@ -225,6 +225,7 @@ def _build_unit(watch: Watch, shared: _Shared) -> _Unit:
     if options.inject_owner_ref:
         shared.dependents.add_watch(watch, objects, queue)
     shared.checks.add(Probe.HEALTHZ, name, controller.problem)
+    shared.checks.add(Probe.READYZ, name, partial(jobs.silent_runs.problem, controller_options.workers))
     return _Unit(sources, controller)
 
 

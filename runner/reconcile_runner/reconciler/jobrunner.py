@@ -20,6 +20,7 @@ from reconcile_runner.reconciler.extravars import make_extra_vars
 from reconcile_runner.reconciler.finalizer import for_deletion
 from reconcile_runner.reconciler.inputdir import InputDir
 from reconcile_runner.reconciler.joblog import JobLog
+from reconcile_runner.reconciler.silentruns import SilentRuns
 from reconcile_runner.watches.annotations import AnnotationSettings
 from reconcile_runner.watches.watch import Watch
 
@@ -41,7 +42,8 @@ class ProxyAccess(Protocol):
 class JobRunner:
     """Runs the jobs of one watch.
 
-    ``settings`` returns those of a run that starts now; an object's annotations win over them.
+    ``settings`` returns those of a run that starts now; an object's annotations win over them. ``silent_runs`` knows
+    which of its runs make no progress.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class JobRunner:
         self._discovery = discovery
         self._metrics = metrics
         self._clock = clock
+        self.silent_runs = SilentRuns(watch.controller_name, metrics, clock)
 
     async def run(self, obj: KubeObject, annotations: AnnotationSettings) -> RunResult:
         """Run what the watch names for an object.
@@ -114,11 +117,14 @@ class JobRunner:
     async def _run_in_engine(self, job: Job) -> RunResult:
         log, phases = JobLog(job.settings.log_events, job.ident), RunPhases(self._clock)
 
-        def on_event(event: JobEvent) -> None:
-            phases.add(event)
-            log(event)
+        with self.silent_runs.watch(job.ident) as watched:
 
-        result = await self._engine.run(job, on_event)
+            def on_event(event: JobEvent) -> None:
+                watched.heard(event)
+                phases.add(event)
+                log(event)
+
+            result = await self._engine.run(job, on_event)
         for phase, seconds in phases.finished().items():
             self._metrics.phase_finished(self._watch.controller_name, phase, seconds)
         return result

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tools.collection import COLLECTION, complaints
+from tools.lock import CORES
 
 HEADER = "# SPDX-License-Identifier: GPL-3.0-or-later OR Apache-2.0"
 KNOWN = (
@@ -44,3 +45,8 @@ def test_the_changelog_has_the_version_and_all_modules() -> None:
     modules = {path.stem for path in (COLLECTION / "plugins/modules").glob("*.py")}
     assert {module["name"] for module in release["modules"]} == modules
     assert set(re.findall(r"^- reconcile_runner\.util\.(\w+) - ", rendered, re.MULTILINE)) == modules
+
+
+def test_ansible_test_of_each_core_ignores_the_same() -> None:
+    texts = {core: (COLLECTION / "tests" / "sanity" / f"ignore-{core}.txt").read_text() for core in CORES}
+    assert len(set(texts.values())) == 1, texts
