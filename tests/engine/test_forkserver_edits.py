@@ -20,7 +20,7 @@ from reconcile_runner.execution.pool import Engine, SubprocessEngine
 from tests.support.jobs import make_job
 from tests.support.paths import TESTDATA
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.exhaustive]
+pytestmark = pytest.mark.timeout(1800)
 
 EDITS = TESTDATA / "edits"
 WORD = "w100"
@@ -102,7 +102,12 @@ class Tree:
         return [*orjson.loads(report.read_bytes()), notes.read_text()]
 
 
-@pytest.fixture(params=["play.yml", "brings.yml"])
+@pytest.fixture(
+    params=[
+        pytest.param("play.yml", marks=pytest.mark.matrix),
+        pytest.param("brings.yml", marks=pytest.mark.exhaustive),
+    ]
+)
 def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
     return Tree(tmp_path / "tree", request.param)
 

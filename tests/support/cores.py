@@ -21,7 +21,7 @@ from tools import pythons
 from tools.pythons import NoInterpreterError
 
 __all__ = [
-    "BEFORE_219", "EACH", "IS_BEFORE_219", "SUPPORTED", "NoInterpreterError", "ansible_playbook", "is_installed",
+    "BEFORE_219", "EACH", "IS_BEFORE_219", "OF_IMAGES", "SUPPORTED", "NoInterpreterError", "ansible_playbook", "is_installed",
     "of_219",
 ]  # fmt: skip
 
@@ -50,11 +50,19 @@ IS_BEFORE_219 = any(map(is_installed, BEFORE_219))
 of_219 = pytest.mark.skipif(IS_BEFORE_219, reason="of what there is from ansible-core 2.19 on alone")
 """Marks tests of what the fork server does with the templating that came with 2.19, and leaves alone before."""
 
-EACH = [
-    pytest.param(core, id=core, marks=() if is_installed(core) else pytest.mark.exhaustive)
-    for core in sorted(SUPPORTED)
-]
-"""A parameter for each supported core. Those of others than the installed one are of ``make test-all``."""
+OF_IMAGES = ("2.18", "2.21")
+"""The cores of the images: the one that most published operators need, and the newest."""
+
+
+def _marks(core: str) -> tuple[pytest.MarkDecorator, ...]:
+    if is_installed(core):
+        return ()
+    return (pytest.mark.exhaustive if core in OF_IMAGES else pytest.mark.matrix,)
+
+
+EACH = [pytest.param(core, id=core, marks=_marks(core)) for core in sorted(SUPPORTED)]
+"""A parameter for each supported core. ``make test`` has the installed one, ``make test-all`` those of images besides, and
+``make test-matrix`` each in an environment where it is the installed one."""
 
 
 def ansible_playbook(core: str) -> Path:
