@@ -234,8 +234,8 @@ class WorkQueue:
         The caller must call ``done`` for it.
 
         Live requests come first. Of each priority, namespaces take turns, and the oldest request of a namespace is its
-        first. Once the oldest background request has waited
-        longer than ``MAX_BACKGROUND_WAIT``, it follows after ``MAX_LIVE_PICKS`` live ones, also when these keep coming.
+        first. Once the oldest background request has waited longer than ``MAX_BACKGROUND_WAIT``, it follows after
+        ``MAX_LIVE_PICKS`` live ones, also when these keep coming.
         """
         return None if self._closed else self._take(self._choose())
 
