@@ -68,6 +68,7 @@ async def test_a_fork_is_as_a_new_interpreter(engine: ForkserverEngine, tmp_path
 
 
 @pytest.mark.parametrize("settings", [{"cmdline": "-vvv"}, {"env": {"ANSIBLE_KEEP_REMOTE_FILES": "true"}}], ids=str)
+@pytest.mark.exhaustive
 async def test_who_looks_closely_sees_the_ordinary_way(
     engine: ForkserverEngine, tmp_path: Path, settings: dict[str, Any]
 ) -> None:

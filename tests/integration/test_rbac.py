@@ -180,6 +180,7 @@ def may_not(made: Account, namespace: str) -> None:
     assert not made.may("create", "", "pods/exec", namespace=namespace)
 
 
+@pytest.mark.exhaustive
 def test_with_its_role_the_app_service_makes_its_dependents_and_heals_them(
     cluster: Cluster, kube: Kube, namespace: str, tmp_path: Path, audit_log: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_the_friend_may_live_in_another_namespace(kube: Kube, running: OperatorP
     becomes(kube, namespace, "foo", True)
 
 
+@pytest.mark.exhaustive
 def test_two_foos_in_two_namespaces_share_a_friend(kube: Kube, running: OperatorProcess, namespace: str) -> None:
     kube.create_namespace(f"{namespace}-b")
     for place in (namespace, f"{namespace}-b"):
