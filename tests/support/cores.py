@@ -21,8 +21,8 @@ from tools import pythons
 from tools.pythons import NoInterpreterError
 
 __all__ = [
-    "BEFORE_219", "EACH", "IS_BEFORE_219", "OF_IMAGES", "SUPPORTED", "NoInterpreterError", "ansible_playbook", "is_installed",
-    "of_219",
+    "BEFORE_219", "EACH", "IS_BEFORE_219", "OF_IMAGES", "SUPPORTED", "NoInterpreterError", "ansible_playbook",
+    "is_installed", "of_219",
 ]  # fmt: skip
 
 SUPPORTED = {
@@ -61,8 +61,8 @@ def _marks(core: str) -> tuple[pytest.MarkDecorator, ...]:
 
 
 EACH = [pytest.param(core, id=core, marks=_marks(core)) for core in sorted(SUPPORTED)]
-"""A parameter for each supported core. ``make test`` has the installed one, ``make test-all`` those of images besides, and
-``make test-matrix`` each in an environment where it is the installed one."""
+"""A parameter for each supported core. ``make test`` has the installed one, ``make test-all`` those of images besides,
+and ``make test-matrix`` each in an environment where it is the installed one."""
 
 
 def ansible_playbook(core: str) -> Path:
