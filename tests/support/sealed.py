@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -45,7 +46,12 @@ class Seal:
     def __init__(self) -> None:
         self.active = False
         self.broken: list[str] = []
-        self._roots = tuple(dict.fromkeys(_readable_roots()))
+        own = (str(REPOSITORY), sys.prefix, tempfile.gettempdir())
+        interpreters = (sys.executable, os.path.realpath(sys.executable), *_base_interpreters())
+        # The prefix of a distribution's Python is /usr, which has every program and every file of the machine.
+        libraries = (*_standard_library(), *sys.path)
+        self._programs = tuple(dict.fromkeys(os.path.realpath(path) for path in (*own, *interpreters)))
+        self._files = tuple(dict.fromkeys((*self._programs, *(os.path.realpath(path) for path in libraries if path))))
         self._checks: Mapping[str, Callable[..., str]] = {
             "open": self._open,
             "os.listdir": self._path,
@@ -87,14 +93,14 @@ class Seal:
         if isinstance(path, int) or path is None:
             return ""
         text = os.path.realpath(os.fsdecode(path))
-        is_allowed = _is_below(text, (*self._roots, *_SYSTEM)) and not _is_below(text, _MADE_HERE)
+        is_allowed = _is_below(text, (*self._files, *_SYSTEM)) and not _is_below(text, _MADE_HERE)
         is_own_memory = text.startswith("/memfd:")
         return "" if is_allowed or is_own_memory else f"opens {text}"
 
     def _program(self, program: str | bytes | Path, *_others: object) -> str:
         path = Path(os.fsdecode(program))
         # A name without a path is looked up on the PATH, which is the test's own.
-        is_own = not path.is_absolute() or str(path) == SHELL or _is_below(os.path.realpath(path), self._roots)
+        is_own = not path.is_absolute() or str(path) == SHELL or _is_below(os.path.realpath(path), self._programs)
         return "" if is_own else f"starts {path}"
 
 
@@ -117,9 +123,15 @@ def _is_below(path: str, roots: tuple[str, ...]) -> bool:
     return any(path == root or path.startswith(f"{root}/") for root in roots)
 
 
-def _readable_roots() -> Iterator[str]:
-    own = (str(REPOSITORY), sys.prefix, sys.base_prefix, sys.executable, tempfile.gettempdir(), *sys.path)
-    return (os.path.realpath(path) for path in own if path)
+def _base_interpreters() -> tuple[str, ...]:
+    """Return the interpreter that the environment was made of, by its names."""
+    directory = Path(sys.base_prefix) / "bin"
+    version = sys.version_info
+    return tuple(str(directory / name) for name in ("python3", f"python3.{version.minor}"))
+
+
+def _standard_library() -> tuple[str, ...]:
+    return sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_path("include")
 
 
 _SEAL = Seal()

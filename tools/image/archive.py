@@ -107,7 +107,9 @@ class ImageArchive:
             with self._layer(number) as layer:
                 members = [member for member in layer if self._is_of(number, member)]
                 # The image was built here, and a root file system has links and devices that other filters refuse.
-                layer.extractall(directory, members, numeric_owner=True, filter="fully_trusted")  # noqa: S202
+                # The argument `filter` came with Python 3.11.4; an attribute that is not known does no harm.
+                layer.extraction_filter = _as_it_is
+                layer.extractall(directory, members, numeric_owner=True)  # noqa: S202
 
     def _is_of(self, number: int, member: tarfile.TarInfo) -> bool:
         found = self.files.get(_name(member))
@@ -149,6 +151,10 @@ def _config(content: Mapping[str, object]) -> ImageConfig:
         environment=dict(entry.split("=", 1) for entry in environment),
         labels=cast("dict[str, str] | None", content.get("Labels")) or {},
     )
+
+
+def _as_it_is(member: tarfile.TarInfo, _directory: str) -> tarfile.TarInfo:
+    return member
 
 
 def _name(member: tarfile.TarInfo) -> str:
