@@ -23,7 +23,8 @@ from tests.support.paths import REPOSITORY, TESTDATA
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.exhaustive]
 
-CORE = "2.18"
+CORE = "2.21" if cores.is_installed("2.18") else "2.18"
+"""Not the one of the tests' own environment."""
 ISOLATION = TESTDATA / "isolation"
 OWN_PACKAGES = {"aiohttp", "ansible_runner", "orjson", "prometheus_client", "pydantic", "structlog", "typer"}
 

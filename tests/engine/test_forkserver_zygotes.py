@@ -50,9 +50,9 @@ async def test_a_run_whose_zygote_has_started_a_thread_is_an_ansible_playbook(
     write(tmp_path, {LOADED: thread})
     with capture_logs() as lines:
         assert (await run(engine, tmp_path, "ok.yml", ANSIBLE_COLLECTIONS_PATH=str(tmp_path))).succeeded
-    (line,) = [line for line in lines if line["log_level"] == "warning"]
-    assert line["event"] == "fork server not used for this environment"
-    assert line["reason"] == "2 threads run after Ansible was loaded"
+    # Once more where the first zygote has written bytecode beside a file that it loaded, which then has changed.
+    told = {(line["event"], line["reason"]) for line in lines if line["log_level"] == "warning"}
+    assert told == {("fork server not used for this environment", "2 threads run after Ansible was loaded")}
 
 
 async def test_a_run_whose_zygote_cannot_load_ansible_is_an_ansible_playbook(

@@ -71,7 +71,7 @@ def test_every_command_that_ansible_writes_is_done_as_the_shell_does_it(tmp_path
         shutil.rmtree(tmp_path / "home", ignore_errors=True)
         if "rm -f -r" in command or "chmod" in command:
             (base / NAME / "below").mkdir(parents=True)
-            (base / NAME / "below").chmod(0o040)
+            (base / NAME / "below").chmod(0o440)
 
     for command in commands:
         prepare(command)
