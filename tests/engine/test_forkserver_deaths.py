@@ -198,7 +198,7 @@ async def test_a_zygote_that_hangs_is_replaced(impatient: ForkserverEngine, tmp_
     with pytest.raises(RunLostError, match="is retried"):
         await run
     await eventually(lambda: not sleepers(nap), "every process of its run has ended", seconds=10)
-    assert not exists(hung)
+    await eventually(lambda: not exists(hung), "it has been reaped", seconds=10)
     assert await works_again(impatient, tmp_path)
 
 

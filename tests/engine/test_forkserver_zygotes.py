@@ -48,11 +48,13 @@ async def test_a_run_whose_zygote_has_started_a_thread_is_an_ansible_playbook(
 ) -> None:
     thread = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     write(tmp_path, {LOADED: thread})
+    # Else the zygote's own bytecode changes the collection's directory, and another one is started for it.
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     with capture_logs() as lines:
-        assert (await run(engine, tmp_path, "ok.yml", ANSIBLE_COLLECTIONS_PATH=str(tmp_path))).succeeded
-    # Once more where the first zygote has written bytecode beside a file that it loaded, which then has changed.
-    told = {(line["event"], line["reason"]) for line in lines if line["log_level"] == "warning"}
-    assert told == {("fork server not used for this environment", "2 threads run after Ansible was loaded")}
+        assert (await run(engine, tmp_path, "ok.yml", **env)).succeeded
+    (line,) = [line for line in lines if line["log_level"] == "warning"]
+    assert line["event"] == "fork server not used for this environment"
+    assert line["reason"] == "2 threads run after Ansible was loaded"
 
 
 async def test_a_run_whose_zygote_cannot_load_ansible_is_an_ansible_playbook(

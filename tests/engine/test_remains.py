@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from reconcile_runner.apimachinery.objects import ObjectKey
 from reconcile_runner.execution.forkserver.engine import ForkserverEngine
 from reconcile_runner.execution.job import Job
 from reconcile_runner.execution.pool import Engine, SubprocessEngine
+from tests.engine.test_execution_processes import eventually
 from tests.support.fakes.clock import FakeClock
 from tests.support.jobs import KEY, make_job
 from tests.support.sleepers import new_nap, sleepers
@@ -41,9 +41,7 @@ async def leave(engine: Engine, root: Path, nap: str, key: ObjectKey = KEY, seco
     job = make_job(root, "leaves_processes.yml", {"nap": nap, "count": COUNT}, key=key, timeout=seconds)
     result = await engine.run(job, lambda _event: None)
     assert result.succeeded, result.message
-    async with asyncio.timeout(60):
-        while len(sleepers(nap)) < LEFT:  # noqa: ASYNC110 - other processes set no event
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(sleepers(nap)) == LEFT, "every process has been started")
     return job
 
 
@@ -53,9 +51,7 @@ async def test_they_end_when_the_time_of_their_run_is_over(engine: Engine, clock
     await clock.advance(TIMEOUT - 1)
     assert len(sleepers(nap)) == LEFT
     await clock.advance(1)
-    async with asyncio.timeout(30):
-        while sleepers(nap):  # noqa: ASYNC110 - other processes set no event
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not sleepers(nap), "every process has ended", seconds=30)
     assert (await engine.run(make_job(tmp_path, "ok.yml"), lambda _event: None)).succeeded
 
 

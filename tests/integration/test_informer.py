@@ -23,7 +23,18 @@ from reconcile_runner.cache.event import Event, EventType
 from reconcile_runner.client import HttpClient, connect
 from reconcile_runner.errors import GoneError
 from tests.support.controlplane import compact, stop_api_server
-from tests.support.watching import Following, Kind, cached, following, in_parallel, relayed, stored, until
+from tests.support.watching import (
+    Following,
+    Kind,
+    cached,
+    following,
+    in_parallel,
+    make_namespace,
+    pod,
+    relayed,
+    stored,
+    until,
+)
 
 # asyncio leaves a connection that is cancelled in the first moment of its TLS handshake to the garbage collector (its
 # SSLProtocol has no transport to close yet), as happens here when informers end while they open a watch.
@@ -44,22 +55,8 @@ def _garbage_is_collected_here() -> Iterator[None]:
     gc.collect()
 
 
-def pod(name: str) -> KubeObject:
-    container = {"name": "main", "image": "none"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {"containers": [container], "automountServiceAccountToken": False},
-    }
-
-
 def config_map(name: str) -> KubeObject:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}}
-
-
-async def make_namespace(client: HttpClient, name: str) -> None:
-    await client.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 async def test_custom_objects_and_pods_are_listed_and_watched(kubeconfig: Path) -> None:

@@ -46,13 +46,7 @@ class Kube:
         self.api.call("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}?gracePeriodSeconds=0")
 
     def create_foo(self, namespace: str, name: str, friend: str, **metadata: object) -> None:
-        body = {
-            "apiVersion": "tutorial.my.domain/v1",
-            "kind": "Foo",
-            "metadata": {"name": name, **metadata},
-            "spec": {"name": friend},
-        }
-        self.api.call("POST", foo_path(namespace), body)
+        self.api.call("POST", foo_path(namespace), new_foo(name, friend, **metadata))
 
     def patch_foo(self, namespace: str, name: str, friend: str) -> None:
         self.patch(foo_path(namespace, name), {"spec": {"name": friend}})
@@ -85,6 +79,16 @@ class Kube:
 def install_foo_crd(api: ApiServer) -> None:
     """Install `crds/` and wait until the API server serves the kind."""
     crds.install(api, REPOSITORY / "crds")
+
+
+def new_foo(name: str, friend: str, **metadata: object) -> dict[str, Any]:
+    """Return a Foo that looks for a friend, to be created."""
+    return {
+        "apiVersion": "tutorial.my.domain/v1",
+        "kind": "Foo",
+        "metadata": {"name": name, **metadata},
+        "spec": {"name": friend},
+    }
 
 
 def foo_path(namespace: str, name: str = "") -> str:

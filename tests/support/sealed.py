@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,12 +45,9 @@ class Seal:
     def __init__(self) -> None:
         self.active = False
         self.broken: list[str] = []
-        own = (str(REPOSITORY), sys.prefix, tempfile.gettempdir())
-        interpreters = (sys.executable, os.path.realpath(sys.executable), *_base_interpreters())
-        # The prefix of a distribution's Python is /usr, which has every program and every file of the machine.
-        libraries = (*_standard_library(), *sys.path)
-        self._programs = tuple(dict.fromkeys(os.path.realpath(path) for path in (*own, *interpreters)))
-        self._files = tuple(dict.fromkeys((*self._programs, *(os.path.realpath(path) for path in libraries if path))))
+        # Not the prefix of the interpreter's installation: a distribution's is /usr, which has every program.
+        self._programs = _real(str(REPOSITORY), sys.prefix, sys.executable, tempfile.gettempdir())
+        self._files = (*self._programs, *_real(*sys.path))
         self._checks: Mapping[str, Callable[..., str]] = {
             "open": self._open,
             "os.listdir": self._path,
@@ -123,15 +119,8 @@ def _is_below(path: str, roots: tuple[str, ...]) -> bool:
     return any(path == root or path.startswith(f"{root}/") for root in roots)
 
 
-def _base_interpreters() -> tuple[str, ...]:
-    """Return the interpreter that the environment was made of, by its names."""
-    directory = Path(sys.base_prefix) / "bin"
-    version = sys.version_info
-    return tuple(str(directory / name) for name in ("python3", f"python3.{version.minor}"))
-
-
-def _standard_library() -> tuple[str, ...]:
-    return sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_path("include")
+def _real(*paths: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths if path))
 
 
 _SEAL = Seal()

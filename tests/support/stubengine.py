@@ -8,13 +8,13 @@ Pod exists, and a ConfigMap of the Foo's name, which belongs to it, says whose f
 from __future__ import annotations
 
 import asyncio
-import http
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
@@ -22,11 +22,9 @@ from reconcile_runner.errors import ExecutionError
 from reconcile_runner.execution.job import Job, RunResult, RunStats, RunStatus
 from reconcile_runner.execution.jobevent import JobEvent
 from reconcile_runner.execution.pool import Engine
+from tests.support.operator_process import foo_path
+from tests.support.proxying import Answer, Run
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MERGE = {"Content-Type": "application/merge-patch+json"}
 GONE = "gone-"
 """What the name of a finalizer's note begins with; the rest is the Foo's."""
 
@@ -85,51 +83,38 @@ class StubEngine:
 
 
 class _Role:
-    """One run of the role: its HTTP client, its variables."""
+    """One run of the role: its client, its variables."""
 
     def __init__(self, session: aiohttp.ClientSession, access: dict[str, Any], inputs: dict[str, Any]) -> None:
         meta = inputs["ansible_operator_meta"]
         self.name, self._namespace = str(meta["name"]), str(meta["namespace"])
         self._friend, self._is_absent = str(inputs["name"]), inputs.get("state") == "absent"
-        self._server = access["clusters"][0]["cluster"]["server"]
-        self._headers = {"Authorization": f"Bearer {access['users'][0]['user']['token']}"}
-        self._session = session
+        server, token = access["clusters"][0]["cluster"]["server"], access["users"][0]["user"]["token"]
+        self._api = Run(server, token, session)
 
     async def run(self) -> None:
         if self._is_absent:
             await self._keep_config_map(f"{GONE}{self.name}")
             return
-        pods = f"/api/v1/namespaces/{self._namespace}/pods/{self._friend}"
-        status = await self._call("GET", pods, expected=(http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND))
+        found = await self._api.get(f"/api/v1/namespaces/{self._namespace}/pods/{self._friend}")
+        _expect(found, HTTPStatus.OK, HTTPStatus.NOT_FOUND)
         await self._keep_config_map(self.name)
-        foo = f"/apis/tutorial.my.domain/v1/namespaces/{self._namespace}/foos/{self.name}/status"
-        body = {"status": {"happy": status == http.HTTPStatus.OK}}
-        # The object may have been deleted meanwhile.
-        await self._call("PATCH", foo, body, MERGE, expected=(http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND))
+        happy = found.status == HTTPStatus.OK
+        written = await self._api.merge(f"{foo_path(self._namespace, self.name)}/status", {"status": {"happy": happy}})
+        _expect(written, HTTPStatus.OK, HTTPStatus.NOT_FOUND)  # the object may have been deleted meanwhile
 
     async def _keep_config_map(self, name: str) -> None:
-        path = f"/api/v1/namespaces/{self._namespace}/configmaps"
-        data = {"friend": self._friend}
+        path, data = f"/api/v1/namespaces/{self._namespace}/configmaps", {"friend": self._friend}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-        created = await self._call("POST", path, body, expected=(http.HTTPStatus.CREATED, http.HTTPStatus.CONFLICT))
-        if created == http.HTTPStatus.CONFLICT:
-            expected = (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND)
-            await self._call("PATCH", f"{path}/{name}", {"data": data}, MERGE, expected=expected)
+        created = await self._api.post(path, body)
+        _expect(created, HTTPStatus.CREATED, HTTPStatus.CONFLICT)
+        if created.status == HTTPStatus.CONFLICT:
+            _expect(await self._api.merge(f"{path}/{name}", {"data": data}), HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        *,
-        expected: tuple[http.HTTPStatus, ...],
-    ) -> int:
-        sent = {**self._headers, **(headers or {})}
-        async with self._session.request(method, self._server + path, json=body, headers=sent) as answer:
-            if answer.status not in expected:
-                raise ExecutionError(f"{method} {path}: {answer.status} {await answer.text()}")
-            return answer.status
+
+def _expect(answer: Answer, *expected: HTTPStatus) -> None:
+    if answer.status not in expected:
+        raise ExecutionError(f"{answer.status}: {answer.body}")
 
 
 def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:

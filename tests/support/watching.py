@@ -78,6 +78,20 @@ async def _is_missing(client: HttpClient, path: str) -> bool:
     return False
 
 
+def pod(name: str) -> KubeObject:
+    container = {"name": "main", "image": "none"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"containers": [container], "automountServiceAccountToken": False},
+    }
+
+
+async def make_namespace(client: HttpClient, name: str) -> None:
+    await client.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
 async def until(condition: Callable[[], object], what: str) -> None:
     """Wait until ``condition`` (a function, may be async) is true; fail after the deadline saying what was awaited."""
     try:

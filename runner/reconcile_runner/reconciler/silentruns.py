@@ -28,10 +28,10 @@ class RunWatch:
 
     def __init__(self, ident: str, clock: Clock) -> None:
         self.ident = ident
-        self.is_silent = False
         self._clock = clock
         self._task = ""
         self._last = clock.monotonic()
+        self._warned_of: float | None = None
         self._timer: Timer = clock.call_later(SILENCE_TIMEOUT, self._look)
 
     @property
@@ -43,22 +43,19 @@ class RunWatch:
         """Note that Ansible has told something."""
         self._last = self._clock.monotonic()
         self._task = event.task or self._task
-        if self.is_silent:
-            self.is_silent = False
-            self._timer = self._clock.call_later(SILENCE_TIMEOUT, self._look)
 
     def end(self) -> None:
         """Note that the run has ended."""
         self._timer.cancel()
 
     def _look(self) -> None:
-        """See whether the run was silent. Events come by the hundred, so none of them sets the timer again."""
-        left = SILENCE_TIMEOUT - self.silence
-        if left > 0:
-            self._timer = self._clock.call_later(left, self._look)
-            return
-        self.is_silent = True
-        _log.warning("a run makes no progress", job=self.ident, task=self._task, seconds=round(self.silence))
+        """Warn of a silent run, once. Events come by the hundred, so it is this that sets the timer again, not they."""
+        silence = self.silence
+        is_silent = silence >= SILENCE_TIMEOUT
+        if is_silent and self._last != self._warned_of:
+            self._warned_of = self._last
+            _log.warning("a run makes no progress", job=self.ident, task=self._task, seconds=round(silence))
+        self._timer = self._clock.call_later(SILENCE_TIMEOUT - (0.0 if is_silent else silence), self._look)
 
 
 class SilentRuns:
@@ -67,7 +64,7 @@ class SilentRuns:
     def __init__(self, controller: str, metrics: Metrics, clock: Clock) -> None:
         self._runs: set[RunWatch] = set()
         self._clock = clock
-        metrics.show_silent_runs(controller, lambda: sum(run.is_silent for run in self._runs))
+        metrics.show_silent_runs(controller, lambda: len(self._silent_for(SILENCE_TIMEOUT)))
 
     @contextmanager
     def watch(self, ident: str) -> Iterator[RunWatch]:
@@ -82,7 +79,10 @@ class SilentRuns:
 
     def problem(self, workers: int) -> str | None:
         """Name the runs if each of the workers has a silent one, so that no other object gets its turn; else None."""
-        stuck = sorted(run.ident for run in self._runs if run.silence >= UNREADY_TIMEOUT)
+        stuck = self._silent_for(UNREADY_TIMEOUT)
         if len(stuck) < workers:
             return None
         return f"every worker has a run that makes no progress: job {', '.join(stuck)}"
+
+    def _silent_for(self, seconds: float) -> list[str]:
+        return sorted(run.ident for run in self._runs if run.silence >= seconds)
